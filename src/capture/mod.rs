@@ -1,0 +1,1 @@
+//! Capture: the only I/O of the library.

@@ -1,0 +1,31 @@
+//! Reads Multipath TCP from live interfaces or capture files, decodes every TCP option, rebuilds each MPTCP connection,
+//! proves it, and tells what happened.
+//!
+//! ```text
+//! capture ──▶ frame ──▶ packet ──▶ track ──▶ report ──▶ cli
+//! (the only   (bytes,   (one TCP   (state    (model,    (arguments,
+//!  I/O)        time)     segment)   machine)  printers)  exit status)
+//!                          wire, crypto: pure; used by track
+//! ```
+//!
+//! * [`wire`]: TCP options as typed values. Bytes in, values out, and back. No state.
+//! * [`crypto`]: tokens, initial data sequence numbers and HMACs from keys. No state.
+//! * [`frame`]: what a capture yields: bytes, a time, a number.
+//! * [`capture`]: files, streams and interfaces; nothing else in the library does I/O.
+//! * [`packet`]: the way from a frame of any link type to one TCP [`packet::Segment`].
+//! * [`track`]: the state machine, without I/O and without a clock: which connection a segment belongs to, and what that
+//!   connection makes of it.
+//! * [`report`]: the model that every output is a view of, and one small file per output.
+//! * [`limits`]: every bound on untrusted input.
+#![forbid(unsafe_code)]
+
+pub mod capture;
+#[cfg(feature = "cli")]
+pub mod cli;
+pub mod crypto;
+pub mod frame;
+pub mod limits;
+pub mod packet;
+pub mod report;
+pub mod track;
+pub mod wire;

@@ -1,0 +1,3 @@
+//! The report: one model ([`model`]) that every output is a view of.
+
+pub mod model;
