@@ -5,7 +5,7 @@
 //!
 //! ```text
 //!            filled blocks, in order
-//! reader ─────────────────────────────▶ Stream        block  | headroom | up to BLOCK bytes |
+//! reader ─────────────────────────────▶ Stream        block  | headroom | up to BLOCK bytes, page-aligned |
 //!        ◀─────────────────────────────                           ▲
 //!                used blocks                    the tail of the block before, where a record straddles both
 //! ```
@@ -19,12 +19,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
-/// Bytes of a block: large enough that system calls and wake-ups cost nothing, small enough to stay in the cache.
-const BLOCK: usize = 512 << 10;
+/// Bytes of a block: system calls and wake-ups cost nothing at that size (64 KiB take twice as long).
+const BLOCK: usize = 1 << 20;
 /// Room in front of a block for the tail of the one before: a packet of any usual size.
 const HEADROOM: usize = 64 << 10;
+/// Where in memory the data of a block begin: at a page, like the kernel's copy of the file. Processors copy between pages
+/// that start together several times faster than else (AMD's `rep movsb`: 0.12 s rather than 0.55 s for 1.3 GB).
+const PAGE: usize = 4096;
+/// Bytes of the allocation of a block.
+const ALLOCATED: usize = HEADROOM + PAGE + BLOCK;
 /// Blocks that go round: memory, and how far the reader may run ahead.
-const BLOCKS: usize = 6;
+const BLOCKS: usize = 4;
 
 /// Where the bytes come from.
 pub(super) struct Input {
@@ -53,11 +58,12 @@ impl Input {
         if let Some(error) = self.failed.take() {
             return Err(error);
         }
-        if bytes.len() != HEADROOM + BLOCK {
-            bytes = vec![0; HEADROOM + BLOCK];
+        if bytes.len() != ALLOCATED {
+            bytes = vec![0; ALLOCATED];
         }
-        let mut end = HEADROOM;
-        while let Some(room) = bytes.get_mut(end..)
+        let start = HEADROOM + bytes.as_ptr().wrapping_add(HEADROOM).align_offset(PAGE).min(PAGE);
+        let mut end = start;
+        while let Some(room) = bytes.get_mut(end..start + BLOCK)
             && !room.is_empty()
         {
             match self.reader.read(room) {
@@ -69,21 +75,22 @@ impl Input {
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if end == HEADROOM => return Err(error),
+                Err(error) if end == start => return Err(error),
                 Err(error) => {
                     self.failed = Some(error);
                     break;
                 }
             }
         }
-        Ok((end > HEADROOM).then(|| Block { bytes, end, position: self.position() }))
+        Ok((end > start).then(|| Block { bytes, start, end, position: self.position() }))
     }
 }
 
 /// One filled block.
 struct Block {
-    /// `HEADROOM` bytes, then the data, to `end`.
+    /// At least `HEADROOM` bytes, then the data, from `start` to `end`.
     bytes: Vec<u8>,
+    start: usize,
     end: usize,
     position: u64,
 }
@@ -172,16 +179,16 @@ impl Stream {
     fn append(&mut self, mut block: Block) {
         self.position = block.position;
         let tail = self.buffer.get(self.at..self.end).unwrap_or_default();
-        let start = HEADROOM.checked_sub(tail.len());
-        if let Some((start, room)) = start.and_then(|start| Some((start, block.bytes.get_mut(start..HEADROOM)?))) {
+        let at = block.start.checked_sub(tail.len());
+        if let Some((at, room)) = at.and_then(|at| Some((at, block.bytes.get_mut(at..block.start)?))) {
             room.copy_from_slice(tail);
-            self.at = start;
+            self.at = at;
             self.end = block.end;
             self.feed.recycle(std::mem::replace(&mut self.buffer, block.bytes));
         } else {
             self.buffer.truncate(self.end);
             self.buffer.drain(..self.at);
-            self.buffer.extend_from_slice(block.bytes.get(HEADROOM..block.end).unwrap_or_default());
+            self.buffer.extend_from_slice(block.bytes.get(block.start..block.end).unwrap_or_default());
             self.at = 0;
             self.end = self.buffer.len();
             self.feed.recycle(block.bytes);
