@@ -47,3 +47,14 @@ pub const MISMATCHES: usize = 64;
 pub const SYNS: usize = 12;
 /// Candidates for an unknown high half of the DSN: more than one means damage.
 pub const INFERRED: usize = 8;
+/// Bytes of one record or block of a capture file. A frame has at most 256 KiB in practice; a pcapng block with secrets or
+/// comments can be longer. A length beyond this is damage, not data.
+pub const CAPTURE_RECORD_BYTES: usize = 16 << 20;
+/// Interfaces of one pcapng section. A host with every container's veth has hundreds.
+pub const SECTION_INTERFACES: usize = 4096;
+/// Interfaces of one input, over all its sections: what a frame's `u16` can name.
+pub const INPUT_INTERFACES: usize = 65_535;
+/// Bytes kept of an interface's name. The kernel's names have 15; other systems' are paths.
+pub const INTERFACE_NAME_BYTES: usize = 256;
+/// log2 of the zstd window accepted (128 MiB, what the zstd program accepts unless told): the decoder's memory.
+pub const ZSTD_WINDOW_LOG: u32 = 27;
