@@ -2,8 +2,8 @@
 
 use etherparse::{IpNumber, Ipv4HeaderSlice};
 
-use super::view::{Around, Fragment, IpHeader, Layer, Next, Reason, Reject, View};
-use super::{IpPair, ip};
+use super::IpPair;
+use super::view::{Fragment, IpHeader, Layer, Next, Reason, Reject, View};
 
 /// Strict and loose source route (RFC 791 §3.1); both are copied into every fragment.
 mod option {
@@ -16,12 +16,12 @@ mod option {
 /// Bytes of the header without options.
 const FIXED: usize = 20;
 
-/// Reads the header into `around.ip`; the view that follows is as long as the header says.
+/// Reads the header; the view that follows is as long as it says.
 ///
 /// A total length of 0 is what the kernel's segmentation offload leaves, also for packets beyond 64 KiB (BIG TCP): then
 /// the frame's own length counts.
 #[inline]
-pub(super) fn header<'a>(view: View<'a>, around: &mut Around) -> Result<(Next, View<'a>), Reject> {
+pub(super) fn header(view: View<'_>) -> Result<(IpHeader, Next, View<'_>), Reject> {
     let Ok(header) = Ipv4HeaderSlice::from_slice(view.bytes) else { return Err(explain(view)) };
     let total = usize::from(header.total_len());
     let view = if total == 0 { view } else { view.with_len(total) };
@@ -38,12 +38,12 @@ pub(super) fn header<'a>(view: View<'a>, around: &mut Around) -> Result<(Next, V
         source_routed = true;
         destination = route.unwrap_or(destination);
     }
-    around.ip = Some(IpHeader {
+    let ip = IpHeader {
         pair: IpPair::V4 { source: u32::from_be_bytes(header.source()), destination },
         id: header.identification(),
         ttl: header.ttl(),
         source_routed,
-    });
+    };
     let protocol = header.protocol();
     if header.is_fragmenting_payload() {
         let fragment = Fragment {
@@ -53,12 +53,10 @@ pub(super) fn header<'a>(view: View<'a>, around: &mut Around) -> Result<(Next, V
             more: header.more_fragments(),
             protocol: protocol.0,
         };
-        return Ok((Next::Fragment(fragment), rest));
+        return Ok((ip, Next::Fragment(fragment), rest));
     }
-    if protocol == IpNumber::TCP {
-        return Ok((Next::Tcp, rest));
-    }
-    ip::payload(protocol.0, rest, around)
+    let next = if protocol == IpNumber::TCP { Next::Tcp } else { Next::IpPayload(protocol.0) };
+    Ok((ip, next, rest))
 }
 
 /// `Some` if there is a source route, with the final destination where the route has not yet been used up.

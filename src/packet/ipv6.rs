@@ -2,23 +2,23 @@
 
 use etherparse::{IpNumber, Ipv6HeaderSlice};
 
+use super::IpPair;
 use super::view::{Around, Fragment, IpHeader, Layer, Next, Reason, Reject, View};
-use super::{IpPair, ip};
 
 /// Bytes of the fixed header.
 const FIXED: usize = 40;
 
-/// Reads the fixed header into `around.ip`, and follows its extension headers.
+/// Reads the fixed header; the view that follows, extension headers and all, is as long as it says.
 ///
 /// A payload length of 0 goes with a jumbo payload option (RFC 2675), or is what the kernel leaves of packets beyond
 /// 64 KiB (BIG TCP): then the frame's own length counts.
 #[inline]
-pub(super) fn header<'a>(view: View<'a>, around: &mut Around) -> Result<(Next, View<'a>), Reject> {
+pub(super) fn header(view: View<'_>) -> Result<(IpHeader, Next, View<'_>), Reject> {
     let Ok(header) = Ipv6HeaderSlice::from_slice(view.bytes) else { return Err(explain(view)) };
     let len = usize::from(header.payload_length());
     let rest = view.skip(FIXED, Layer::Ipv6)?;
     let rest = if len == 0 { rest } else { rest.with_len(len) };
-    around.ip = Some(IpHeader {
+    let ip = IpHeader {
         pair: IpPair::V6 {
             source: u128::from_be_bytes(header.source()),
             destination: u128::from_be_bytes(header.destination()),
@@ -26,15 +26,14 @@ pub(super) fn header<'a>(view: View<'a>, around: &mut Around) -> Result<(Next, V
         id: 0,
         ttl: header.hop_limit(),
         source_routed: false,
-    });
-    match header.next_header() {
-        IpNumber::TCP => Ok((Next::Tcp, rest)),
+    };
+    Ok(match header.next_header() {
+        IpNumber::TCP => (ip, Next::Tcp, rest),
         IpNumber::IPV6_HEADER_HOP_BY_HOP if len == 0 => {
-            let rest = with_jumbo_len(rest);
-            ip::payload(IpNumber::IPV6_HEADER_HOP_BY_HOP.0, rest, around)
+            (ip, Next::IpPayload(IpNumber::IPV6_HEADER_HOP_BY_HOP.0), with_jumbo_len(rest))
         }
-        other => ip::payload(other.0, rest, around),
-    }
+        other => (ip, Next::IpPayload(other.0), rest),
+    })
 }
 
 /// What an extension header leads to.

@@ -61,12 +61,21 @@ impl Decoder {
     /// borrowed from the decoder.
     #[inline]
     pub fn decode<'a>(&'a mut self, frame: &Frame<'a>) -> Decoded<'a> {
-        let mut around = Around::default();
-        let walked = link::start(frame, &mut around.tap).and_then(|(next, view)| walk(next, view, &mut around));
-        match walked {
-            Ok(Walked::Tcp(segment)) => Decoded::Tcp(segment),
-            Ok(Walked::Fragment(fragment, part)) => self.reassemble(frame, fragment, part, around),
-            Err(reject) => rejected(reject, &around),
+        let mut tap = TapHint::default();
+        let (next, view) = match link::start(frame, &mut tap) {
+            Ok(start) => start,
+            Err(reject) => return rejected(reject, &Around::default()),
+        };
+        // Nearly every frame is TCP over plain IP: it does not need to be gathered layer by layer.
+        let header = match next {
+            Next::Ipv4 => ipv4::header(view),
+            Next::Ipv6 => ipv6::header(view),
+            _ => return self.gather(frame, next, view, Around { tap, ..Around::default() }),
+        };
+        match header {
+            Ok((ip, Next::Tcp, view)) => tcp::segment(view, &ip, 0, tap),
+            Ok((ip, next, view)) => self.gather(frame, next, view, Around { tap, encapsulations: 0, ip: Some(ip) }),
+            Err(reject) => rejected(reject, &Around::default()),
         }
     }
 
@@ -74,6 +83,16 @@ impl Decoder {
     /// [`crate::limits::FRAGMENT_SECONDS`].
     pub fn incomplete_fragments(&self) -> u64 {
         self.defrag.incomplete()
+    }
+
+    /// Decodes a frame from `next` on, which `view` starts with.
+    #[inline(never)]
+    fn gather<'a>(&'a mut self, frame: &Frame<'a>, next: Next, view: View<'a>, mut around: Around) -> Decoded<'a> {
+        match walk(next, view, &mut around) {
+            Ok(Walked::Tcp(view)) => segment(view, &around),
+            Ok(Walked::Fragment(fragment, part)) => self.reassemble(frame, fragment, part, around),
+            Err(reject) => rejected(reject, &around),
+        }
     }
 
     /// Adds a part to its datagram, and decodes the whole if that completes it. The whole may itself be a tunnel that
@@ -101,13 +120,13 @@ impl Decoder {
                     Ok(outer) => (whole, around) = (outer, trial),
                     Err(decoded) => return decoded,
                 },
-                Ok(Walked::Tcp(_)) => break,
+                Ok(Walked::Tcp(..)) => break,
                 Err(reject) => return rejected(reject, &trial),
             }
         }
         self.whole = whole.bytes;
         match walk(Next::IpPayload(whole.protocol), View::new(&self.whole, whole.len), &mut around) {
-            Ok(Walked::Tcp(segment)) => Decoded::Tcp(segment),
+            Ok(Walked::Tcp(view)) => segment(view, &around),
             Ok(Walked::Fragment(..)) => Decoded::FragmentHeld,
             Err(reject) => rejected(reject, &around),
         }
@@ -134,9 +153,9 @@ impl Decoder {
     }
 }
 
-/// Where a walk through the layers ends.
+/// Where a walk through the layers ends: at what has still to be read. (Reading the segment here would copy it twice.)
 enum Walked<'a> {
-    Tcp(Segment<'a>),
+    Tcp(View<'a>),
     Fragment(Fragment, View<'a>),
 }
 
@@ -145,9 +164,9 @@ enum Walked<'a> {
 fn walk<'a>(mut next: Next, mut view: View<'a>, around: &mut Around) -> Result<Walked<'a>, Reject> {
     loop {
         (next, view) = match next {
-            Next::Ipv4 => ipv4::header(view, around)?,
-            Next::Tcp => return Ok(Walked::Tcp(tcp::segment(view, around)?)),
-            Next::Ipv6 => ipv6::header(view, around)?,
+            Next::Ipv4 => around.inside(ipv4::header(view)?),
+            Next::Tcp => return Ok(Walked::Tcp(view)),
+            Next::Ipv6 => around.inside(ipv6::header(view)?),
             Next::Ip => match view.nibble() {
                 Some(4) => (Next::Ipv4, view),
                 Some(6) => (Next::Ipv6, view),
@@ -168,9 +187,19 @@ fn walk<'a>(mut next: Next, mut view: View<'a>, around: &mut Around) -> Result<W
     }
 }
 
+/// The segment that a walk has come to.
+#[inline]
+fn segment<'a>(view: View<'a>, around: &Around) -> Decoded<'a> {
+    match &around.ip {
+        Some(ip) => tcp::segment(view, ip, around.encapsulations, around.tap),
+        // Only IP headers announce TCP.
+        None => Decoded::NotIp,
+    }
+}
+
 /// What to say of a frame without segment. What a tunnel carries besides IP went over IP all the same.
 #[cold]
-fn rejected<'a>(reject: Reject, around: &Around) -> Decoded<'a> {
+fn rejected(reject: Reject, around: &Around) -> Decoded<'static> {
     match reject {
         Reject::NotIp if around.ip.is_none() => Decoded::NotIp,
         Reject::NotIp | Reject::NotTcp => Decoded::NotTcp,

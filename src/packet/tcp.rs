@@ -9,31 +9,32 @@
 //!
 //! Read here rather than by etherparse, which takes only headers that were captured whole.
 
-use super::view::{Around, Layer, Reason, Reject, View};
-use super::{Segment, TcpFlags};
+use super::view::{IpHeader, Layer, Malformed, Reason, View};
+use super::{Decoded, Segment, TapHint, TcpFlags};
 
 /// Bytes of the header without options.
 const FIXED: usize = 20;
 
-/// The segment that `view` starts with.
+/// The segment that `view` starts with, and what the layers around it told.
 #[inline]
-pub(super) fn segment<'a>(view: View<'a>, around: &Around) -> Result<Segment<'a>, Reject> {
-    let Some(ip) = around.ip else { return Err(Reject::NotIp) };
-    let (header, rest) = view.header::<FIXED>(Layer::Tcp)?;
+pub(super) fn segment<'a>(view: View<'a>, ip: &IpHeader, encapsulations: u8, tap: TapHint) -> Decoded<'a> {
+    let Some((header, rest)) = view.bytes.split_first_chunk::<FIXED>() else {
+        return malformed(if view.len < FIXED { Reason::Short } else { Reason::Cut });
+    };
     let header_len = usize::from(header[12] >> 4) * 4;
     if header_len < FIXED {
-        return Err(Reject::malformed(Layer::Tcp, Reason::DataOffset));
+        return malformed(Reason::DataOffset);
     }
     if header_len > view.len {
-        return Err(Reject::malformed(Layer::Tcp, Reason::DataOffsetBeyond));
+        return malformed(Reason::DataOffsetBeyond);
     }
-    let (options, payload, options_cut) = match rest.bytes.split_at_checked(header_len - FIXED) {
+    let (options, payload, options_cut) = match rest.split_at_checked(header_len - FIXED) {
         Some((options, payload)) => (options, payload, false),
-        None => (rest.bytes, &[][..], true),
+        None => (rest, &[][..], true),
     };
     let be16 = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
     let be32 = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
-    Ok(Segment {
+    Decoded::Tcp(Segment {
         ip: ip.pair,
         source_port: be16(0),
         destination_port: be16(2),
@@ -48,7 +49,12 @@ pub(super) fn segment<'a>(view: View<'a>, around: &Around) -> Result<Segment<'a>
         ip_id: ip.id,
         ttl: ip.ttl,
         source_routed: ip.source_routed,
-        encapsulations: around.encapsulations,
-        tap: around.tap,
+        encapsulations,
+        tap,
     })
+}
+
+#[cold]
+fn malformed(reason: Reason) -> Decoded<'static> {
+    Decoded::Malformed(Malformed { layer: Layer::Tcp, reason })
 }

@@ -100,6 +100,13 @@ pub(super) struct Around {
 }
 
 impl Around {
+    /// Notes an IP header, the innermost so far.
+    #[inline]
+    pub(super) fn inside<'a>(&mut self, (ip, next, rest): (IpHeader, Next, View<'a>)) -> (Next, View<'a>) {
+        self.ip = Some(ip);
+        (next, rest)
+    }
+
     /// One tag or tunnel deeper.
     #[inline]
     pub(super) fn deeper(&mut self, layer: Layer) -> Result<(), Reject> {
