@@ -106,6 +106,12 @@ impl Defrag {
         self.abandoned + self.pending.iter().map(|pending| pending.frames).sum::<u64>()
     }
 
+    /// Datagrams under reassembly.
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.pending.len()
+    }
+
     /// Gives up those that have waited too long. Taps may be out of step, so any may be due, but the oldest first.
     fn expire(&mut self, now: Timestamp) {
         while self.pending.first().is_some_and(|oldest| now.since(oldest.since) > PATIENCE) {
