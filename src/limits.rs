@@ -58,3 +58,18 @@ pub const INPUT_INTERFACES: usize = 65_535;
 pub const INTERFACE_NAME_BYTES: usize = 256;
 /// log2 of the zstd window accepted (128 MiB, what the zstd program accepts unless told): the decoder's memory.
 pub const ZSTD_WINDOW_LOG: u32 = 27;
+/// Taps told apart: interfaces of all inputs.
+pub const TAPS: usize = 4096;
+/// Recent segments remembered to know a copy at another tap: a power of two. At 100,000 packets a second it covers the
+/// 160 ms that a packet is under way between two taps.
+pub const RECENT_SEGMENTS: usize = 16_384;
+/// TCP flows remembered, MPTCP or not; beyond, the oldest goes.
+pub const FLOWS: usize = 4 << 20;
+/// MPTCP connections remembered; beyond, the oldest unanswered one goes, else the oldest closed one, else the oldest.
+pub const CONNECTIONS: usize = 1 << 20;
+/// Connections that may share one token, by collision or forgery.
+pub const SAME_TOKEN: usize = 8;
+/// Views of one connection at other taps, and 4-tuples of one subflow.
+pub const VIEWS: usize = 16;
+/// How many of the oldest connections are looked at to find the least useful.
+pub const EVICTION_WINDOW: usize = 64;

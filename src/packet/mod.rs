@@ -235,6 +235,15 @@ impl IpPair {
         }
     }
 
+    /// Source and destination exchanged.
+    #[must_use]
+    pub fn reversed(self) -> Self {
+        match self {
+            Self::V4 { source, destination } => Self::V4 { source: destination, destination: source },
+            Self::V6 { source, destination } => Self::V6 { source: destination, destination: source },
+        }
+    }
+
     /// Destination address.
     pub fn destination(self) -> IpAddr {
         match self {

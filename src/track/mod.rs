@@ -1,1 +1,252 @@
-//! Track.
+//! The state machine: feed segments in the order of the capture, then ask for what they amount to. No I/O and no clock: time
+//! is the capture's.
+//!
+//! Two questions are kept apart. *Which connection does a segment belong to?* is answered here and in [`assign`], with the
+//! tables that know all connections. *What does that connection make of it?* is answered in [`connection`], whose state is
+//! self-contained.
+
+pub(crate) mod assign;
+pub mod connection;
+pub mod data;
+mod flow;
+pub mod half;
+pub mod histogram;
+pub mod keys;
+pub mod mapping;
+pub mod mark;
+pub mod observer;
+pub mod options;
+pub mod range_set;
+pub mod round_trip;
+pub mod side;
+pub mod subflow;
+mod tap;
+mod tokens;
+pub mod verdict;
+
+use crate::crypto::Key;
+use crate::frame::{Frame, Timestamp};
+use crate::limits;
+use crate::packet::{Decoded, Segment};
+
+use connection::{Connection, Env, Input};
+use flow::{FlowKey, FlowTable};
+use mark::{Mark, Moment};
+use observer::{ConnectionId, Observer, Silent};
+use options::Options;
+use side::Side;
+use tap::{Recent, Taps};
+use tokens::TokenTable;
+
+/// What the user decides.
+#[derive(Clone, Debug, Default)]
+pub struct Config {
+    /// Keys given by hand: they prove what a handshake outside the capture would have.
+    pub keys: Vec<Key>,
+}
+
+/// Counts over all frames.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counts {
+    /// Frames.
+    pub packets: u64,
+    /// Earliest time.
+    pub first: Option<Timestamp>,
+    /// Latest time.
+    pub last: Option<Timestamp>,
+    /// TCP segments, copies not counted.
+    pub tcp_segments: u64,
+    /// Those with an option of kind 30.
+    pub mptcp_segments: u64,
+    /// Copies of segments at other taps.
+    pub duplicates: u64,
+    /// Frames without IP.
+    pub not_ip: u64,
+    /// IP packets without TCP.
+    pub not_tcp: u64,
+    /// Broken headers.
+    pub malformed: u64,
+    /// Segments of connections that a limit pushed out.
+    pub evicted: u64,
+    /// TCP connections: flows that are no joins.
+    pub tcp_connections: u64,
+    /// Those whose SYN carried MP_CAPABLE.
+    pub asked_for_mptcp: u64,
+    /// Connections that a limit pushed out.
+    pub connections_evicted: u64,
+}
+
+/// The tracker.
+pub struct Tracker {
+    config: Config,
+    flows: FlowTable,
+    tokens: TokenTable,
+    taps: Taps,
+    recent: Recent,
+    connections: Vec<Option<Box<Connection>>>,
+    /// Connections that began before the capture, for which keys were given by hand.
+    undecided: Vec<ConnectionId>,
+    open_count: usize,
+    /// No connection before this one is left.
+    oldest: usize,
+    /// Buffer bytes left for payload that waits for a mapping.
+    buffer: usize,
+    /// Counts so far.
+    pub counts: Counts,
+}
+
+/// Where a segment was put.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Assigned {
+    /// It belongs to no MPTCP connection.
+    Plain,
+    /// It was seen before at another tap.
+    Copy,
+    /// It belongs to this subflow; `from` sent it.
+    To {
+        /// The connection.
+        connection: ConnectionId,
+        /// Its subflow.
+        subflow: u16,
+        /// The sender.
+        from: Side,
+    },
+    /// It belongs to another tap's view of a connection.
+    View(ConnectionId),
+}
+
+impl Tracker {
+    /// A tracker that has seen nothing.
+    pub fn new(config: Config) -> Self {
+        Self {
+            config,
+            flows: FlowTable::default(),
+            tokens: TokenTable::default(),
+            taps: Taps::default(),
+            recent: Recent::new(),
+            connections: Vec::new(),
+            undecided: Vec::new(),
+            open_count: 0,
+            oldest: 0,
+            buffer: limits::BUFFERED_BYTES,
+            counts: Counts::default(),
+        }
+    }
+
+    /// Takes one frame, decoded.
+    #[inline]
+    pub fn frame<O: Observer>(&mut self, frame: &Frame<'_>, decoded: &Decoded<'_>, observer: &mut O) -> Assigned {
+        let counts = &mut self.counts;
+        counts.packets += 1;
+        counts.first = Some(counts.first.map_or(frame.time, |first| first.min(frame.time)));
+        counts.last = Some(counts.last.map_or(frame.time, |last| last.max(frame.time)));
+        match decoded {
+            Decoded::Tcp(segment) => return self.segment(frame, segment, &Options::of(segment), observer),
+            Decoded::NotIp => counts.not_ip += 1,
+            Decoded::NotTcp => counts.not_tcp += 1,
+            Decoded::Malformed(_) => counts.malformed += 1,
+            Decoded::FragmentHeld => {}
+        }
+        Assigned::Plain
+    }
+
+    /// Takes one TCP segment whose options have been read.
+    #[inline]
+    pub fn segment<O: Observer>(&mut self, frame: &Frame<'_>, segment: &Segment<'_>, options: &Options<'_>, observer: &mut O) -> Assigned {
+        let at = Moment { frame: Mark::from(frame.id), time: frame.time };
+        let tap = self.taps.of(frame, segment);
+        let assigned = self.assign(frame, segment, options, at, tap, observer);
+        match assigned {
+            Assigned::Copy | Assigned::View(_) => self.counts.duplicates += 1,
+            _ => {
+                self.counts.tcp_segments += 1;
+                self.counts.mptcp_segments += u64::from(options.mptcp);
+            }
+        }
+        match assigned {
+            Assigned::To { connection, subflow, from } => {
+                self.feed(connection, subflow, from, segment, options, at, observer);
+            }
+            Assigned::View(_) | Assigned::Plain | Assigned::Copy => {}
+        }
+        assigned
+    }
+
+    /// Lets a connection make what it will of a segment.
+    #[inline]
+    #[expect(clippy::too_many_arguments, reason = "one private call on the hot path")]
+    fn feed<O: Observer>(
+        &mut self,
+        connection: ConnectionId,
+        subflow: u16,
+        from: Side,
+        segment: &Segment<'_>,
+        options: &Options<'_>,
+        at: Moment,
+        observer: &mut O,
+    ) {
+        let Some(Some(state)) = self.connections.get_mut(connection as usize) else {
+            self.counts.evicted += 1;
+            return;
+        };
+        let mut env = Env { at, buffer: &mut self.buffer, observer };
+        let input = Input { segment, options, side: from, subflow };
+        let effects = state.segment(&input, &mut env);
+        if effects.keys {
+            self.tokens.learn(state, connection);
+        }
+    }
+
+    /// The capture has ended: what was waiting is decided.
+    pub fn finish<O: Observer>(&mut self, observer: &mut O) {
+        self.try_given_keys();
+        for connection in self.connections.iter_mut().flatten() {
+            let at = connection.last;
+            if connection.view_of.is_some() {
+                connection.finish(&mut Env { at, buffer: &mut self.buffer, observer: &mut Silent });
+            } else {
+                connection.finish(&mut Env { at, buffer: &mut self.buffer, observer });
+            }
+        }
+        self.link_views();
+    }
+
+    /// Two taps may show a connection under different addresses: equal keys of both ends tell.
+    fn link_views(&mut self) {
+        let mut seen: hashbrown::HashMap<(Key, Key), (ConnectionId, u16), foldhash::fast::RandomState> = hashbrown::HashMap::default();
+        let mut links = Vec::new();
+        for connection in self.connections.iter().flatten().filter(|connection| connection.view_of.is_none()) {
+            let (Some(client), Some(server)) = (connection.ends.client.key, connection.ends.server.key) else { continue };
+            match seen.get(&(client.key, server.key)) {
+                Some(&(first, input)) if input != connection.input => links.push((connection.id, first)),
+                Some(_) => {}
+                None => {
+                    seen.insert((client.key, server.key), (connection.id, connection.input));
+                }
+            }
+        }
+        for (view, of) in links {
+            if let Some(Some(view)) = self.connections.get_mut(view as usize) {
+                view.view_of = Some(of);
+                self.counts.duplicates += view.segments;
+                self.counts.tcp_segments = self.counts.tcp_segments.saturating_sub(view.segments);
+                self.counts.tcp_connections = self.counts.tcp_connections.saturating_sub(1);
+                self.counts.asked_for_mptcp = self.counts.asked_for_mptcp.saturating_sub(1);
+            }
+        }
+    }
+
+    /// Connections in order of their first packet, views and orphans included.
+    pub fn connections(&self) -> impl Iterator<Item = &Connection> {
+        self.connections.iter().flatten().map(|connection| &**connection)
+    }
+
+    /// One connection.
+    pub fn connection(&self, id: ConnectionId) -> Option<&Connection> {
+        self.connections.get(id as usize)?.as_deref()
+    }
+
+    fn flow_key(segment: &Segment<'_>) -> (FlowKey, bool) {
+        FlowKey::of(segment)
+    }
+}

@@ -95,10 +95,12 @@ impl ChecksumTally {
     fn infer(&mut self, needed: u16, made_up_high: u16) {
         let constant = add16(needed, !made_up_high);
         let constant = if constant == 0xffff { 0 } else { constant };
-        match self.inferred.iter_mut().find(|candidate| candidate.0 == constant) {
-            Some(candidate) => candidate.1 += 1,
-            None if self.inferred.len() < limits::INFERRED => self.inferred.push((constant, 1)),
-            None => self.missing += 1,
+        if let Some(candidate) = self.inferred.iter_mut().find(|candidate| candidate.0 == constant) {
+            candidate.1 += 1;
+        } else if self.inferred.len() < limits::INFERRED {
+            self.inferred.push((constant, 1));
+        } else {
+            self.missing += 1;
         }
     }
 

@@ -1,0 +1,49 @@
+//! From tokens to connections. Tokens collide, and keys are used again: candidates are kept, and the HMAC decides.
+
+use hashbrown::HashMap;
+
+use super::connection::Connection;
+use super::observer::ConnectionId;
+use super::side::Side;
+use crate::crypto::Token;
+use crate::limits;
+
+/// Which connections have an end with a token.
+#[derive(Default)]
+pub(crate) struct TokenTable {
+    /// The latest connection; most tokens have one only.
+    latest: HashMap<u32, (ConnectionId, Side), foldhash::fast::RandomState>,
+    /// Further ones, oldest first.
+    more: HashMap<u32, Vec<(ConnectionId, Side)>, foldhash::fast::RandomState>,
+}
+
+impl TokenTable {
+    /// Takes note of the tokens of a connection whose keys became known.
+    pub(crate) fn learn(&mut self, connection: &Connection, id: ConnectionId) {
+        for side in Side::BOTH {
+            if let Some(token) = connection.ends[side].token() {
+                self.insert(token, id, side);
+            }
+        }
+    }
+
+    /// Takes note of one token.
+    pub(crate) fn insert(&mut self, token: Token, id: ConnectionId, side: Side) {
+        if self.candidates(token).any(|known| known == (id, side)) {
+            return;
+        }
+        if let Some(old) = self.latest.insert(token.0, (id, side)) {
+            let more = self.more.entry(token.0).or_default();
+            more.push(old);
+            if more.len() > limits::SAME_TOKEN {
+                more.remove(0);
+            }
+        }
+    }
+
+    /// The connections with this token, latest first, and which end has it.
+    pub(crate) fn candidates(&self, token: Token) -> impl Iterator<Item = (ConnectionId, Side)> {
+        let more = self.more.get(&token.0).into_iter().flat_map(|list| list.iter().rev());
+        self.latest.get(&token.0).into_iter().chain(more).copied()
+    }
+}
