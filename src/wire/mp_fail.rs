@@ -67,7 +67,7 @@ mod tests {
 
     #[test]
     fn dsn_and_reserved_bits() {
-        let option = mptcp(&hex!("1e0c6000 985184f0d52abeca"));
+        let option = mptcp(&hex!("1e0c6000 9851b565d52abeca"));
         assert_eq!(option, MptcpOption::MpFail(MpFail { dsn: 10_975_753_215_851_282_122, reserved: 0 }));
         assert_eq!(option.to_string(), "MP_FAIL dsn 10975753215851282122");
         let MptcpOption::MpFail(option) = mptcp(&hex!("1e0c6abc 0000000000000001")) else { panic!("not MP_FAIL") };
