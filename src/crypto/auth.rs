@@ -165,3 +165,139 @@ impl Announcement {
         &self.bytes[..self.len]
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hex_literal::hex;
+
+    use super::*;
+
+    const fn key(bytes: u64) -> Key {
+        Key(bytes.to_be_bytes())
+    }
+
+    /// Captured joins: v0 from tcpdump's mptcp-v0.pcap and an ns-3 trace, v1 from mptcp-doc.
+    #[test]
+    fn join_hmacs_of_public_traces() {
+        struct Join {
+            suite: Suite,
+            keys: [u64; 2],
+            nonces: [u32; 2],
+            syn_ack: [u8; 8],
+            ack: [u8; 20],
+        }
+        for join in [
+            Join {
+                suite: Suite::Sha1,
+                keys: [0x9c9e_abd1_e46a_33b2, 0x967d_2770_b696_0552],
+                nonces: [0x1b66_5a18, 0x33ab_e9d5],
+                syn_ack: hex!("5ab680c7884af03d"),
+                ack: hex!("cb7b87f5e5f0502f43b535fb70ef6607df2e6c7a"),
+            },
+            Join {
+                suite: Suite::Sha256,
+                keys: [0xff2e_c3a2_f615_1881, 0x54f0_4ad5_bd2d_9f42],
+                nonces: [0xc0d3_46f6, 0x0a54_f9af],
+                syn_ack: hex!("c7489cf7056428b4"),
+                ack: hex!("b4e6a41bf5861313df7f5f454966998ad7e698a4"),
+            },
+            Join {
+                suite: Suite::Sha1,
+                keys: [0x1d1d_262c_4cb3_28fd, 0xc584_78a9_dd4b_dc20],
+                nonces: [0x8c80_207e, 0x7daf_17ba],
+                syn_ack: hex!("46839e7189e39c55"),
+                ack: hex!("9380e94604fb583c5cb44de129d98ac42089a2d8"),
+            },
+            Join {
+                suite: Suite::Sha1,
+                keys: [0x1d1d_262c_4cb3_28fd, 0xc584_78a9_dd4b_dc20],
+                nonces: [0x8e43_b8cf, 0x8ebd_19ca],
+                syn_ack: hex!("7f79dd776b464597"),
+                ack: hex!("5c71e6b1a900b7699d63a61724051d57b3b0f323"),
+            },
+        ] {
+            let [a, b] = join.keys.map(key);
+            let [nonce_a, nonce_b] = join.nonces.map(Nonce);
+            assert_eq!(join_syn_ack_hmac(join.suite, b, a, nonce_b, nonce_a), join.syn_ack);
+            assert_eq!(join_ack_hmac(join.suite, a, b, nonce_a, nonce_b), join.ack);
+        }
+    }
+
+    /// Linux, net/mptcp/crypto_test.c: keys and messages are the ASCII characters.
+    #[test]
+    fn hmacs_of_the_kernels_own_tests() {
+        for (first, second, message, expected) in [
+            (
+                b"0b0b0b0b",
+                b"0b0b0b0b",
+                b"48692054",
+                hex!("8385e24fb4235ac37556b6b886db106284a1da671699f46db1f235ec622dcafa"),
+            ),
+            (
+                b"aaaaaaaa",
+                b"aaaaaaaa",
+                b"dddddddd",
+                hex!("2c5e219164ff1dca1c4a92318d847bb6b9d44492984e1eb71aff9022f71046e9"),
+            ),
+            (
+                b"01020304",
+                b"05060708",
+                b"cdcdcdcd",
+                hex!("e73b9ba9969969cefb04aa0d6df18ec2fcc075b6f23b4d8c4da736a5dbbc6e7d"),
+            ),
+        ] {
+            assert_eq!(hmac_sha256(Key(*first), Key(*second), message), expected);
+        }
+    }
+
+    const SENDER: Key = key(0xc53d_54f2_accb_167a);
+    const RECEIVER: Key = key(0xabe9_ccd1_f538_59e7);
+
+    /// A kernel of 2024 (ptcpdump) takes the rightmost bits, one of February 2020 (tcpdump's mptcp-aa-v1.pcap) the leftmost.
+    #[test]
+    fn announced_addresses_of_public_traces() {
+        let address = IpAddr::from([10, 0, 2, 1]);
+        let seen = hex!("d43bfb3a9c0d5ac1");
+        assert_eq!(add_addr_hmac_check(Suite::Sha256, SENDER, RECEIVER, 1, address, None, seen), Ok("rfc8684"));
+        assert_eq!(add_addr_hmac(Suite::Sha256, SENDER, RECEIVER, 1, address, None), seen);
+
+        let (sender, receiver) = (key(0x73bb_1503_58a0_aecb), key(0x8f0c_7c64_a6a3_2ac1));
+        let address = IpAddr::from([192, 168, 136, 225]);
+        let check = |seen| add_addr_hmac_check(Suite::Sha256, sender, receiver, 1, address, None, seen);
+        assert_eq!(check(hex!("669928744366716c")), Ok("left64"));
+        assert_eq!(check(hex!("669928744366716d")), Err(hex!("e0e054c3444e4c25")));
+    }
+
+    /// Expected values from Python's hmac module.
+    #[test]
+    fn every_variant_is_told_by_its_name() {
+        let v4 = IpAddr::from([10, 0, 2, 1]);
+        let v6: IpAddr = "2001:db8::2".parse().unwrap();
+        for (address, port, variant, seen) in [
+            (v4, None, "rfc8684", hex!("19a118c98b46efc8")),
+            (v4, None, "left64", hex!("2ff6523965a7d2ba")),
+            (v4, None, "right64_of_160", hex!("7a97f6734c332b6b")),
+            (v4, None, "keys_reversed", hex!("fac251317de29c98")),
+            (v4, None, "draft_sha1", hex!("312320d70b077cbc")),
+            (v4, Some(8080), "rfc8684", hex!("95856eadfd709b41")),
+            (v4, Some(8080), "port_zeroed", hex!("19a118c98b46efc8")),
+            (v4, Some(8080), "left64", hex!("180de309575e0238")),
+            (v4, Some(8080), "right64_of_160", hex!("741ffa57b8caef19")),
+            (v4, Some(8080), "keys_reversed", hex!("b90a697806e4bff2")),
+            (v4, Some(8080), "draft_sha1", hex!("b26b1110a44f6e7a")),
+            (v6, None, "rfc8684", hex!("123ca6dd0de3c471")),
+            (v6, None, "draft_sha1", hex!("422558b20332b703")),
+            (v6, Some(8080), "rfc8684", hex!("1acdb3776551f3eb")),
+            (v6, Some(8080), "port_zeroed", hex!("123ca6dd0de3c471")),
+            (v6, Some(8080), "left64", hex!("90ffea34c9f6a114")),
+            (v6, Some(8080), "right64_of_160", hex!("76e9060a8c81b0cf")),
+            (v6, Some(8080), "keys_reversed", hex!("be07aff0b4e2ad20")),
+            (v6, Some(8080), "draft_sha1", hex!("6cd0d464d158b43a")),
+        ] {
+            let check = |suite, id, seen| add_addr_hmac_check(suite, SENDER, RECEIVER, id, address, port, seen);
+            assert_eq!(check(Suite::Sha256, 7, seen), Ok(variant), "{address} {port:?}");
+            assert!(check(Suite::Sha256, 8, seen).is_err(), "another id, {address} {port:?} {variant}");
+            assert_eq!(check(Suite::Sha1, 7, seen).ok(), (variant == "draft_sha1").then_some(variant));
+        }
+    }
+}

@@ -75,23 +75,15 @@ impl Defrag {
     ) -> Result<Option<Whole>, Reject> {
         let start = usize::from(fragment.offset);
         let end = start.saturating_add(part.len);
-        if part.len == 0 || end > limits::FRAGMENT_BYTES || (fragment.more && part.len % 8 != 0) {
+        if part.len == 0 || end > limits::FRAGMENT_BYTES || (fragment.more && !part.len.is_multiple_of(8)) {
             return Err(Reject::malformed(Layer::Fragment, Reason::Fragment));
         }
         self.expire(time);
-        let index = match self.pending.iter().rposition(|pending| pending.key == key) {
-            Some(index) => index,
-            None => {
-                if self.pending.len() >= limits::FRAGMENTED_DATAGRAMS {
-                    self.give_up(0);
-                }
-                self.pending.push(Pending::new(key, time));
-                self.pending.len() - 1
-            }
-        };
+        let known = self.pending.iter().rposition(|pending| pending.key == key);
+        let index = known.unwrap_or_else(|| self.begin(key, time));
         let Some(pending) = self.pending.get_mut(index) else { return Ok(None) };
-        pending.frames += 1;
         pending.add(start..end, fragment.more, part.bytes)?;
+        pending.frames += 1;
         if start == 0 {
             pending.first.get_or_insert((ip, fragment.protocol));
         }
@@ -110,6 +102,15 @@ impl Defrag {
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.pending.len()
+    }
+
+    /// Makes room for a datagram; returns its index.
+    fn begin(&mut self, key: Key, time: Timestamp) -> usize {
+        if self.pending.len() >= limits::FRAGMENTED_DATAGRAMS {
+            self.give_up(0);
+        }
+        self.pending.push(Pending::new(key, time));
+        self.pending.len() - 1
     }
 
     /// Gives up those that have waited too long. Taps may be out of step, so any may be due, but the oldest first.

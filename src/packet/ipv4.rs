@@ -33,10 +33,10 @@ pub(super) fn header(view: View<'_>) -> Result<(IpHeader, Next, View<'_>), Rejec
     let mut destination = u32::from_be_bytes(header.destination());
     let mut source_routed = false;
     if header_len > FIXED
-        && let Some(route) = source_route(header.options())
+        && let Some(route) = source_route(header.options(), destination)
     {
         source_routed = true;
-        destination = route.unwrap_or(destination);
+        destination = route;
     }
     let ip = IpHeader {
         pair: IpPair::V4 { source: u32::from_be_bytes(header.source()), destination },
@@ -59,11 +59,11 @@ pub(super) fn header(view: View<'_>) -> Result<(IpHeader, Next, View<'_>), Rejec
     Ok((ip, next, rest))
 }
 
-/// `Some` if there is a source route, with the final destination where the route has not yet been used up.
+/// The final destination if there is a source route: `next_hop` once the route has been used up.
 ///
 /// Option type, length, pointer (from 1, to the next address), addresses. The header's destination is the next hop, and
 /// the last address the final destination, until the pointer has passed the end.
-fn source_route(mut options: &[u8]) -> Option<Option<u32>> {
+fn source_route(mut options: &[u8], next_hop: u32) -> Option<u32> {
     loop {
         match options {
             [option::NOP, rest @ ..] => options = rest,
@@ -77,7 +77,8 @@ fn source_route(mut options: &[u8]) -> Option<Option<u32>> {
                 }
                 let (pointer, route) = body.split_first()?;
                 let pending = usize::from(*pointer) + 3 <= usize::from(*len);
-                return Some(route.as_chunks().0.last().filter(|_| pending).map(|last| u32::from_be_bytes(*last)));
+                let last = route.as_chunks().0.last().filter(|_| pending);
+                return Some(last.map_or(next_hop, |last| u32::from_be_bytes(*last)));
             }
         }
     }

@@ -1,9 +1,9 @@
 //! From a frame of any link type to one TCP segment.
 //!
-//! [`Decoder::decode`] walks the layers of a frame, each a pure function in a file of its own ([`link`], [`ipv4`],
-//! [`ipv6`], [`tunnel`], [`tcp`]) from the bytes it starts at to the next layer and the bytes that that one starts at.
+//! [`Decoder::decode`] walks the layers of a frame, each a pure function in a file of its own (`link`, `ipv4`,
+//! `ipv6`, `tunnel`, `tcp`) from the bytes it starts at to the next layer and the bytes that that one starts at.
 //! Tunnels and tags are looked through, so the segment is the innermost one. The only state is IP reassembly
-//! ([`defrag`]). No checksum is checked: captures of offloading hosts have wrong ones.
+//! (`defrag`). No checksum is checked: captures of offloading hosts have wrong ones.
 #![cfg_attr(
     not(test),
     deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice)
@@ -106,8 +106,9 @@ impl Decoder {
         mut around: Around,
     ) -> Decoded<'a> {
         let mut whole = match self.add_part(frame, fragment, part, &around) {
-            Ok(whole) => whole,
-            Err(decoded) => return decoded,
+            Ok(Some(whole)) => whole,
+            Ok(None) => return Decoded::FragmentHeld,
+            Err(reject) => return rejected(reject, &around),
         };
         loop {
             around.ip = Some(whole.ip);
@@ -117,8 +118,9 @@ impl Decoder {
             let view = View::new(&whole.bytes, whole.len);
             match walk(Next::IpPayload(whole.protocol), view, &mut trial) {
                 Ok(Walked::Fragment(fragment, part)) => match self.add_part(frame, fragment, part, &trial) {
-                    Ok(outer) => (whole, around) = (outer, trial),
-                    Err(decoded) => return decoded,
+                    Ok(Some(inner)) => (whole, around) = (inner, trial),
+                    Ok(None) => return Decoded::FragmentHeld,
+                    Err(reject) => return rejected(reject, &trial),
                 },
                 Ok(Walked::Tcp(..)) => break,
                 Err(reject) => return rejected(reject, &trial),
@@ -132,24 +134,20 @@ impl Decoder {
         }
     }
 
-    /// The whole datagram if this part completes it, or what to say of the frame if not.
+    /// The whole datagram if this part completes it.
     fn add_part(
         &mut self,
         frame: &Frame<'_>,
         fragment: Fragment,
         part: View<'_>,
         around: &Around,
-    ) -> Result<defrag::Whole, Decoded<'static>> {
-        let Some(header) = around.ip else { return Err(Decoded::NotIp) };
+    ) -> Result<Option<defrag::Whole>, Reject> {
+        let Some(header) = around.ip else { return Err(Reject::NotIp) };
         if !ip::may_hold_tcp(fragment.protocol) {
-            return Err(Decoded::NotTcp);
+            return Err(Reject::NotTcp);
         }
         let key = defrag::Key::new(frame, around.tap, around.encapsulations, header.pair, fragment);
-        match self.defrag.add(frame.time, key, fragment, header, part) {
-            Ok(Some(whole)) => Ok(whole),
-            Ok(None) => Err(Decoded::FragmentHeld),
-            Err(reject) => Err(rejected(reject, around)),
-        }
+        self.defrag.add(frame.time, key, fragment, header, part)
     }
 }
 

@@ -21,7 +21,12 @@ pub(super) fn segment<'a>(view: View<'a>, ip: &IpHeader, encapsulations: u8, tap
     let Some((header, rest)) = view.bytes.split_first_chunk::<FIXED>() else {
         return malformed(if view.len < FIXED { Reason::Short } else { Reason::Cut });
     };
-    let header_len = usize::from(header[12] >> 4) * 4;
+    #[rustfmt::skip]
+    let &[
+        from_0, from_1, to_0, to_1, seq_0, seq_1, seq_2, seq_3, ack_0, ack_1, ack_2, ack_3,
+        data_offset, flags, window_0, window_1, _, _, _, _,
+    ] = header;
+    let header_len = usize::from(data_offset >> 4) * 4;
     if header_len < FIXED {
         return malformed(Reason::DataOffset);
     }
@@ -32,16 +37,14 @@ pub(super) fn segment<'a>(view: View<'a>, ip: &IpHeader, encapsulations: u8, tap
         Some((options, payload)) => (options, payload, false),
         None => (rest, &[][..], true),
     };
-    let be16 = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
-    let be32 = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
     Decoded::Tcp(Segment {
         ip: ip.pair,
-        source_port: be16(0),
-        destination_port: be16(2),
-        seq: be32(4),
-        ack: be32(8),
-        flags: TcpFlags(header[13]),
-        window: be16(14),
+        source_port: u16::from_be_bytes([from_0, from_1]),
+        destination_port: u16::from_be_bytes([to_0, to_1]),
+        seq: u32::from_be_bytes([seq_0, seq_1, seq_2, seq_3]),
+        ack: u32::from_be_bytes([ack_0, ack_1, ack_2, ack_3]),
+        flags: TcpFlags(flags),
+        window: u16::from_be_bytes([window_0, window_1]),
         options,
         options_cut,
         payload,

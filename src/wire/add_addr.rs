@@ -181,3 +181,106 @@ impl fmt::Display for AddAddr {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hex_literal::hex;
+
+    use super::*;
+    use crate::wire::MptcpOption;
+    use crate::wire::testing::{complaint, mptcp, stretched};
+
+    fn add_addr(bytes: &[u8]) -> AddAddr {
+        match mptcp(bytes) {
+            MptcpOption::AddAddr(add_addr) => add_addr,
+            option => panic!("{option}"),
+        }
+    }
+
+    /// From tcpdump's mptcp-v0.pcap, mptcp-aa-v1.pcap and mptcp-tcprst.pcap.
+    #[test]
+    fn announcements_of_public_traces() {
+        let v0 = add_addr(&hex!("1e083401 0a010202"));
+        assert_eq!(v0.form(), AddAddrForm::V0);
+        assert_eq!((v0.address_id, v0.address, v0.port, v0.hmac), (1, [10, 1, 2, 2].into(), None, None));
+
+        let v1 = add_addr(&hex!("1e103001 c0a888e1 669928744366716c"));
+        assert_eq!(v1.form(), AddAddrForm::Rfc8684 { echo: false });
+        assert_eq!(
+            (v1.address_id, v1.address, v1.hmac),
+            (1, [192, 168, 136, 225].into(), Some(hex!("669928744366716c")))
+        );
+
+        let echo = add_addr(&hex!("1e083101 0a000201"));
+        assert_eq!(echo.form(), AddAddrForm::Rfc8684 { echo: true });
+        assert_eq!((echo.address, echo.hmac, echo.echo()), ([10, 0, 2, 1].into(), None, true));
+    }
+
+    #[test]
+    fn ipv6_and_port() {
+        let option = add_addr(&hex!("1e1e3002 20010db8000000000000000000000002 1f90 0102030405060708"));
+        assert_eq!(option.address, "2001:db8::2".parse::<IpAddr>().unwrap());
+        assert_eq!((option.port, option.hmac), (Some(8080), Some([1, 2, 3, 4, 5, 6, 7, 8])));
+    }
+
+    /// What each low nibble makes of each length; `-` is malformed.
+    #[test]
+    fn low_nibble_and_length_tell_the_dialect() {
+        for (nibbles, v4, v4_hmac, v6, v6_hmac) in [
+            (&[4][..], "v0", "draft", "-", "v1"),
+            (&[6], "-", "v1", "v0", "draft"),
+            (&[0, 2, 8, 10, 12, 14], "-", "v1", "-", "v1"),
+            (&[1, 3, 5, 7, 9, 11, 13, 15], "echo", "-", "echo", "-"),
+        ] {
+            for (&nibble, (length, expected)) in
+                nibbles.iter().flat_map(|nibble| [(8, v4), (16, v4_hmac), (20, v6), (28, v6_hmac)].map(|l| (nibble, l)))
+            {
+                for length in [length, length + 2] {
+                    let bytes = stretched(length, &[0x30 | nibble]);
+                    let seen = match mptcp(&bytes) {
+                        MptcpOption::AddAddr(option) => match option.form() {
+                            AddAddrForm::V0 => "v0",
+                            AddAddrForm::DraftV1 => "draft",
+                            AddAddrForm::Rfc8684 { echo: true } => "echo",
+                            AddAddrForm::Rfc8684 { echo: false } => "v1",
+                        },
+                        _ => "-",
+                    };
+                    assert_eq!(seen, expected, "nibble {nibble} length {length}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn other_lengths_are_malformed() {
+        for length in (8..=40).filter(|length| ![8, 10, 16, 18, 20, 22, 28, 30].contains(length)) {
+            for (nibble, needs) in
+                [(0, "16, 18, 28 or 30"), (1, "8, 10, 20 or 22"), (4, "8, 10, 16 or 18"), (6, "20, 22, 28 or 30")]
+            {
+                assert_eq!(
+                    complaint(&stretched(length, &[0x30 | nibble])),
+                    format!("length {length} at option byte 0: ADD_ADDR needs {needs}")
+                );
+            }
+        }
+        for length in 3..8 {
+            assert_eq!(
+                complaint(&stretched(length, &[0x30])),
+                format!("length {length} at option byte 0: ADD_ADDR needs at least 8")
+            );
+        }
+    }
+
+    #[test]
+    fn prints() {
+        assert_eq!(
+            add_addr(&hex!("1e103001 c0a888e1 669928744366716c")).to_string(),
+            "ADD_ADDR id 1 192.168.136.225 hmac 669928744366716c"
+        );
+        assert_eq!(
+            add_addr(&hex!("1e163102 20010db8000000000000000000000002 1f90")).to_string(),
+            "ADD_ADDR id 2 [2001:db8::2]:8080 echo"
+        );
+    }
+}

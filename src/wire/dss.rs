@@ -228,3 +228,129 @@ impl fmt::Display for RawSequence {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hex_literal::hex;
+
+    use super::*;
+    use crate::wire::MptcpOption;
+    use crate::wire::testing::{complaint, mptcp, stretched};
+
+    fn dss(bytes: &[u8]) -> Dss {
+        match mptcp(bytes) {
+            MptcpOption::Dss(dss) => dss,
+            option => panic!("{option}"),
+        }
+    }
+
+    /// tcpdump's mptcp-v0.pcap, packets 4 to 16: short numbers, checksums.
+    #[test]
+    fn v0_data_and_acks() {
+        use RawSequence::Short;
+        for (bytes, ack, dsn, ssn, len, checksum) in [
+            (hex!("1e142005 d52abeca d1b97490 00000001 0029 082f"), 0xd52a_beca, 0xd1b9_7490, 1, 41, 0x082f),
+            (hex!("1e142005 d1b974b9 d52abeca 00000001 0029 45c9"), 0xd1b9_74b9, 0xd52a_beca, 1, 41, 0x45c9),
+            (hex!("1e142005 d1b974b9 d52abef3 0000002a 0350 6d11"), 0xd1b9_74b9, 0xd52a_bef3, 42, 848, 0x6d11),
+            (hex!("1e142005 d52ac243 d1b974b9 00000001 0310 5187"), 0xd52a_c243, 0xd1b9_74b9, 1, 784, 0x5187),
+            (hex!("1e142005 d1b977c9 d52ac243 00000001 0018 ec8a"), 0xd1b9_77c9, 0xd52a_c243, 1, 24, 0xec8a),
+            (hex!("1e142005 c9dc1c61 b1712fb6 00000001 0001 9e91"), 0xc9dc_1c61, 0xb171_2fb6, 1, 1, 0x9e91),
+        ] {
+            let mapping = Mapping { dsn: Short(dsn), ssn, len, checksum: Some(checksum) };
+            assert_eq!(dss(&bytes), Dss::new(Some(Short(ack)), Some(mapping), false));
+        }
+        assert_eq!(dss(&hex!("1e082001 d1b974b9")), Dss::new(Some(Short(0xd1b9_74b9)), None, false));
+    }
+
+    /// tcpdump's mptcp-aa-v1.pcap, packets 7, 8 and 10: long numbers, no checksums.
+    #[test]
+    fn v1_data_and_acks() {
+        use RawSequence::Long;
+        assert_eq!(
+            dss(&hex!("1e0c2003 ee83a616c38765c5")),
+            Dss::new(Some(Long(17_186_763_219_675_866_565)), None, false)
+        );
+        let ack = Some(Long(0xee83_a616_c387_65d5));
+        let dsn = Long(12_148_165_319_181_844_526);
+        let mapping = |ssn| Mapping { dsn, ssn, len: 16, checksum: None };
+        assert_eq!(
+            dss(&hex!("1e1a200f ee83a616c38765d5 a896f3fe7a8dc02e 00000001 0010")),
+            Dss::new(ack, Some(mapping(1)), false)
+        );
+        assert_eq!(
+            dss(&hex!("1e1a200f ee83a616c38765d5 a896f3fe7a8dc02e 00000011 0010")),
+            Dss::new(ack, Some(mapping(17)), false)
+        );
+    }
+
+    /// The RFC's shapes: length without checksum for each set of flags.
+    const SHAPES: [(u8, u8); 9] = [
+        (0b0000, 4),
+        (0b0001, 8),
+        (0b0011, 12),
+        (0b0100, 14),
+        (0b1100, 18),
+        (0b0101, 18),
+        (0b0111, 22),
+        (0b1101, 22),
+        (0b1111, 26),
+    ];
+
+    #[test]
+    fn the_length_tells_a_checksum() {
+        for (flags, base) in SHAPES {
+            let plain = dss(&stretched(base, &[0x20, flags])).mapping;
+            assert_eq!(plain.is_some(), flags & Dss::HAS_MAPPING != 0);
+            assert_eq!(plain.and_then(|mapping| mapping.checksum), None);
+            if flags & Dss::HAS_MAPPING != 0 {
+                let checked = dss(&stretched(base + 2, &[0x20, flags])).mapping;
+                assert_eq!(checked.and_then(|mapping| mapping.checksum), Some(0), "flags {flags:04b}");
+            }
+        }
+    }
+
+    #[test]
+    fn other_lengths_are_malformed() {
+        for (flags, base) in SHAPES {
+            let has_mapping = flags & Dss::HAS_MAPPING != 0;
+            for length in 4..=40 {
+                if length == base || has_mapping && length == base + 2 {
+                    continue;
+                }
+                let needs = if has_mapping { format!("{base} or {}", base + 2) } else { base.to_string() };
+                assert_eq!(
+                    complaint(&stretched(length, &[0x20, flags])),
+                    format!("length {length} at option byte 0: DSS needs {needs}")
+                );
+            }
+        }
+    }
+
+    /// Seen on a SYN in the wild.
+    #[test]
+    fn three_bytes_are_too_few() {
+        assert_eq!(complaint(&hex!("1e0320")), "length 3 at option byte 0: DSS needs at least 4");
+    }
+
+    #[test]
+    fn long_flags_without_their_field_mean_nothing() {
+        let option = dss(&hex!("1e04200a"));
+        assert_eq!((option.data_ack, option.mapping, option.flags), (None, None, 0x0a));
+    }
+
+    #[test]
+    fn reserved_bits_are_kept() {
+        let option = dss(&hex!("1e082ff1 d1b974b9"));
+        assert_eq!((option.reserved, option.flags, option.data_fin()), (0xf, 0xf1, true));
+    }
+
+    #[test]
+    fn prints() {
+        assert_eq!(
+            dss(&hex!("1e142015 d52abeca d1b97490 00000000 0001 0a51")).to_string(),
+            "DSS ack 3576348362 dsn 3518592144 ssn 0 len 1 checksum 0a51 fin"
+        );
+        let infinite = dss(&hex!("1e0e2004 d1b97490 00000001 0000"));
+        assert!(infinite.mapping.is_some_and(|mapping| mapping.is_infinite()));
+    }
+}

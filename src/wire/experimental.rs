@@ -69,3 +69,16 @@ impl fmt::Display for ExId {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sixteen_bits_unless_registered_with_more() {
+        assert_eq!(ExId::split(&[0xf9, 0x89, 1, 2]), Some((ExId::Short(0xf989), &[1, 2][..])));
+        assert_eq!(ExId::split(&[0xe2, 0xd4, 0xc3, 0xd9]), Some((ExId::Long(0xe2d4_c3d9), &[][..])));
+        assert_eq!(ExId::split(&[0xe2, 0xd4, 0xc3]), Some((ExId::Short(0xe2d4), &[0xc3][..])));
+        assert_eq!(ExId::split(&[0xf9]), None);
+    }
+}

@@ -35,6 +35,8 @@ mod remove_addr;
 mod subtype;
 mod tcp_option;
 mod tcp_options;
+#[cfg(test)]
+mod testing;
 
 pub use add_addr::{AddAddr, AddAddrForm};
 pub use dss::{Dss, Mapping, RawSequence};

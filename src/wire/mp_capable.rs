@@ -137,3 +137,83 @@ impl fmt::Display for MpCapable {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hex_literal::hex;
+
+    use super::*;
+    use crate::wire::MptcpOption;
+    use crate::wire::testing::{complaint, mptcp, stretched};
+
+    fn capable(bytes: &[u8]) -> MpCapable {
+        match mptcp(bytes) {
+            MptcpOption::MpCapable(capable) => capable,
+            option => panic!("{option}"),
+        }
+    }
+
+    const CLIENT: Key = Key(hex!("8f0c7c64a6a32ac1"));
+    const SERVER: Key = Key(hex!("73bb150358a0aecb"));
+
+    /// The handshake of tcpdump's mptcp-aa-v1.pcap and its first data.
+    #[test]
+    fn v1_handshake() {
+        let syn =
+            MpCapable { version: 1, flags: 0x01, sender_key: None, receiver_key: None, data_len: None, checksum: None };
+        assert_eq!(capable(&hex!("1e040101")), syn);
+        let syn_ack = MpCapable { sender_key: Some(SERVER), ..syn };
+        assert_eq!(capable(&hex!("1e0c0101 73bb150358a0aecb")), syn_ack);
+        let ack = MpCapable { sender_key: Some(CLIENT), receiver_key: Some(SERVER), ..syn };
+        assert_eq!(capable(&hex!("1e140101 8f0c7c64a6a32ac1 73bb150358a0aecb")), ack);
+        let data = MpCapable { data_len: Some(16), ..ack };
+        assert_eq!(capable(&hex!("1e160101 8f0c7c64a6a32ac1 73bb150358a0aecb 0010")), data);
+        let checked = MpCapable { flags: 0x81, checksum: Some(0xbeef), ..data };
+        assert_eq!(capable(&hex!("1e180181 8f0c7c64a6a32ac1 73bb150358a0aecb 0010 beef")), checked);
+    }
+
+    /// The handshake of tcpdump's mptcp-v0.pcap.
+    #[test]
+    fn v0_handshake() {
+        let syn = capable(&hex!("1e0c0081 9c9eabd1e46a33b2"));
+        assert_eq!((syn.version, syn.flags, syn.receiver_key), (0, 0x81, None));
+        assert_eq!(syn.sender_key, Some(Key(hex!("9c9eabd1e46a33b2"))));
+        let ack = capable(&hex!("1e140081 9c9eabd1e46a33b2 967d2770b6960552"));
+        assert_eq!(ack.sender_key, syn.sender_key);
+        assert_eq!(ack.receiver_key, Some(Key(hex!("967d2770b6960552"))));
+    }
+
+    #[test]
+    fn each_flag_has_its_bit() {
+        let flags = |flags: u8| {
+            let option = capable(&[30, 4, 0x01, flags]);
+            let all =
+                [option.checksum_required(), option.extensibility(), option.deny_join_id0(), option.hmac_algorithm()];
+            (all, option.crypto_bits())
+        };
+        assert_eq!(flags(0x80), ([true, false, false, false], 0));
+        assert_eq!(flags(0x40), ([false, true, false, false], 0));
+        assert_eq!(flags(0x20), ([false, false, true, false], 0));
+        assert_eq!(flags(0x01), ([false, false, false, true], 0x01));
+        assert_eq!(flags(0x1e), ([false; 4], 0x1e));
+    }
+
+    #[test]
+    fn other_lengths_are_malformed() {
+        for length in (3..=40).filter(|length| ![4, 12, 20, 22, 24].contains(length)) {
+            assert_eq!(
+                complaint(&stretched(length, &[0x01])),
+                format!("length {length} at option byte 0: MP_CAPABLE needs 4, 12, 20, 22 or 24")
+            );
+        }
+    }
+
+    #[test]
+    fn prints() {
+        let option = capable(&hex!("1e180181 8f0c7c64a6a32ac1 73bb150358a0aecb 0010 0eef"));
+        assert_eq!(
+            option.to_string(),
+            "MP_CAPABLE v1 flags 81 sender_key 8f0c7c64a6a32ac1 receiver_key 73bb150358a0aecb data_len 16 checksum 0eef"
+        );
+    }
+}

@@ -56,3 +56,31 @@ impl fmt::Display for MpFail {
         write!(f, "MP_FAIL dsn {}", self.dsn)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hex_literal::hex;
+
+    use super::*;
+    use crate::wire::MptcpOption;
+    use crate::wire::testing::{complaint, mptcp, stretched};
+
+    #[test]
+    fn dsn_and_reserved_bits() {
+        let option = mptcp(&hex!("1e0c6000 9851b565d52abeca"));
+        assert_eq!(option, MptcpOption::MpFail(MpFail { dsn: 10_975_753_215_851_282_122, reserved: 0 }));
+        assert_eq!(option.to_string(), "MP_FAIL dsn 10975753215851282122");
+        let MptcpOption::MpFail(option) = mptcp(&hex!("1e0c6abc 0000000000000001")) else { panic!("not MP_FAIL") };
+        assert_eq!((option.dsn, option.reserved), (1, 0xabc));
+    }
+
+    #[test]
+    fn other_lengths_are_malformed() {
+        for length in [3, 4, 8, 11, 13] {
+            assert_eq!(
+                complaint(&stretched(length, &[0x60])),
+                format!("length {length} at option byte 0: MP_FAIL needs 12")
+            );
+        }
+    }
+}

@@ -58,3 +58,33 @@ impl fmt::Display for MpFastclose {
         write!(f, "MP_FASTCLOSE key {}", self.key)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hex_literal::hex;
+
+    use super::*;
+    use crate::wire::MptcpOption;
+    use crate::wire::testing::{complaint, mptcp, stretched};
+
+    /// Packet 10 of tcpdump's mptcp-fclose.pcap.
+    #[test]
+    fn key_and_reserved_bits() {
+        let key = Key(hex!("d005b1ab34bad344"));
+        let option = mptcp(&hex!("1e0c7000 d005b1ab34bad344"));
+        assert_eq!(option, MptcpOption::MpFastclose(MpFastclose { key, reserved: 0 }));
+        assert_eq!(option.to_string(), "MP_FASTCLOSE key d005b1ab34bad344");
+        let option = mptcp(&hex!("1e0c7abc d005b1ab34bad344"));
+        assert_eq!(option, MptcpOption::MpFastclose(MpFastclose { key, reserved: 0xabc }));
+    }
+
+    #[test]
+    fn other_lengths_are_malformed() {
+        for length in [3, 4, 8, 11, 13] {
+            assert_eq!(
+                complaint(&stretched(length, &[0x70])),
+                format!("length {length} at option byte 0: MP_FASTCLOSE needs 12")
+            );
+        }
+    }
+}

@@ -181,3 +181,85 @@ impl fmt::Display for MpJoin {
         f.write_str(if backup { " backup" } else { "" })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hex_literal::hex;
+
+    use super::*;
+    use crate::wire::MptcpOption;
+    use crate::wire::testing::{complaint, mptcp, stretched};
+
+    fn join(bytes: &[u8]) -> MpJoin {
+        match mptcp(bytes) {
+            MptcpOption::MpJoin(join) => join,
+            option => panic!("{option}"),
+        }
+    }
+
+    /// The join of tcpdump's mptcp-v0.pcap.
+    #[test]
+    fn handshake() {
+        assert_eq!(
+            join(&hex!("1e0c1000 e47f0142 1b665a18")),
+            MpJoin::Syn {
+                backup: false,
+                address_id: 0,
+                token: Token(0xe47f_0142),
+                nonce: Nonce(0x1b66_5a18),
+                reserved: 0
+            }
+        );
+        assert_eq!(
+            join(&hex!("1e101001 5ab680c7884af03d 33abe9d5")),
+            MpJoin::SynAck {
+                backup: false,
+                address_id: 1,
+                hmac: hex!("5ab680c7884af03d"),
+                nonce: Nonce(0x33ab_e9d5),
+                reserved: 0
+            }
+        );
+        assert_eq!(
+            join(&hex!("1e181000 cb7b87f5e5f0502f43b535fb70ef6607df2e6c7a")),
+            MpJoin::Ack { hmac: hex!("cb7b87f5e5f0502f43b535fb70ef6607df2e6c7a"), reserved: 0 }
+        );
+    }
+
+    #[test]
+    fn backup_is_one_bit_and_the_rest_is_reserved() {
+        let MpJoin::Syn { backup, address_id, reserved, .. } = join(&hex!("1e0c1103 e47f0142 1b665a18")) else {
+            panic!("not a SYN's");
+        };
+        assert_eq!((backup, address_id, reserved), (true, 3, 0));
+        assert_eq!(join(&hex!("1e0c1e03 e47f0142 1b665a18")).reserved(), 0b111);
+        assert_eq!(join(&hex!("1e101f03 5ab680c7884af03d 33abe9d5")).reserved(), 0b111);
+        assert_eq!(join(&hex!("1e181abc cb7b87f5e5f0502f43b535fb70ef6607df2e6c7a")).reserved(), 0xabc);
+    }
+
+    #[test]
+    fn other_lengths_are_malformed() {
+        for length in (3..=40).filter(|length| ![12, 16, 24].contains(length)) {
+            assert_eq!(
+                complaint(&stretched(length, &[0x10])),
+                format!("length {length} at option byte 0: MP_JOIN needs 12, 16 or 24")
+            );
+        }
+    }
+
+    #[test]
+    fn prints() {
+        assert_eq!(
+            join(&hex!("1e0c1103 e47f0142 0b665a18")).to_string(),
+            "MP_JOIN id 3 token e47f0142 nonce 0b665a18 backup"
+        );
+        assert_eq!(
+            join(&hex!("1e101001 5ab680c7884af03d 33abe9d5")).to_string(),
+            "MP_JOIN id 1 hmac 5ab680c7884af03d nonce 33abe9d5"
+        );
+        assert_eq!(
+            join(&hex!("1e181000 cb7b87f5e5f0502f43b535fb70ef6607df2e6c7a")).to_string(),
+            "MP_JOIN hmac cb7b87f5e5f0502f43b535fb70ef6607df2e6c7a"
+        );
+    }
+}

@@ -56,3 +56,25 @@ impl fmt::Display for MpPrio {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::MptcpOption;
+    use crate::wire::testing::{complaint, mptcp};
+
+    #[test]
+    fn with_and_without_an_address_id() {
+        let v1 = MpPrio { backup: true, address_id: None, reserved: 0 };
+        assert_eq!(mptcp(&[30, 3, 0x51]), MptcpOption::MpPrio(v1));
+        assert_eq!(mptcp(&[30, 3, 0x50]), MptcpOption::MpPrio(MpPrio { backup: false, ..v1 }));
+        assert_eq!(mptcp(&[30, 3, 0x5f]), MptcpOption::MpPrio(MpPrio { reserved: 0b111, ..v1 }));
+        assert_eq!(mptcp(&[30, 4, 0x51, 2]), MptcpOption::MpPrio(MpPrio { address_id: Some(2), ..v1 }));
+        assert_eq!(mptcp(&[30, 4, 0x50, 2]).to_string(), "MP_PRIO normal id 2");
+    }
+
+    #[test]
+    fn other_lengths_are_malformed() {
+        assert_eq!(complaint(&[30, 5, 0x50, 2, 3]), "length 5 at option byte 0: MP_PRIO needs 3 or 4");
+    }
+}

@@ -69,3 +69,37 @@ impl fmt::Display for MpTcprst {
         f.write_str(if self.transient() { " transient" } else { "" })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hex_literal::hex;
+
+    use super::*;
+    use crate::wire::MptcpOption;
+    use crate::wire::testing::{complaint, mptcp};
+
+    /// From tcpdump's mptcp-tcprst.pcap.
+    #[test]
+    fn flags_and_reason() {
+        let MptcpOption::MpTcprst(permanent) = mptcp(&hex!("1e048000")) else { panic!("not MP_TCPRST") };
+        assert_eq!((permanent.transient(), permanent.reason), (false, 0));
+        let MptcpOption::MpTcprst(transient) = mptcp(&hex!("1e048101")) else { panic!("not MP_TCPRST") };
+        assert_eq!((transient.transient(), transient.reason), (true, 1));
+        assert_eq!(transient.to_string(), "MP_TCPRST reason 1 (MPTCP-specific error) transient");
+        assert_eq!(mptcp(&hex!("1e048e06")), MptcpOption::MpTcprst(MpTcprst { flags: 0xe, reason: 6 }));
+    }
+
+    #[test]
+    fn reasons_have_the_rfcs_words() {
+        let meaning = |reason| MpTcprst { flags: 0, reason }.meaning();
+        assert_eq!(meaning(3), "administratively prohibited");
+        assert_eq!(meaning(6), "middlebox interference");
+        assert_eq!(meaning(7), "unassigned reason");
+    }
+
+    #[test]
+    fn other_lengths_are_malformed() {
+        assert_eq!(complaint(&hex!("1e0380")), "length 3 at option byte 0: MP_TCPRST needs 4");
+        assert_eq!(complaint(&hex!("1e05800000")), "length 5 at option byte 0: MP_TCPRST needs 4");
+    }
+}

@@ -129,3 +129,20 @@ impl fmt::Display for MptcpOption<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::wire::testing::mptcp;
+    use crate::wire::{MptcpOption, Subtype};
+
+    #[test]
+    fn subtypes_without_a_layout_are_kept_whole() {
+        for subtype in 9..=15 {
+            let bytes = [30, 5, subtype << 4 | 0x3, 0xaa, 0xbb];
+            assert_eq!(mptcp(&bytes), MptcpOption::Unknown { subtype: Subtype(subtype), bytes: &bytes });
+        }
+        assert_eq!(mptcp(&[30, 4, 0xf0, 0xaa]).to_string(), "MP_EXPERIMENTAL 1e04f0aa");
+        assert_eq!(mptcp(&[30, 3, 0x90]).to_string(), "MPTCP subtype 9 1e0390");
+        assert_eq!(mptcp(&[30, 4, 0xf0, 0xaa]).name(), "MP_EXPERIMENTAL");
+    }
+}

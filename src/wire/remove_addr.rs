@@ -45,3 +45,23 @@ impl fmt::Display for RemoveAddr<'_> {
         self.ids.iter().try_for_each(|id| write!(f, " {id}"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::MptcpOption;
+    use crate::wire::testing::{complaint, mptcp};
+
+    #[test]
+    fn one_id_and_several() {
+        assert_eq!(mptcp(&[30, 4, 0x40, 1]), MptcpOption::RemoveAddr(RemoveAddr { ids: &[1], reserved: 0 }));
+        let several = mptcp(&[30, 6, 0x4a, 1, 2, 255]);
+        assert_eq!(several, MptcpOption::RemoveAddr(RemoveAddr { ids: &[1, 2, 255], reserved: 0xa }));
+        assert_eq!(several.to_string(), "REMOVE_ADDR id 1 2 255");
+    }
+
+    #[test]
+    fn no_id_is_malformed() {
+        assert_eq!(complaint(&[30, 3, 0x40]), "length 3 at option byte 0: REMOVE_ADDR needs at least 4");
+    }
+}

@@ -270,3 +270,79 @@ impl<'a> SackBlocks<'a> {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use hex_literal::hex;
+
+    use super::*;
+    use crate::wire::options;
+
+    /// The one option that `bytes` are, seen to be written again byte for byte.
+    fn one(bytes: &[u8]) -> TcpOption<'_> {
+        let mut walk = options(bytes);
+        let item = walk.next().expect("an option");
+        assert!(walk.next().is_none(), "one option");
+        if item.option.error().is_none() {
+            let mut again = Vec::new();
+            item.option.emit(&mut again);
+            assert_eq!(again, bytes);
+        }
+        item.option
+    }
+
+    #[test]
+    fn values_and_names() {
+        for (bytes, printed) in [
+            (&hex!("00")[..], "EOL"),
+            (&hex!("01"), "NOP"),
+            (&hex!("020405b4"), "MSS 1460"),
+            (&hex!("030307"), "WINDOW_SCALE 7"),
+            (&hex!("0402"), "SACK_PERMITTED"),
+            (&hex!("050a0000000100000010"), "SACK 1-16"),
+            (&hex!("0512000000010000001000000020ffffffff"), "SACK 1-16 32-4294967295"),
+            (&hex!("080a0000000a0000000b"), "TIMESTAMPS 10 echo 11"),
+            (&hex!("13120102030405060708090a0b0c0d0e0f10"), "MD5 0102030405060708090a0b0c0d0e0f10"),
+            (&hex!("1c048005"), "USER_TIMEOUT 5 min"),
+            (&hex!("1c047fff"), "USER_TIMEOUT 32767 s"),
+            (&hex!("1d060102abcd"), "AO key 1 next 2 mac abcd"),
+            (&hex!("1e048000"), "MP_TCPRST reason 0 (unspecified error)"),
+            (&hex!("2202"), "FAST_OPEN cookie request"),
+            (&hex!("220a0102030405060708"), "FAST_OPEN cookie 0102030405060708"),
+            (&hex!("fe04f989"), "FAST_OPEN cookie request"),
+            (&hex!("fd06f989abcd"), "FAST_OPEN cookie abcd"),
+            (&hex!("fe06e2d4c3d9"), "EXPERIMENTAL e2d4c3d9 "),
+            (&hex!("fd05acce01"), "EXPERIMENTAL acce 01"),
+            (&hex!("fd03aa"), "kind 253 aa"),
+            (&hex!("06060000000a"), "ECHO 0000000a"),
+            (&hex!("1c05000000"), "malformed (length 5 at option byte 0: USER_TIMEOUT needs 4)"),
+            (&hex!("ac05010203"), "ACC_ECN_0 010203"),
+            (&hex!("6304abcd"), "kind 99 abcd"),
+        ] {
+            assert_eq!(one(bytes).to_string(), printed);
+        }
+    }
+
+    #[test]
+    fn wrong_lengths_say_what_was_needed() {
+        for (bytes, needs) in [
+            (&hex!("0203ff")[..], "length 3 at option byte 0: MSS needs 4"),
+            (&hex!("0302"), "length 2 at option byte 0: WINDOW_SCALE needs 3"),
+            (&hex!("040300"), "length 3 at option byte 0: SACK_PERMITTED needs 2"),
+            (&hex!("0502"), "length 2 at option byte 0: SACK needs 10, 18, 26 or 34"),
+            (&hex!("080400ff"), "length 4 at option byte 0: TIMESTAMPS needs 10"),
+            (&hex!("130400ff"), "length 4 at option byte 0: MD5 needs 18"),
+            (&hex!("1d0300"), "length 3 at option byte 0: AO needs at least 4"),
+            (&hex!("1e02"), "length 2 at option byte 0: MPTCP needs at least 3"),
+        ] {
+            assert_eq!(one(bytes).error().map(ToString::to_string).as_deref(), Some(needs));
+        }
+    }
+
+    #[test]
+    fn sack_blocks_are_whole() {
+        assert!(SackBlocks::new(&[]).is_none());
+        assert!(SackBlocks::new(&[0; 7]).is_none());
+        assert_eq!(SackBlocks::new(&[0, 0, 0, 1, 0, 0, 0, 2]).unwrap().iter().collect::<Vec<_>>(), [(1, 2)]);
+    }
+}

@@ -112,3 +112,111 @@ impl<'a> Iterator for TcpOptions<'a> {
 }
 
 impl std::iter::FusedIterator for TcpOptions<'_> {}
+
+#[cfg(test)]
+mod tests {
+    use hex_literal::hex;
+
+    use super::*;
+
+    fn printed(options: &mut TcpOptions<'_>) -> Vec<(u8, String)> {
+        options.map(|item| (item.offset, item.option.to_string())).collect()
+    }
+
+    fn names(bytes: &[u8]) -> Vec<&'static str> {
+        options(bytes).map(|item| item.option.name()).collect()
+    }
+
+    /// The SYN of iOS 7, in its order of options.
+    #[test]
+    fn a_whole_area() {
+        let syn = hex!("020405b4 01 030304 1e0c0001 72d38468f5b08cec 01 01 080a0000000100000000 0402 00 00");
+        let mut walk = options(&syn);
+        assert_eq!(
+            printed(&mut walk),
+            [
+                (0, "MSS 1460"),
+                (4, "NOP"),
+                (5, "WINDOW_SCALE 4"),
+                (8, "MP_CAPABLE v0 flags 01 sender_key 72d38468f5b08cec"),
+                (20, "NOP"),
+                (21, "NOP"),
+                (22, "TIMESTAMPS 1 echo 0"),
+                (32, "SACK_PERMITTED"),
+                (34, "EOL"),
+            ]
+            .map(|(offset, option)| (offset, option.to_owned()))
+        );
+        assert_eq!(walk.padding(), [0]);
+    }
+
+    /// ADD_ADDR and DSS in one segment, packet 13 of tcpdump's mptcp-aa-v1.pcap.
+    #[test]
+    fn two_mptcp_options() {
+        assert_eq!(names(&hex!("1e103001 c0a888e1 669928744366716c 1e0c2003 ee83a616c38765d5")), ["ADD_ADDR", "DSS"]);
+        assert_eq!(names(&hex!("1e083101 0a000201 1e0c2003 f9948ef804577f69")), ["ADD_ADDR", "DSS"]);
+        assert_eq!(names(&hex!("1e103001 0a000201 f8295862f645df19 1e082001 d0bd7aef")), ["ADD_ADDR", "DSS"]);
+        assert_eq!(names(&hex!("1e083401 0a010202 1e142005d52abecad1b97490000000010029082f")), ["ADD_ADDR", "DSS"]);
+    }
+
+    #[test]
+    fn a_bad_body_does_not_end_the_walk() {
+        let mut walk = options(&hex!("020405b4 0402 080a0000000100000000")[..6]);
+        assert_eq!(walk.by_ref().count(), 2);
+        let area = hex!("020405b4 080a0000000100000000 1e0320 01 030307");
+        let texts = printed(&mut options(&area));
+        assert_eq!(texts[2], (14, "malformed 1e0320 (length 3 at option byte 14: DSS needs at least 4)".to_owned()));
+        assert_eq!(texts[4], (18, "WINDOW_SCALE 7".to_owned()));
+    }
+
+    #[test]
+    fn where_and_why_it_stops() {
+        for (area, why) in [
+            (&hex!("01 01 1e00 2003")[..], "length 0 at option byte 2: MPTCP needs at least 2"),
+            (&hex!("01 01 0801 2003"), "length 1 at option byte 2: TIMESTAMPS needs at least 2"),
+            (&hex!("01 01 1e0c 2003"), "length 12 at option byte 2: DSS needs more than the 4 left"),
+            (&hex!("01 01 01 1e0c"), "length 12 at option byte 3: MPTCP needs more than the 2 left"),
+            (&hex!("01 01 01 63"), "no length at option byte 3: kind 99 needs at least 2"),
+        ] {
+            let last = options(area).last().expect("options");
+            let error = last.option.error().expect("malformed");
+            assert_eq!(error.to_string(), why);
+            assert!(error.ends_walk() && !error.is_cut());
+            assert_eq!(last.bytes, &area[last.offset as usize..], "what is left");
+        }
+    }
+
+    #[test]
+    fn a_cut_area_is_no_ones_fault() {
+        for (area, why) in [
+            (&hex!("01 01 1e0c 2003")[..], "option byte 2: DSS cut by the capture after 4"),
+            (&hex!("01 01 01 08"), "option byte 3: TIMESTAMPS cut by the capture after 1"),
+        ] {
+            let last = options_cut(area).last().expect("options");
+            let error = last.option.error().expect("cut");
+            assert_eq!(error.to_string(), why);
+            assert!(error.is_cut() && error.ends_walk());
+        }
+        let lie = options_cut(&hex!("01 1e01")).last().expect("options");
+        assert!(!lie.option.error().expect("malformed").is_cut(), "a length of 1 is wrong, cut or not");
+    }
+
+    #[test]
+    fn padding_is_what_follows_the_end() {
+        let mut walk = options(&[1, 0, 0, 7, 30]);
+        assert!(walk.padding().is_empty());
+        assert_eq!(walk.by_ref().count(), 2);
+        assert_eq!(walk.padding(), [0, 7, 30]);
+        assert_eq!(walk.next(), None);
+    }
+
+    #[test]
+    fn words_are_filled_with_nops() {
+        for (before, after) in [(0, 0), (1, 4), (3, 4), (4, 4), (5, 8)] {
+            let mut options = vec![9; before];
+            pad_to_words(&mut options);
+            assert_eq!(options.len(), after);
+            assert!(options[before..].iter().all(|&byte| byte == 1));
+        }
+    }
+}
