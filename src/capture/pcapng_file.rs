@@ -271,7 +271,8 @@ impl Clock {
         } else if exponent <= 9 {
             Unit::Nanoseconds(10_u64.saturating_pow(9_u32.saturating_sub(exponent)))
         } else {
-            Unit::PerNanosecond(10_u64.saturating_pow(exponent.saturating_sub(9)))
+            // A unit too short for 64 bits to reach a nanosecond: all times are 0.
+            10_u64.checked_pow(exponent.saturating_sub(9)).map_or(Unit::PowerOfTwo(127), Unit::PerNanosecond)
         };
         Self { unit, offset: offset.saturating_mul(1_000_000_000) }
     }
@@ -281,7 +282,7 @@ impl Clock {
     fn nanoseconds(self, ticks: u64) -> i64 {
         let nanoseconds = match self.unit {
             Unit::Nanoseconds(each) => ticks.saturating_mul(each),
-            // Never zero: a power of ten, saturated.
+            // Never zero: a power of ten.
             Unit::PerNanosecond(count) => ticks.checked_div(count).unwrap_or(0),
             // 2⁶⁴ · 10⁹ < 2⁹⁴ fits, and no shift beyond 127.
             Unit::PowerOfTwo(n) => u64::try_from(u128::from(ticks) * 1_000_000_000 >> n).unwrap_or(u64::MAX),
@@ -421,7 +422,7 @@ mod tests {
             (0x80 | 20, 0, 1_782_579_200_524_289, 1_700_000_000_500_000_953),
             (0x80 | 32, 1_700_000_000, 1 << 31, 1_700_000_000_500_000_000),
             (0x80 | 127, 0, u64::MAX, 0),
-            (127, 0, u64::MAX, 1),
+            (127, 0, u64::MAX, 0),
             (6, 0, u64::MAX, i64::MAX),
             (6, i64::MAX, 1, i64::MAX),
         ] {
