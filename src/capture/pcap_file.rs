@@ -108,3 +108,64 @@ fn word(bytes: [u8; 4], swapped: bool) -> u32 {
     let little = u32::from_le_bytes(bytes);
     if swapped { little.swap_bytes() } else { little }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A header in the byte order that `word` and `half` write.
+    fn header(magic: u32, link: u32, order: fn(u32) -> [u8; 4], half: fn(u16) -> [u8; 2]) -> [u8; HEADER] {
+        let words =
+            [order(magic), [half(2), half(4)].concat().try_into().unwrap(), [0; 4], [0; 4], order(96), order(link)];
+        words.concat().try_into().unwrap()
+    }
+
+    #[test]
+    fn both_orders_and_resolutions() {
+        let orders: [(fn(u32) -> [u8; 4], fn(u16) -> [u8; 2]); 2] =
+            [(u32::to_le_bytes, u16::to_le_bytes), (u32::to_be_bytes, u16::to_be_bytes)];
+        for (order, half) in orders {
+            for (magic, time) in [(0xa1b2_c3d4, 1_700_000_000_000_005_000), (0xa1b2_3c4d, 1_700_000_000_000_000_005)] {
+                // The FCS bits (4 bytes, present) are not part of the link type.
+                let file = header(magic, 0x2400_0071, order, half);
+                assert!(PcapFile::recognises(&file));
+                let pcap = PcapFile::new(file).unwrap();
+                assert_eq!(pcap.interface(), InterfaceInfo { name: None, link: LinkType::LINUX_SLL, snaplen: 96 });
+                let mut record = [1_700_000_000, 5, 3, 1500].map(order).concat();
+                record.extend(b"abcNEXT");
+                let expected = Record {
+                    skip: 16,
+                    len: 3,
+                    consumed: 19,
+                    time,
+                    wire_len: 1500,
+                    interface: 0,
+                    link: LinkType::LINUX_SLL,
+                };
+                assert_eq!(pcap.step(&record), Step::Frame(expected));
+                for cut in 0..19 {
+                    assert_eq!(pcap.step(&record[..cut]), Step::Need(if cut < 16 { 16 } else { 19 }));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn kuznetzovs_records_have_eight_more_bytes() {
+        let pcap = PcapFile::new(header(0xa1b2_cd34, 1, u32::to_le_bytes, u16::to_le_bytes)).unwrap();
+        let mut record = [1, 2, 3, 4, 0, 0].map(u32::to_le_bytes).concat();
+        record.extend(b"abc");
+        let Step::Frame(frame) = pcap.step(&record) else { panic!("no frame") };
+        assert_eq!((frame.skip, frame.len, frame.consumed, frame.time), (24, 3, 27, 1_000_002_000));
+    }
+
+    #[test]
+    fn nonsense_is_damage() {
+        let pcap = PcapFile::new(header(0xa1b2_c3d4, 1, u32::to_le_bytes, u16::to_le_bytes)).unwrap();
+        let step = |words: [u32; 4]| pcap.step(&words.map(u32::to_le_bytes).concat());
+        assert_eq!(step([1, 0, 61, 60]), Step::Damaged(Damage::MoreThanOnTheWire { captured: 61, wire: 60 }));
+        assert_eq!(step([1, 0, 0x0100_0001, u32::MAX]), Step::Damaged(Damage::TooLong(0x0100_0001)));
+        assert_eq!(step([0; 4]), Step::Damaged(Damage::Zeros));
+        assert!(matches!(step([1, 0, 0, 0]), Step::Frame(Record { len: 0, .. })), "an empty packet with a time is one");
+    }
+}

@@ -1,0 +1,310 @@
+//! Capture files, whole: every container of the same traffic gives the same frames, tshark agrees, cuts are found at every
+//! byte, and bytes may come in any portions.
+
+use std::io::{Cursor, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use mptcp_inspect::capture::{CaptureError, FileSource, Kind, Merge, OpenOptions, Source, open, read};
+
+const READ_AHEAD: OpenOptions = OpenOptions { read_ahead: true };
+const INLINE: OpenOptions = OpenOptions { read_ahead: false };
+
+/// Number, nanoseconds, captured bytes, length on the wire.
+type Seen = (u64, i64, Vec<u8>, u32);
+
+/// All frames of a source, and the error that ended it.
+fn frames(source: &mut impl Source) -> (Vec<Seen>, Option<CaptureError>) {
+    let mut seen = Vec::new();
+    loop {
+        match source.advance() {
+            Ok(true) => {
+                let frame = source.frame();
+                seen.push((frame.id.number, frame.time.0, frame.data.to_vec(), frame.wire_len));
+            }
+            end => {
+                assert!(!source.advance().unwrap(), "an end is final");
+                return (seen, end.err());
+            }
+        }
+    }
+}
+
+fn read_bytes(bytes: &[u8], options: &OpenOptions) -> Result<FileSource, CaptureError> {
+    read("test", Cursor::new(bytes.to_vec()), 0, options)
+}
+
+/// A little-endian pcap in microseconds, one packet per (microseconds, length), and the frames it holds.
+fn pcap(packets: &[(u32, usize)]) -> (Vec<u8>, Vec<Seen>) {
+    let mut file = [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 262_144, 1].map(u32::to_le_bytes).concat();
+    let mut seen = Vec::new();
+    for (index, &(time, len)) in packets.iter().enumerate() {
+        file.extend([time / 1_000_000, time % 1_000_000, len as u32, len as u32 + 4].map(u32::to_le_bytes).concat());
+        let data: Vec<u8> = (0..len).map(|byte| (byte * 7 + index) as u8).collect();
+        file.extend(&data);
+        seen.push((index as u64 + 1, i64::from(time) * 1000, data, len as u32 + 4));
+    }
+    (file, seen)
+}
+
+/// A pcapng of one Ethernet interface with an unknown block, two packets and statistics; and where its packets end.
+fn pcapng() -> (Vec<u8>, [usize; 2]) {
+    let block = |kind: u32, body: &[u8]| {
+        let length = (body.len() as u32 + 12).to_le_bytes();
+        [&kind.to_le_bytes()[..], &length, body, &length].concat()
+    };
+    let packet = [0_u32, 0, 5, 4, 60, 0x0403_0201].map(u32::to_le_bytes).concat();
+    let mut file = block(0x0a0d_0d0a, &[0x1a2b_3c4d_u32, 1, u32::MAX, u32::MAX].map(u32::to_le_bytes).concat());
+    file.extend(block(1, &[1_u32, 0].map(u32::to_le_bytes).concat()));
+    file.extend(block(0x4000_0bad, b"whatever"));
+    file.extend(block(6, &packet));
+    let first = file.len();
+    file.extend(block(6, &packet));
+    let second = file.len();
+    file.extend(block(5, &[0; 12]));
+    (file, [first, second])
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+#[test]
+fn a_pcap_cut_at_any_byte_is_read_up_to_the_cut() {
+    let (file, expected) = pcap(&[(1, 5), (2, 0), (3, 9)]);
+    let ends = [24 + 21, 24 + 21 + 16, file.len()];
+    for cut in 4..24 {
+        let error = read_bytes(&file[..cut], &INLINE).err().expect("no header");
+        assert!(matches!(error, CaptureError::Cut { packets: 0, .. }), "{cut}: {error}");
+    }
+    for cut in 24..=file.len() {
+        let mut source = read_bytes(&file[..cut], &INLINE).unwrap();
+        let (seen, error) = frames(&mut source);
+        let whole = ends.iter().filter(|end| **end <= cut).count();
+        assert_eq!(seen, expected[..whole], "{cut}");
+        let at_boundary = cut == 24 || ends.contains(&cut);
+        let cut_after = (!at_boundary).then_some(whole as u64);
+        assert_eq!((source.info().packets, source.info().cut_after), (whole as u64, cut_after), "{cut}");
+        match error {
+            None => assert!(at_boundary, "{cut}"),
+            Some(error) => {
+                let message = format!(
+                    "test: cut short in the middle of packet {} ({whole} whole packet{} read)",
+                    whole + 1,
+                    if whole == 1 { "" } else { "s" }
+                );
+                assert_eq!(error.to_string(), message);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_pcapng_cut_at_any_byte_is_read_up_to_the_cut() {
+    let (file, ends) = pcapng();
+    for cut in 4..=file.len() {
+        let mut source = read_bytes(&file[..cut], &INLINE).unwrap();
+        let (seen, error) = frames(&mut source);
+        let whole = ends.iter().filter(|end| **end <= cut).count();
+        assert_eq!(seen.len(), whole, "{cut}");
+        assert_eq!(source.info().cut_after.is_some(), error.is_some(), "{cut}");
+        if let Some(error) = error {
+            assert!(matches!(error, CaptureError::Cut { packets, .. } if packets == whole as u64), "{cut}: {error}");
+        }
+        // The statistics at the end are no packet.
+        if cut == file.len() - 1 {
+            assert_eq!(source.info().cut_after, Some(2));
+            let mut again = read_bytes(&file[..cut], &INLINE).unwrap();
+            let error = frames(&mut again).1.unwrap();
+            assert_eq!(error.to_string(), "test: cut short after packet 2 (2 whole packets read)");
+        }
+    }
+}
+
+#[test]
+fn any_byte_changed_never_panics() {
+    for file in [pcap(&[(1, 5), (2, 0), (3, 9)]).0, pcapng().0] {
+        for place in 0..file.len() {
+            for value in [0, 1, 0x7f, 0xff] {
+                let mut changed = file.clone();
+                changed[place] = value;
+                if let Ok(mut source) = read_bytes(&changed, &INLINE) {
+                    frames(&mut source);
+                }
+            }
+        }
+    }
+}
+
+/// Gives its bytes in portions of a few.
+struct Trickle {
+    bytes: Cursor<Vec<u8>>,
+    portion: usize,
+}
+
+impl Read for Trickle {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let room = buffer.len().min(self.portion);
+        self.bytes.read(&mut buffer[..room])
+    }
+}
+
+#[test]
+fn records_may_straddle_blocks_in_every_way() {
+    // Usual ones, some longer than a block's headroom, and one longer than a block; over several blocks.
+    let packets: Vec<(u32, usize)> = (0..900)
+        .map(|i| (i, [60, 1500, 9001, 3, 70_000][i as usize % 5]))
+        .chain([(901, 2_500_000), (902, 64)])
+        .collect();
+    let (file, expected) = pcap(&packets);
+    let gz = gzip(&file);
+    for options in [READ_AHEAD, INLINE] {
+        for bytes in [&file, &gz] {
+            let (seen, error) = frames(&mut read_bytes(bytes, &options).unwrap());
+            assert!(error.is_none(), "{error:?}");
+            assert!(seen == expected, "frames differ");
+        }
+    }
+    let (file, expected) = pcap(&packets[..40]);
+    for portion in [1000, 65_536] {
+        let bytes = Cursor::new(file.clone());
+        let (seen, _) = frames(&mut read("trickle", Trickle { bytes, portion }, 0, &READ_AHEAD).unwrap());
+        assert!(seen == expected, "frames differ");
+    }
+    let (file, expected) = pcap(&[(1, 5), (2, 0), (3, 9)]);
+    let bytes = Cursor::new(file);
+    assert_eq!(frames(&mut read("trickle", Trickle { bytes, portion: 1 }, 0, &INLINE).unwrap()).0, expected);
+}
+
+#[test]
+fn gzip_members_and_zstd_frames_in_a_row() {
+    let (file, expected) = pcap(&[(1, 5), (2, 600), (3, 9)]);
+    let (head, tail) = file.split_at(300);
+    let zst = |bytes: &[u8]| zstd::encode_all(bytes, 1).unwrap();
+    for stored in [[gzip(head), gzip(tail)].concat(), [zst(head), zst(tail)].concat()] {
+        assert_eq!(frames(&mut read_bytes(&stored, &INLINE).unwrap()).0, expected);
+        let (seen, error) = frames(&mut read_bytes(&stored[..stored.len() - 9], &INLINE).unwrap());
+        assert!(expected.starts_with(&seen));
+        assert!(matches!(error, Some(CaptureError::Cut { .. })), "{error:?}");
+    }
+    let twice = read_bytes(&gzip(&gzip(&file)), &INLINE).err().unwrap();
+    assert!(twice.to_string().contains("a gzip file inside a compressed one"), "{twice}");
+}
+
+#[test]
+fn what_is_no_capture_is_refused_by_name() {
+    let text = read_bytes(b"hello, this is a text file", &INLINE).err().unwrap();
+    assert_eq!(text.to_string(), "test: not a pcap or pcapng capture; it looks like text");
+    let empty = read_bytes(b"", &INLINE).err().unwrap();
+    assert!(matches!(empty, CaptureError::NotACapture { looks_like, .. } if looks_like == "an empty file"));
+    let directory = open(Path::new(env!("CARGO_MANIFEST_DIR")), 0, &INLINE).err().unwrap();
+    assert!(matches!(directory, CaptureError::NotACapture { looks_like, .. } if looks_like == "a directory"));
+    let missing = open(Path::new("/nonexistent/trace.pcap"), 0, &INLINE).err().unwrap();
+    assert!(missing.to_string().starts_with("/nonexistent/trace.pcap: cannot be opened: "), "{missing}");
+}
+
+#[test]
+fn sources_merge_by_time_and_one_may_break() {
+    let (a, _) = pcap(&[(10, 1), (30, 1), (30, 1), (50, 1)]);
+    let (b, _) = pcap(&[(5, 1), (30, 1), (20, 1), (60, 1), (70, 1)]);
+    let (c, _) = pcap(&[]);
+    let source = |bytes: &[u8], input| read(format!("{input}"), Cursor::new(bytes.to_vec()), input, &INLINE).unwrap();
+    let mut merge = Merge::new(vec![source(&a, 0), source(&b[..b.len() - 1], 1), source(&c, 2)]);
+    let mut order = Vec::new();
+    while merge.advance().unwrap() {
+        let frame = merge.frame();
+        order.push((frame.time.0 / 1000, frame.id.input, frame.id.number));
+    }
+    assert!(!merge.advance().unwrap());
+    let expected = [(5, 1, 1), (10, 0, 1), (30, 0, 2), (30, 0, 3), (30, 1, 2), (20, 1, 3), (50, 0, 4), (60, 1, 4)];
+    assert_eq!(order, expected);
+    let problems: Vec<String> = merge.problems().iter().map(ToString::to_string).collect();
+    assert_eq!(problems, ["1: cut short in the middle of packet 5 (4 whole packets read)"]);
+    let counts: Vec<_> = merge.inputs().iter().map(|input| (input.packets, input.cut_after)).collect();
+    assert_eq!(counts, [(4, None), (4, Some(4)), (0, None)]);
+}
+
+#[cfg(feature = "live")]
+#[test]
+fn filters_apply_to_files() {
+    use mptcp_inspect::capture::Filtered;
+
+    let (file, _) = pcap(&[(1, 50), (2, 200), (3, 51), (4, 300)]);
+    let mut source = Filtered::new(read_bytes(&file, &INLINE).unwrap(), "greater 100").unwrap();
+    let numbers: Vec<u64> = frames(&mut source).0.iter().map(|frame| frame.0).collect();
+    assert_eq!(numbers, [2, 4]);
+    assert_eq!(source.inputs()[0].packets, 4);
+    let error = Filtered::new(read_bytes(&file, &INLINE).unwrap(), "no such word").err().unwrap();
+    assert!(error.to_string().starts_with("filter \"no such word\" is not possible on link type EN10MB: "), "{error}");
+    // A pcapng's link types show as they come; there is no "ether" on one of raw IP.
+    let mut raw = pcapng().0;
+    raw[36] = 101;
+    let mut source = Filtered::new(read_bytes(&raw, &INLINE).unwrap(), "ether host 1:2:3:4:5:6").unwrap();
+    let error = source.advance().unwrap_err();
+    assert!(error.to_string().contains("link type RAW"), "{error}");
+    assert!(!source.advance().unwrap());
+}
+
+/// The real captures, or `None`, loudly.
+fn formats() -> Option<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/captures/v1/29-formats");
+    if !folder.is_dir() {
+        eprintln!("skipped: no {}", folder.display());
+        return None;
+    }
+    Some(folder)
+}
+
+#[test]
+fn all_containers_of_the_same_traffic_give_the_same_frames() {
+    let Some(folder) = formats() else { return };
+    let all = |name: &str| {
+        let mut source = open(&folder.join(name), 0, &READ_AHEAD).unwrap();
+        let (seen, error) = frames(&mut source);
+        (seen, error, source.info().clone())
+    };
+    let (expected, _, info) = all("merged.pcap");
+    assert_eq!((expected.len(), info.kind, info.interfaces.len()), (770, Kind::Pcap, 1));
+    assert_eq!((info.bytes_read, info.bytes_total), (781_788, Some(781_788)));
+    for name in ["merged-bigendian.pcap", "merged-nsec.pcap", "merged.pcap.gz", "merged.pcap.zst", "merged-2if.pcapng"]
+    {
+        let (seen, error, info) = all(name);
+        assert!(error.is_none() && seen == expected, "{name}");
+        assert_eq!(info.bytes_read, info.bytes_total.unwrap(), "{name}");
+    }
+    // Recorded at two taps in nanoseconds: the same packets.
+    let (two_taps, _, info) = all("two-if.pcapng");
+    assert_eq!((two_taps.len(), info.kind, info.interfaces.len()), (770, Kind::Pcapng, 2));
+    let (cut, error, info) = all("merged-truncated.pcap");
+    assert!(expected.starts_with(&cut) && info.cut_after == Some(cut.len() as u64));
+    assert!(error.unwrap().to_string().contains(&format!("in the middle of packet {}", cut.len() + 1)));
+}
+
+#[test]
+fn tshark_sees_the_same_frames() {
+    let Some(folder) = formats() else { return };
+    if Command::new("tshark").arg("--version").output().is_err() {
+        eprintln!("skipped: no tshark");
+        return;
+    }
+    for name in ["merged.pcap", "merged-nsec.pcap", "merged-truncated.pcap", "merged-2if.pcapng", "two-if.pcapng"] {
+        let path = folder.join(name);
+        let fields = ["frame.number", "frame.time_epoch", "frame.cap_len", "frame.len"];
+        let arguments = fields.iter().flat_map(|field| ["-e", field]);
+        let output =
+            Command::new("tshark").arg("-r").arg(&path).args(["-T", "fields"]).args(arguments).output().unwrap();
+        let theirs = String::from_utf8(output.stdout).unwrap();
+        let mut source = open(&path, 0, &READ_AHEAD).unwrap();
+        let ours: String = frames(&mut source)
+            .0
+            .iter()
+            .map(|(number, time, data, wire)| {
+                let (seconds, nanos) = (time / 1_000_000_000, time % 1_000_000_000);
+                format!("{number}\t{seconds}.{nanos:09}\t{}\t{wire}\n", data.len())
+            })
+            .collect();
+        assert!(!theirs.is_empty() && ours == theirs, "{name}");
+    }
+}
