@@ -73,6 +73,10 @@ link_types! {
     PPP = 9, "PPP";
     /// Raw IP, as some systems number it.
     RAW_BSD = 12, "RAW";
+    /// Raw IP, as OpenBSD numbers it.
+    RAW_OPENBSD = 14, "RAW";
+    /// PPP in HDLC-like framing.
+    PPP_HDLC = 50, "PPP_SERIAL";
     /// PPPoE session packets without Ethernet header.
     PPP_ETHER = 51, "PPP_ETHER";
     /// Raw IP: the first nibble tells the version.

@@ -9,3 +9,52 @@ pub const FRAGMENTED_DATAGRAMS: usize = 256;
 pub const FRAGMENT_BYTES: usize = 65_535;
 /// Seconds (of capture time) that an incomplete datagram waits for its missing fragments (RFC 8200 §4.5 says 60).
 pub const FRAGMENT_SECONDS: i64 = 60;
+
+/// Mappings kept for one direction of one subflow. A full 4 MiB window of one-segment mappings is about 3,000.
+pub const MAPPINGS: usize = 4096;
+/// How far (in bytes) acknowledgements may run past a mapping before its missing payload is given up: more than a
+/// retransmission or a reordered file merge lags behind.
+pub const LATE_PAYLOAD: u64 = 4 << 20;
+/// Holes remembered in one sequence space; beyond, the lowest is given up and stays counted as missing.
+pub const HOLES: usize = 1024;
+/// Runs of data by one subflow remembered for one direction of a connection, to tell who carried a byte first.
+pub const CARRIERS: usize = 2048;
+/// Ranges that wait at the data level for a hole to fill.
+pub const WAITING: usize = 4096;
+/// Ranges of payload that wait for a mapping, for one direction of one subflow.
+pub const UNMAPPED_RANGES: usize = 256;
+/// Bytes of payload that wait for a mapping, over all connections. One receive window of a fast path is 6 MiB.
+pub const BUFFERED_BYTES: usize = 32 << 20;
+/// Outstanding segments timed for round trips, for one direction of one subflow.
+pub const RTT_PROBES: usize = 64;
+/// The farthest a sequence number may jump ahead (2^30, a quarter of its space): what goes further is no part of the stream.
+pub const SEQUENCE_JUMP: u64 = 1 << 30;
+/// Parts of one mapping that wait for earlier parts. A mapping of 64 KiB in segments of 536 bytes has 122.
+pub const PIECES: usize = 256;
+/// Other keys remembered for one end after differing handshakes (SYN cookies, load balancers, forgeries).
+pub const OTHER_KEYS: usize = 4;
+/// Breaches of the rules remembered for one connection; beyond, they are counted.
+pub const ANOMALIES: usize = 64;
+/// Addresses remembered for one connection. Ids are one byte; both ends announce.
+pub const ADDRESSES: usize = 512;
+/// Subflows of one connection. Linux allows 8, v0 kernels 32; an attacker with a token and no key can ask for more.
+pub const SUBFLOWS: usize = 1024;
+/// Handovers remembered for one direction.
+pub const HANDOVERS: usize = 64;
+/// Mismatching checksums remembered one by one for one direction; beyond, they are counted.
+pub const MISMATCHES: usize = 64;
+/// SYNs of one connection remembered one by one. Linux sends 3 with MP_CAPABLE, then up to 4 without.
+pub const SYNS: usize = 12;
+/// Candidates for an unknown high half of the DSN: more than one means damage.
+pub const INFERRED: usize = 8;
+/// Bytes of one record or block of a capture file. A frame has at most 256 KiB in practice; a pcapng block with secrets or
+/// comments can be longer. A length beyond this is damage, not data.
+pub const CAPTURE_RECORD_BYTES: usize = 16 << 20;
+/// Interfaces of one pcapng section. A host with every container's veth has hundreds.
+pub const SECTION_INTERFACES: usize = 4096;
+/// Interfaces of one input, over all its sections: what a frame's `u16` can name.
+pub const INPUT_INTERFACES: usize = 65_535;
+/// Bytes kept of an interface's name. The kernel's names have 15; other systems' are paths.
+pub const INTERFACE_NAME_BYTES: usize = 256;
+/// log2 of the zstd window accepted (128 MiB, what the zstd program accepts unless told): the decoder's memory.
+pub const ZSTD_WINDOW_LOG: u32 = 27;

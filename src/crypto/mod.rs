@@ -1,6 +1,12 @@
 //! Keys, tokens and the hashes between them. Pure functions; no state.
 
+pub mod auth;
+mod token;
+
 use std::fmt;
+
+pub use auth::{add_addr_hmac, add_addr_hmac_check, join_ack_hmac, join_syn_ack_hmac};
+pub use token::{Identity, identify};
 
 use serde::{Serialize, Serializer};
 

@@ -1,6 +1,211 @@
 //! From a frame of any link type to one TCP segment.
+//!
+//! [`Decoder::decode`] walks the layers of a frame, each a pure function in a file of its own ([`link`], [`ipv4`],
+//! [`ipv6`], [`tunnel`], [`tcp`]) from the bytes it starts at to the next layer and the bytes that that one starts at.
+//! Tunnels and tags are looked through, so the segment is the innermost one. The only state is IP reassembly
+//! ([`defrag`]). No checksum is checked: captures of offloading hosts have wrong ones.
+#![cfg_attr(
+    not(test),
+    deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice)
+)]
+
+pub mod checksum;
+mod defrag;
+mod ip;
+mod ipv4;
+mod ipv6;
+mod link;
+mod tcp;
+#[cfg(test)]
+mod tests;
+mod tunnel;
+mod view;
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use self::defrag::Defrag;
+use self::view::{Around, Fragment, Next, Reject, View};
+pub use self::view::{Layer, Malformed, Reason};
+use crate::frame::Frame;
+
+/// Decodes frames. Holds the IP datagrams under reassembly, within the bounds of [`crate::limits`], and nothing else.
+#[derive(Debug, Default)]
+pub struct Decoder {
+    defrag: Defrag,
+    /// The payload of the last datagram that became whole: segments borrow it.
+    whole: Vec<u8>,
+}
+
+/// What a frame holds.
+#[derive(Clone, Copy, Debug)]
+pub enum Decoded<'a> {
+    /// A TCP segment.
+    Tcp(Segment<'a>),
+    /// No IP packet: ARP, LLDP, …, or a link type that is not decoded.
+    NotIp,
+    /// An IP packet without TCP: UDP, ICMP, ….
+    NotTcp,
+    /// A header that contradicts itself or was cut away.
+    Malformed(Malformed),
+    /// A part of an IP datagram whose other parts are still missing.
+    FragmentHeld,
+}
+
+impl Decoder {
+    /// No datagram under reassembly.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Decodes one frame. A frame that makes a fragmented datagram whole yields the segment of the whole datagram,
+    /// borrowed from the decoder.
+    #[inline]
+    pub fn decode<'a>(&'a mut self, frame: &Frame<'a>) -> Decoded<'a> {
+        let mut tap = TapHint::default();
+        let (next, view) = match link::start(frame, &mut tap) {
+            Ok(start) => start,
+            Err(reject) => return rejected(reject, &Around::default()),
+        };
+        // Nearly every frame is TCP over plain IP: it does not need to be gathered layer by layer.
+        let header = match next {
+            Next::Ipv4 => ipv4::header(view),
+            Next::Ipv6 => ipv6::header(view),
+            _ => return self.gather(frame, next, view, Around { tap, ..Around::default() }),
+        };
+        match header {
+            Ok((ip, Next::Tcp, view)) => tcp::segment(view, &ip, 0, tap),
+            Ok((ip, next, view)) => self.gather(frame, next, view, Around { tap, encapsulations: 0, ip: Some(ip) }),
+            Err(reject) => rejected(reject, &Around::default()),
+        }
+    }
+
+    /// Frames whose IP datagram never became whole: held still, pushed out, or given up after
+    /// [`crate::limits::FRAGMENT_SECONDS`].
+    pub fn incomplete_fragments(&self) -> u64 {
+        self.defrag.incomplete()
+    }
+
+    /// Decodes a frame from `next` on, which `view` starts with.
+    #[inline(never)]
+    fn gather<'a>(&'a mut self, frame: &Frame<'a>, next: Next, view: View<'a>, mut around: Around) -> Decoded<'a> {
+        match walk(next, view, &mut around) {
+            Ok(Walked::Tcp(view)) => segment(view, &around),
+            Ok(Walked::Fragment(fragment, part)) => self.reassemble(frame, fragment, part, around),
+            Err(reject) => rejected(reject, &around),
+        }
+    }
+
+    /// Adds a part to its datagram, and decodes the whole if that completes it. The whole may itself be a tunnel that
+    /// carries a part of another datagram, and so on; each turn is a tunnel deeper.
+    #[cold]
+    fn reassemble<'a>(
+        &'a mut self,
+        frame: &Frame<'a>,
+        fragment: Fragment,
+        part: View<'a>,
+        mut around: Around,
+    ) -> Decoded<'a> {
+        let mut whole = match self.add_part(frame, fragment, part, &around) {
+            Ok(whole) => whole,
+            Err(decoded) => return decoded,
+        };
+        loop {
+            around.ip = Some(whole.ip);
+            // Segments borrow from the decoder, but what borrows from the decoder cannot be added to it: a trial walk
+            // tells which of the two this is.
+            let mut trial = around;
+            let view = View::new(&whole.bytes, whole.len);
+            match walk(Next::IpPayload(whole.protocol), view, &mut trial) {
+                Ok(Walked::Fragment(fragment, part)) => match self.add_part(frame, fragment, part, &trial) {
+                    Ok(outer) => (whole, around) = (outer, trial),
+                    Err(decoded) => return decoded,
+                },
+                Ok(Walked::Tcp(..)) => break,
+                Err(reject) => return rejected(reject, &trial),
+            }
+        }
+        self.whole = whole.bytes;
+        match walk(Next::IpPayload(whole.protocol), View::new(&self.whole, whole.len), &mut around) {
+            Ok(Walked::Tcp(view)) => segment(view, &around),
+            Ok(Walked::Fragment(..)) => Decoded::FragmentHeld,
+            Err(reject) => rejected(reject, &around),
+        }
+    }
+
+    /// The whole datagram if this part completes it, or what to say of the frame if not.
+    fn add_part(
+        &mut self,
+        frame: &Frame<'_>,
+        fragment: Fragment,
+        part: View<'_>,
+        around: &Around,
+    ) -> Result<defrag::Whole, Decoded<'static>> {
+        let Some(header) = around.ip else { return Err(Decoded::NotIp) };
+        if !ip::may_hold_tcp(fragment.protocol) {
+            return Err(Decoded::NotTcp);
+        }
+        let key = defrag::Key::new(frame, around.tap, around.encapsulations, header.pair, fragment);
+        match self.defrag.add(frame.time, key, fragment, header, part) {
+            Ok(Some(whole)) => Ok(whole),
+            Ok(None) => Err(Decoded::FragmentHeld),
+            Err(reject) => Err(rejected(reject, around)),
+        }
+    }
+}
+
+/// Where a walk through the layers ends: at what has still to be read. (Reading the segment here would copy it twice.)
+enum Walked<'a> {
+    Tcp(View<'a>),
+    Fragment(Fragment, View<'a>),
+}
+
+/// Walks the layers from `next`, which `view` starts with. Ends because every layer takes bytes or is the last but one.
+#[inline]
+fn walk<'a>(mut next: Next, mut view: View<'a>, around: &mut Around) -> Result<Walked<'a>, Reject> {
+    loop {
+        (next, view) = match next {
+            Next::Ipv4 => around.inside(ipv4::header(view)?),
+            Next::Tcp => return Ok(Walked::Tcp(view)),
+            Next::Ipv6 => around.inside(ipv6::header(view)?),
+            Next::Ip => match view.nibble() {
+                Some(4) => (Next::Ipv4, view),
+                Some(6) => (Next::Ipv6, view),
+                Some(_) => return Err(Reject::malformed(Layer::Ip, Reason::Version)),
+                None => return Err(view.too_short(1, Layer::Ip)),
+            },
+            Next::Vlan => link::vlan(view, around)?,
+            Next::Ethernet => link::ethernet(view)?,
+            Next::Llc => link::llc(view)?,
+            Next::Mpls => link::mpls(view, around)?,
+            Next::Pppoe => link::pppoe(view, around)?,
+            Next::Ppp => link::ppp(view)?,
+            Next::IpPayload(protocol) => ip::payload(protocol, view, around)?,
+            Next::Udp => tunnel::udp(view, around)?,
+            Next::Gre => tunnel::gre(view, around)?,
+            Next::Fragment(fragment) => return Ok(Walked::Fragment(fragment, view)),
+        };
+    }
+}
+
+/// The segment that a walk has come to.
+#[inline]
+fn segment<'a>(view: View<'a>, around: &Around) -> Decoded<'a> {
+    match &around.ip {
+        Some(ip) => tcp::segment(view, ip, around.encapsulations, around.tap),
+        // Only IP headers announce TCP.
+        None => Decoded::NotIp,
+    }
+}
+
+/// What to say of a frame without segment. What a tunnel carries besides IP went over IP all the same.
+#[cold]
+fn rejected(reject: Reject, around: &Around) -> Decoded<'static> {
+    match reject {
+        Reject::NotIp if around.ip.is_none() => Decoded::NotIp,
+        Reject::NotIp | Reject::NotTcp => Decoded::NotTcp,
+        Reject::Malformed(malformed) => Decoded::Malformed(malformed),
+    }
+}
 
 /// Source and destination of an IP header, kept by family so that flow keys pack without conversion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

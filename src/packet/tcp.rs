@@ -1,0 +1,60 @@
+//! The TCP header (RFC 9293 §3.1).
+//!
+//! ```text
+//!  0  source port            2  destination port
+//!  4  sequence number        8  acknowledgement number
+//! 12  data offset (4 bits)  13  flags                  14  window
+//! 16  checksum              18  urgent pointer         20  options
+//! ```
+//!
+//! Read here rather than by etherparse, which takes only headers that were captured whole.
+
+use super::view::{IpHeader, Layer, Malformed, Reason, View};
+use super::{Decoded, Segment, TapHint, TcpFlags};
+
+/// Bytes of the header without options.
+const FIXED: usize = 20;
+
+/// The segment that `view` starts with, and what the layers around it told.
+#[inline]
+pub(super) fn segment<'a>(view: View<'a>, ip: &IpHeader, encapsulations: u8, tap: TapHint) -> Decoded<'a> {
+    let Some((header, rest)) = view.bytes.split_first_chunk::<FIXED>() else {
+        return malformed(if view.len < FIXED { Reason::Short } else { Reason::Cut });
+    };
+    let header_len = usize::from(header[12] >> 4) * 4;
+    if header_len < FIXED {
+        return malformed(Reason::DataOffset);
+    }
+    if header_len > view.len {
+        return malformed(Reason::DataOffsetBeyond);
+    }
+    let (options, payload, options_cut) = match rest.split_at_checked(header_len - FIXED) {
+        Some((options, payload)) => (options, payload, false),
+        None => (rest, &[][..], true),
+    };
+    let be16 = |at: usize| u16::from_be_bytes([header[at], header[at + 1]]);
+    let be32 = |at: usize| u32::from_be_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]]);
+    Decoded::Tcp(Segment {
+        ip: ip.pair,
+        source_port: be16(0),
+        destination_port: be16(2),
+        seq: be32(4),
+        ack: be32(8),
+        flags: TcpFlags(header[13]),
+        window: be16(14),
+        options,
+        options_cut,
+        payload,
+        payload_len: u32::try_from(view.len - header_len).unwrap_or(u32::MAX),
+        ip_id: ip.id,
+        ttl: ip.ttl,
+        source_routed: ip.source_routed,
+        encapsulations,
+        tap,
+    })
+}
+
+#[cold]
+fn malformed(reason: Reason) -> Decoded<'static> {
+    Decoded::Malformed(Malformed { layer: Layer::Tcp, reason })
+}

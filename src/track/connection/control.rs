@@ -1,0 +1,222 @@
+//! Options that steer a connection: addresses, priority, failure, fast close, reset (RFC 8684 §3.3.8, §3.4 to §3.7).
+
+use std::net::IpAddr;
+
+use super::{Anomaly, AnomalyKind, Connection, Effects, Env, FallbackCause, Input};
+use crate::crypto::auth::add_addr_hmac_check;
+use crate::crypto::{Key, Suite, identify};
+use crate::limits;
+use crate::track::keys::{Dialect, KeySource};
+use crate::track::mark::Mark;
+use crate::track::observer::{Event, Observer, What};
+use crate::track::side::Side;
+use crate::track::verdict::{Tag, Verdict, Why};
+use crate::wire::{AddAddr, MpFastclose, MpPrio, MptcpOption};
+
+/// An address announced with ADD_ADDR.
+#[derive(Clone, Copy, Debug)]
+pub struct Announced {
+    /// Who announced it.
+    pub by: Side,
+    /// Its id.
+    pub id: u8,
+    /// The address.
+    pub address: IpAddr,
+    /// The port, if one was given.
+    pub port: Option<u16>,
+    /// First announcement.
+    pub frame: Mark,
+    /// Its HMAC; v0 has none.
+    pub hmac: Option<[u8; 8]>,
+    /// The echo.
+    pub echoed: Option<Mark>,
+    /// Times it was sent.
+    pub sent: u32,
+    /// Its REMOVE_ADDR.
+    pub removed: Option<Mark>,
+}
+
+/// One id in a REMOVE_ADDR.
+#[derive(Clone, Copy, Debug)]
+pub struct Removal {
+    /// Who removed it.
+    pub by: Side,
+    /// The id.
+    pub id: u8,
+    /// Its frame.
+    pub frame: Mark,
+    /// Whether an announced address or a subflow had the id.
+    pub hit: bool,
+}
+
+impl Announced {
+    /// Checks its HMAC with the sender's and the receiver's key.
+    pub fn verify(&self, suite: Option<Suite>, sender: Option<Key>, receiver: Option<Key>) -> Option<Verdict> {
+        let seen = self.hmac?;
+        let (Some(suite), Some(sender), Some(receiver)) = (suite, sender, receiver) else {
+            return Some(Verdict::Unverifiable(Why::KeysNotSeen));
+        };
+        Some(match add_addr_hmac_check(suite, sender, receiver, self.id, self.address, self.port, seen) {
+            Ok(variant) => Verdict::Verified(Some(variant)),
+            Err(expected) => Verdict::Mismatch { expected: Tag::new(&expected), seen: Tag::new(&seen) },
+        })
+    }
+}
+
+impl Connection {
+    /// An MPTCP option that is none of MP_CAPABLE, MP_JOIN and DSS.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn control<O: Observer>(&mut self, option: &MptcpOption<'_>, input: &Input<'_, '_>, env: &mut Env<'_, O>, effects: &mut Effects) {
+        match option {
+            MptcpOption::AddAddr(add) if add.echo() => self.echo(add, input),
+            MptcpOption::AddAddr(add) => self.add_addr(add, input, env),
+            MptcpOption::RemoveAddr(remove) => {
+                for &id in remove.ids {
+                    self.remove_addr(id, input, env);
+                }
+            }
+            MptcpOption::MpPrio(prio) => self.prio(prio, input, env),
+            MptcpOption::MpFail(fail) => self.fail(fail.dsn, input, env),
+            MptcpOption::MpFastclose(close) => self.fastclose(close, input, env, effects),
+            MptcpOption::MpTcprst(_) if input.segment.flags.rst() => {}
+            MptcpOption::MpTcprst(_) => self.anomaly(AnomalyKind::OptionOutOfPlace, input, env.at, None, 8),
+            MptcpOption::Malformed { subtype, .. } => {
+                self.anomaly(AnomalyKind::MalformedOption, input, env.at, None, u64::from(subtype.0));
+            }
+            _ => {}
+        }
+    }
+
+    fn add_addr<O: Observer>(&mut self, add: &AddAddr, input: &Input<'_, '_>, env: &mut Env<'_, O>) {
+        let by = input.side;
+        let same_id = |known: &&mut Announced| known.by == by && known.id == add.address_id && known.removed.is_none();
+        let mut reused = None;
+        for known in self.addresses.iter_mut().filter(same_id) {
+            if known.address == add.address && known.port == add.port {
+                known.sent += 1;
+                return;
+            }
+            if known.address != add.address {
+                reused = Some(known.frame);
+            }
+        }
+        if let Some(earlier) = reused {
+            self.anomaly(AnomalyKind::AddressIdReused, input, env.at, Some(earlier), u64::from(add.address_id));
+        }
+        if self.addresses.len() < limits::ADDRESSES {
+            self.addresses.push(Announced {
+                by,
+                id: add.address_id,
+                address: add.address,
+                port: add.port,
+                frame: env.at.frame,
+                hmac: add.hmac,
+                echoed: None,
+                sent: 1,
+                removed: None,
+            });
+        } else {
+            self.anomalies_dropped += 1;
+        }
+        env.observer.event(Event { connection: self.id, subflow: Some(input.subflow), at: env.at, what: What::AddressAnnounced });
+    }
+
+    fn echo(&mut self, add: &AddAddr, input: &Input<'_, '_>) {
+        let announcer = input.side.peer();
+        let matching = |known: &&mut Announced| {
+            known.by == announcer && known.id == add.address_id && known.address == add.address && known.port == add.port
+        };
+        if let Some(known) = self.addresses.iter_mut().rev().find(matching) {
+            known.echoed.get_or_insert(self.last.frame);
+        }
+    }
+
+    fn remove_addr<O: Observer>(&mut self, id: u8, input: &Input<'_, '_>, env: &mut Env<'_, O>) {
+        let by = input.side;
+        // REMOVE_ADDR is sent again on other subflows: only a new announcement makes a second one new.
+        let again = self.removals.iter().rev().find(|removal| removal.by == by && removal.id == id).map(|removal| removal.frame);
+        let announced = self.addresses.iter_mut().rev().find(|known| known.by == by && known.id == id && known.removed.is_none());
+        let was_announced = announced.is_some();
+        if let Some(known) = announced {
+            known.removed = Some(env.at.frame);
+        }
+        let used = self.subflows.iter().any(|subflow| {
+            subflow.address_ids[by] == Some(id) && again.is_none_or(|frame| subflow.first.frame > frame)
+        });
+        let hit = was_announced || used || (id == 0 && again.is_none());
+        if again.is_some() && !hit {
+            return;
+        }
+        if self.removals.len() < limits::ADDRESSES {
+            self.removals.push(Removal { by, id, frame: env.at.frame, hit });
+        }
+        if !hit {
+            self.anomaly(AnomalyKind::RemovedUnknown, input, env.at, None, u64::from(id));
+        }
+        env.observer.event(Event { connection: self.id, subflow: Some(input.subflow), at: env.at, what: What::AddressRemoved });
+    }
+
+    fn prio<O: Observer>(&mut self, prio: &MpPrio, input: &Input<'_, '_>, env: &mut Env<'_, O>) {
+        let side = input.side;
+        for (index, subflow) in self.subflows.iter_mut().enumerate() {
+            let applies = match prio.address_id {
+                None => index == usize::from(input.subflow),
+                Some(id) => subflow.address_ids[side] == Some(id) && !subflow.is_closed(),
+            };
+            if applies {
+                subflow.backup[side] = prio.backup;
+                if subflow.backup_changes.len() < limits::ADDRESSES {
+                    subflow.backup_changes.push((env.at.frame, side, prio.backup));
+                }
+                let subflow = Some(index as u16);
+                env.observer.event(Event { connection: self.id, subflow, at: env.at, what: What::BackupChanged });
+            }
+        }
+    }
+
+    fn fail<O: Observer>(&mut self, dsn: u64, input: &Input<'_, '_>, env: &mut Env<'_, O>) {
+        self.failed[input.side].get_or_insert((env.at.frame, dsn, input.subflow));
+        let alone = self.subflows.iter().filter(|subflow| !subflow.is_closed()).count() <= 1;
+        if !input.segment.flags.rst() && alone {
+            self.fall_back(FallbackCause::MpFail, env.at.frame, Some(input.side), env);
+        }
+    }
+
+    /// The key in MP_FASTCLOSE is that of the receiver: it proves who sent it, or teaches a key that was not seen.
+    fn fastclose<O: Observer>(&mut self, close: &MpFastclose, input: &Input<'_, '_>, env: &mut Env<'_, O>, effects: &mut Effects) {
+        let receiver = input.side.peer();
+        let right = match &self.ends[receiver].key {
+            Some(known) if known.source > KeySource::Fastclose || known.key == close.key => Some(known.key == close.key),
+            _ => {
+                if self.dialect.is_none() {
+                    self.dialect = self.dialect_that_fits(receiver, close.key);
+                }
+                self.learn_key(receiver, close.key, KeySource::Fastclose, input, env, effects);
+                None
+            }
+        };
+        if right == Some(false) {
+            self.anomaly(AnomalyKind::FastcloseKeyWrong, input, env.at, None, 0);
+            return;
+        }
+        if self.fastclose.is_none() {
+            self.fastclose = Some((input.side, env.at, right));
+            env.observer.event(Event { connection: self.id, subflow: Some(input.subflow), at: env.at, what: What::Fastclosed });
+        }
+    }
+
+    /// Which rules make `key` the key of `side`: those whose token a join named, or whose IDSN lies just below the DSNs seen.
+    pub(in crate::track) fn dialect_that_fits(&self, side: Side, key: Key) -> Option<Dialect> {
+        [Dialect::Rfc8684, Dialect::Rfc6824].into_iter().find(|dialect| {
+            let identity = identify(dialect.suite(), key);
+            let (dsn, whole) = self.data[side].dsn(self.data[side].seen.end().max(crate::track::data::ORIGIN));
+            let near = whole && dsn.wrapping_sub(identity.idsn) < 1 << 40;
+            self.ends[side].token_named == Some(identity.token) || near
+        })
+    }
+
+    pub(in crate::track) fn note_join_denied(&mut self, subflow: u16, side: Side, frame: Mark) {
+        self.note(Anomaly { kind: AnomalyKind::JoinDenied, frame, subflow, side, other: None, value: 0 });
+    }
+}

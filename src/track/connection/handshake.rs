@@ -1,0 +1,355 @@
+//! MP_CAPABLE and MP_JOIN: keys, flags, nonces, and where an option was missing (RFC 8684 §3.1, §3.2).
+
+use super::{AnomalyKind, Connection, Effects, Env, FallbackCause, FallbackSeen, Input};
+use crate::crypto::Key;
+use crate::frame::Timestamp;
+use crate::limits;
+use crate::track::half::SynSource;
+use crate::track::keys::{Dialect, KeySource, Learned};
+use crate::track::mark::Mark;
+use crate::track::observer::{Data, Event, Observer, What};
+use crate::track::side::Side;
+use crate::track::subflow::SynSeen;
+use crate::wire::{MpCapable, MpJoin};
+
+/// Handshake of the initial subflow.
+#[derive(Clone, Debug, Default)]
+pub struct Handshake {
+    /// SYNs: frame, time, whether with MP_CAPABLE.
+    pub syns: Vec<(Mark, Timestamp, bool)>,
+    /// MP_CAPABLE of the SYN.
+    pub syn: Option<(MpCapable, Mark)>,
+    /// MP_CAPABLE of the SYN/ACK.
+    pub syn_ack: Option<(MpCapable, Mark)>,
+    /// A SYN/ACK without MP_CAPABLE.
+    pub bare_syn_ack: Option<Mark>,
+    /// The SYN/ACK's option is the SYN's.
+    pub echoed: bool,
+    /// MP_CAPABLE of the third ACK, or of the first data.
+    pub ack: Option<(MpCapable, Mark)>,
+    /// The third ACK, where it has no MP_CAPABLE.
+    pub bare_ack: Option<Mark>,
+    /// Payload of the SYN, while it is not known whether it was accepted (kept only for extraction).
+    syn_payload: Vec<u8>,
+}
+
+impl Connection {
+    /// A SYN or SYN/ACK.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn syn<O: Observer>(&mut self, input: &Input<'_, '_>, env: &mut Env<'_, O>, effects: &mut Effects) {
+        let is_ack = input.segment.flags.ack();
+        let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return };
+        let from_initiator = input.side == subflow.initiator;
+        if from_initiator == is_ack {
+            // Simultaneous open: the initiator's SYN/ACK, or a SYN of the other end.
+            self.anomaly(AnomalyKind::OptionOutOfPlace, input, env.at, None, 0);
+            return;
+        }
+        let half = &mut subflow.halves[input.side];
+        half.learn_syn(input.segment.seq, SynSource::Syn);
+        let slot = if is_ack { &mut subflow.syn_ack } else { &mut subflow.syn };
+        match slot {
+            Some(seen) => {
+                seen.retransmissions += 1;
+                seen.last = env.at;
+            }
+            None => *slot = Some(syn_seen(input, env)),
+        }
+        if is_ack {
+            let fast_open = subflow.syn.as_ref().map_or(0, |syn| syn.fast_open);
+            let initiator = &mut subflow.halves[input.side.peer()];
+            let syn = initiator.syn.map(|syn| syn as u32);
+            let accepted = syn.map_or(0, |syn| input.segment.ack.wrapping_sub(syn).wrapping_sub(1));
+            if accepted > 0 && accepted <= fast_open {
+                initiator.fast_open = accepted;
+            }
+            initiator.learn_syn(input.segment.ack.wrapping_sub(1), SynSource::Acknowledged);
+            initiator.acknowledge(input.segment.ack, env.at.time);
+        }
+        match (subflow.join.is_some(), is_ack) {
+            (false, false) => self.initial_syn(input, env, effects),
+            (false, true) => self.initial_syn_ack(input, env, effects),
+            (true, false) => self.join_syn(input, env),
+            (true, true) => self.join_syn_ack(input, env),
+        }
+        for option in input.options.control() {
+            self.control(&option, input, env, effects);
+        }
+    }
+
+    fn initial_syn<O: Observer>(&mut self, input: &Input<'_, '_>, env: &mut Env<'_, O>, effects: &mut Effects) {
+        let capable = input.options.capable;
+        if self.handshake.syns.len() < limits::SYNS {
+            self.handshake.syns.push((env.at.frame, env.at.time, capable.is_some()));
+        }
+        if O::WANTS_DATA && self.handshake.syn_payload.is_empty() {
+            self.handshake.syn_payload = input.segment.payload.to_vec();
+        }
+        let Some(capable) = capable else { return };
+        let ends = &mut self.ends[input.side];
+        ends.flags = Some(capable.flags);
+        if self.handshake.syn.is_none() {
+            self.handshake.syn = Some((capable, env.at.frame));
+        }
+        if capable.version <= 1 && self.handshake.syn_ack.is_none() {
+            self.dialect = Some(match (capable.version, capable.sender_key) {
+                (0, _) => Dialect::Rfc6824,
+                (_, Some(_)) => Dialect::DraftV1,
+                _ => Dialect::Rfc8684,
+            });
+        }
+        if let Some(key) = capable.sender_key {
+            self.learn_key(input.side, key, KeySource::Handshake, input, env, effects);
+        }
+        if capable.extensibility() || (capable.crypto_bits() == 0 && capable.version <= 1) {
+            self.anomaly(AnomalyKind::CapableFlagsIllegal, input, env.at, None, u64::from(capable.flags));
+        }
+    }
+
+    fn initial_syn_ack<O: Observer>(&mut self, input: &Input<'_, '_>, env: &mut Env<'_, O>, effects: &mut Effects) {
+        if self.handshake.syns.last().is_some_and(|syn| !syn.2) && self.handshake.syn.is_some() {
+            let frame = self.handshake.syns.iter().find(|syn| !syn.2).map_or(env.at.frame, |syn| syn.0);
+            self.fall_back(FallbackCause::SynRetriedWithoutOption, frame, Some(Side::Client), env);
+        }
+        let Some(capable) = input.options.capable else {
+            self.handshake.bare_syn_ack.get_or_insert(env.at.frame);
+            if self.handshake.syn.is_some() && self.handshake.syn_ack.is_none() {
+                let broken = input.options.mptcp;
+                let cause = if broken { FallbackCause::BadOption } else { FallbackCause::NoOptionInSynAck };
+                self.fall_back(cause, env.at.frame, Some(Side::Server), env);
+            }
+            self.deliver_fast_open(env);
+            return;
+        };
+        let asked = self.handshake.syn.map(|(asked, _)| asked);
+        let echoed = asked.is_some_and(|asked| asked == capable);
+        if echoed || capable.sender_key.is_none() {
+            self.handshake.echoed = echoed;
+            let cause = if echoed { FallbackCause::OptionEchoed } else { FallbackCause::BadOption };
+            self.fall_back(cause, env.at.frame, Some(Side::Server), env);
+            self.deliver_fast_open(env);
+            return;
+        }
+        if asked.is_some_and(|asked| capable.version > asked.version) {
+            self.anomaly(AnomalyKind::VersionIllegal, input, env.at, None, u64::from(capable.version));
+        }
+        if capable.extensibility() || capable.crypto_bits() == 0 {
+            self.anomaly(AnomalyKind::CapableFlagsIllegal, input, env.at, None, u64::from(capable.flags));
+        }
+        if asked.is_none() && self.subflows.first().is_some_and(|subflow| subflow.syn.is_some()) {
+            self.anomaly(AnomalyKind::OptionOutOfPlace, input, env.at, None, 0);
+        }
+        if self.handshake.syn_ack.is_none() {
+            self.handshake.syn_ack = Some((capable, env.at.frame));
+        }
+        self.ends[input.side].flags = Some(capable.flags);
+        let draft = self.dialect == Some(Dialect::DraftV1);
+        self.dialect = match capable.version {
+            0 => Some(Dialect::Rfc6824),
+            1 if draft => self.dialect,
+            1 => Some(Dialect::Rfc8684),
+            _ => self.dialect,
+        };
+        if let Some(key) = capable.sender_key {
+            self.learn_key(input.side, key, KeySource::Handshake, input, env, effects);
+        }
+        self.deliver_fast_open(env);
+    }
+
+    /// MP_CAPABLE beyond the SYNs: the third ACK with both keys, or first data with them (RFC 8684 §3.1).
+    pub(super) fn capable<O: Observer>(&mut self, capable: &MpCapable, input: &Input<'_, '_>, env: &mut Env<'_, O>, effects: &mut Effects) {
+        let (Some(sender), Some(receiver)) = (capable.sender_key, capable.receiver_key) else {
+            self.anomaly(AnomalyKind::OptionOutOfPlace, input, env.at, None, 0);
+            return;
+        };
+        if input.side != Side::Client || self.subflows.get(usize::from(input.subflow)).is_some_and(|s| s.join.is_some()) {
+            self.anomaly(AnomalyKind::OptionOutOfPlace, input, env.at, None, 0);
+            return;
+        }
+        if self.dialect.is_none() {
+            self.dialect = match capable.version {
+                0 => Some(Dialect::Rfc6824),
+                1 => Some(Dialect::Rfc8684),
+                _ => None,
+            };
+        }
+        self.ends.client.flags.get_or_insert(capable.flags);
+        if self.handshake.ack.is_none() {
+            self.handshake.ack = Some((*capable, env.at.frame));
+        }
+        let fresh = self.learn_key(Side::Client, sender, KeySource::Acknowledged, input, env, effects);
+        let peer = self.learn_key(Side::Server, receiver, KeySource::Acknowledged, input, env, effects);
+        if fresh == Learned::Rejected || peer == Learned::Rejected {
+            self.anomaly(AnomalyKind::KeysContradict, input, env.at, None, 0);
+            return;
+        }
+        self.learn_initial_sequence(capable, input);
+        if let Some(len) = capable.data_len.filter(|&len| len > 0) {
+            self.map_first_data(len, capable.checksum, input, env);
+        }
+    }
+
+    /// The third ACK carries the first sequence number after the SYN, and acknowledges the other SYN.
+    fn learn_initial_sequence(&mut self, capable: &MpCapable, input: &Input<'_, '_>) {
+        let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return };
+        let payload_fits = capable.data_len.is_none() && input.segment.payload_len == 0;
+        if payload_fits {
+            subflow.halves[input.side].learn_syn(input.segment.seq.wrapping_sub(1), SynSource::Acknowledged);
+            subflow.halves[input.side.peer()].learn_syn(input.segment.ack.wrapping_sub(1), SynSource::Acknowledged);
+        }
+    }
+
+    pub(super) fn learn_key<O: Observer>(
+        &mut self,
+        side: Side,
+        key: Key,
+        source: KeySource,
+        input: &Input<'_, '_>,
+        env: &mut Env<'_, O>,
+        effects: &mut Effects,
+    ) -> Learned {
+        let Some(dialect) = self.dialect else { return Learned::Nothing };
+        let learned = self.ends[side].learn(key, dialect.suite(), source, Some(env.at.frame));
+        if learned == Learned::Changed {
+            self.keys_changed(side);
+            effects.keys = true;
+            env.observer.event(Event { connection: self.id, subflow: Some(input.subflow), at: env.at, what: What::KeysLearned });
+        }
+        learned
+    }
+
+    /// The data level of a side counts from the IDSN of its key.
+    pub(in crate::track) fn keys_changed(&mut self, side: Side) {
+        if let Some(known) = &self.ends[side].key {
+            self.data[side].set_idsn(known.identity.idsn);
+        }
+    }
+
+    /// The first segment of the initiator after the SYN/ACK; and whether a join's responder took it.
+    #[inline]
+    pub(super) fn note_third_ack<O: Observer>(&mut self, input: &Input<'_, '_>, env: &mut Env<'_, O>) {
+        let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return };
+        if !subflow.handshake_open || subflow.syn_ack.is_none() {
+            return;
+        }
+        if input.side == subflow.initiator {
+            if subflow.third_ack.is_none() && !input.segment.flags.rst() {
+                subflow.third_ack = Some(env.at.frame);
+                match &mut subflow.join {
+                    None => {
+                        subflow.handshake_open = false;
+                        if self.handshake.ack.is_none() {
+                            self.handshake.bare_ack = Some(env.at.frame);
+                        }
+                    }
+                    Some(join) => {
+                        if join.ack_hmac.is_none() {
+                            join.bare_ack = Some(env.at.frame);
+                        }
+                    }
+                }
+            }
+        } else if let Some(join) = &mut subflow.join {
+            if join.ack_hmac.is_some() && !input.segment.flags.rst() {
+                join.confirmed = Some(env.at.frame);
+                subflow.handshake_open = false;
+            }
+        }
+    }
+
+    fn join_syn<O: Observer>(&mut self, input: &Input<'_, '_>, env: &mut Env<'_, O>) {
+        let Some(MpJoin::Syn { backup, address_id, token, nonce, .. }) = input.options.join else { return };
+        let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return };
+        subflow.address_ids[input.side] = Some(address_id);
+        subflow.backup[input.side] = backup;
+        let Some(join) = &mut subflow.join else { return };
+        if join.syn_ack_hmac.is_none() {
+            join.token = Some(token);
+            join.initiator_nonce = Some(nonce);
+        }
+        let _ = env;
+    }
+
+    fn join_syn_ack<O: Observer>(&mut self, input: &Input<'_, '_>, env: &mut Env<'_, O>) {
+        let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return };
+        let Some(join) = &mut subflow.join else { return };
+        let Some(MpJoin::SynAck { backup, address_id, hmac, nonce, .. }) = input.options.join else {
+            join.bare_syn_ack.get_or_insert(env.at.frame);
+            return;
+        };
+        if join.syn_ack_hmac.is_some() && join.ack_hmac.is_some() {
+            return;
+        }
+        join.syn_ack_hmac = Some(hmac);
+        join.responder_nonce = Some(nonce);
+        join.syn_ack_frame = Some(env.at.frame);
+        subflow.address_ids[input.side] = Some(address_id);
+        subflow.backup[input.side] = backup;
+    }
+
+    /// MP_JOIN beyond the SYNs: the third ACK with its HMAC.
+    pub(super) fn join_ack<O: Observer>(&mut self, option: &MpJoin, input: &Input<'_, '_>, env: &mut Env<'_, O>) {
+        let id = self.id;
+        let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return };
+        let (MpJoin::Ack { hmac, .. }, Some(join)) = (option, &mut subflow.join) else {
+            self.anomaly(AnomalyKind::OptionOutOfPlace, input, env.at, None, 1);
+            return;
+        };
+        if join.ack_hmac.is_none() {
+            join.ack_hmac = Some(*hmac);
+            join.ack_frame = Some(env.at.frame);
+            env.observer.event(Event { connection: id, subflow: Some(input.subflow), at: env.at, what: What::JoinShown });
+        }
+        if input.segment.payload_len == 0 {
+            subflow.halves[input.side].learn_syn(input.segment.seq.wrapping_sub(1), SynSource::Acknowledged);
+            subflow.halves[input.side.peer()].learn_syn(input.segment.ack.wrapping_sub(1), SynSource::Acknowledged);
+        }
+    }
+
+    pub(super) fn fall_back<O: Observer>(&mut self, cause: FallbackCause, frame: Mark, side: Option<Side>, env: &mut Env<'_, O>) {
+        if self.fallback.is_none() {
+            self.fallback = Some(FallbackSeen { cause, frame, side });
+            env.observer.event(Event { connection: self.id, subflow: Some(0), at: env.at, what: What::FellBack });
+            self.flush_unmapped(env);
+        }
+    }
+
+    /// Fast Open bytes of the SYN come before the data sequence space: RFC 8684 §B. In a fallback they begin the stream.
+    fn deliver_fast_open<O: Observer>(&mut self, env: &mut Env<'_, O>) {
+        let payload = std::mem::take(&mut self.handshake.syn_payload);
+        let accepted = self.subflows.first().map_or(0, |subflow| subflow.halves.client.fast_open);
+        if accepted == 0 {
+            return;
+        }
+        if O::WANTS_DATA {
+            let bytes = payload.get(..(accepted as usize).min(payload.len())).unwrap_or(&[]);
+            env.observer.data(Data {
+                connection: self.id,
+                side: Side::Client,
+                subflow: 0,
+                offset: -i64::from(accepted),
+                bytes,
+                len: u64::from(accepted),
+                mapping: None,
+            });
+        }
+    }
+}
+
+fn syn_seen<O: Observer>(input: &Input<'_, '_>, env: &Env<'_, O>) -> SynSeen {
+    let options = input.options;
+    SynSeen {
+        first: env.at,
+        last: env.at,
+        seq: input.segment.seq,
+        mss: options.mss,
+        window_scale: options.window_scale,
+        sack_permitted: options.sack_permitted,
+        timestamps: options.timestamps.is_some(),
+        retransmissions: 0,
+        fast_open: input.segment.payload_len,
+        nop_run: options.nop_run,
+        ttl: input.segment.ttl,
+    }
+}

@@ -1,0 +1,379 @@
+//! What a connection makes of the segments that belong to it. Its state is self-contained: no other connection, no table, no
+//! clock.
+//!
+//! * [`handshake`]: MP_CAPABLE and MP_JOIN, keys and flags
+//! * [`control`]: addresses, priority, failure, fast close, reset
+//! * [`payload`]: DSS, mappings, checksums, the data level
+//! * [`outcome`]: what all of it amounts to
+
+pub mod control;
+pub mod handshake;
+pub mod outcome;
+pub mod payload;
+
+use super::data::DataLevel;
+use super::keys::{Dialect, EndIdentity};
+use super::mark::{Mark, Moment};
+use super::observer::{ConnectionId, Event, Observer, What};
+use super::options::Options;
+use super::side::{PerSide, Side};
+use super::subflow::{Bare, Subflow};
+use crate::frame::Timestamp;
+use crate::limits;
+use crate::packet::{Segment, TcpFlags};
+
+pub use control::{Announced, Removal};
+pub use handshake::Handshake;
+pub use payload::ChecksumTally;
+
+/// One MPTCP connection as one tap saw it.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    /// Its number.
+    pub id: ConnectionId,
+    /// The rules it follows, where its MP_CAPABLE showed them.
+    pub dialect: Option<Dialect>,
+    /// Only joins of it were seen: its token is known, its first subflow is not.
+    pub orphan: bool,
+    /// Identity of both ends.
+    pub ends: PerSide<EndIdentity>,
+    /// Handshake of the initial subflow.
+    pub handshake: Handshake,
+    /// Subflows in order of first packet.
+    pub subflows: Vec<Subflow>,
+    /// What each side sent at the data level.
+    pub data: PerSide<DataLevel>,
+    /// Checksums of what each side sent.
+    pub checksums: PerSide<ChecksumTally>,
+    /// Addresses announced.
+    pub addresses: Vec<Announced>,
+    /// Ids in REMOVE_ADDR.
+    pub removals: Vec<Removal>,
+    /// When it stopped to be MPTCP.
+    pub fallback: Option<FallbackSeen>,
+    /// MP_FAIL by sender: its frame, DSN and subflow.
+    pub failed: PerSide<Option<(Mark, u64, u16)>>,
+    /// Infinite mapping by sender.
+    pub infinite: PerSide<Option<Mark>>,
+    /// MP_FASTCLOSE: sender, frame, whether its key is the receiver's.
+    pub fastclose: Option<(Side, Moment, Option<bool>)>,
+    /// What broke a rule.
+    pub anomalies: Vec<Anomaly>,
+    /// Anomalies beyond the limit.
+    pub anomalies_dropped: u64,
+    /// Moves of data from a silent path.
+    pub handovers: PerSide<Vec<HandoverSeen>>,
+    /// Segments of it.
+    pub segments: u64,
+    /// First segment.
+    pub first: Moment,
+    /// Last segment.
+    pub last: Moment,
+    /// The connection of which this is another tap's view.
+    pub view_of: Option<ConnectionId>,
+    /// Input that shows it.
+    pub input: u16,
+    closed: bool,
+}
+
+/// A fallback to TCP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FallbackSeen {
+    /// Why.
+    pub cause: FallbackCause,
+    /// Where it shows.
+    pub frame: Mark,
+    /// Whose missing or failing option it was, by sender.
+    pub side: Option<Side>,
+}
+
+/// Causes of fallback.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the names are those of the report contract")]
+pub enum FallbackCause {
+    NoOptionInSynAck,
+    OptionEchoed,
+    SynRetriedWithoutOption,
+    NoOptionInThirdAck,
+    NoOptionOnData,
+    OptionsVanished,
+    MpFail,
+    InfiniteMapping,
+    BadOption,
+}
+
+/// New data moved from a silent subflow to another.
+#[derive(Clone, Copy, Debug)]
+pub struct HandoverSeen {
+    /// Fell silent.
+    pub from: u16,
+    /// Took over.
+    pub to: u16,
+    /// First frame on `to`.
+    pub frame: Mark,
+    /// Silence.
+    pub gap: u64,
+    /// What announced it.
+    pub signal: Option<&'static str>,
+}
+
+/// Something against the rules, or out of the ordinary.
+#[derive(Clone, Copy, Debug)]
+pub struct Anomaly {
+    /// What.
+    pub kind: AnomalyKind,
+    /// Where.
+    pub frame: Mark,
+    /// On which subflow.
+    pub subflow: u16,
+    /// Sent by.
+    pub side: Side,
+    /// A further frame of evidence.
+    pub other: Option<Mark>,
+    /// A number that says more (an id, a length, a subtype).
+    pub value: u64,
+}
+
+/// Kinds of anomaly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnomalyKind {
+    /// An MPTCP option that can't be read; `value` is its subtype.
+    MalformedOption,
+    /// A mapping contradicts an earlier one of the same bytes; `other` is the earlier.
+    MappingConflict,
+    /// A DSN or DATA_ACK too far away to be of this stream.
+    SequenceOutOfReach,
+    /// Keys were shown that contradict the connection's.
+    KeysContradict,
+    /// A checksum though none was negotiated.
+    ChecksumNotNegotiated,
+    /// No checksum though it was negotiated.
+    ChecksumAbsent,
+    /// Bit B of MP_CAPABLE, or no or several algorithms: the option must be ignored. `value` is the flags.
+    CapableFlagsIllegal,
+    /// The SYN/ACK's version is above the SYN's; `value` is it.
+    VersionIllegal,
+    /// REMOVE_ADDR of an id that nothing has; `value` is it.
+    RemovedUnknown,
+    /// An address id was announced again with another address; `value` is it.
+    AddressIdReused,
+    /// An MPTCP option where it must not stand (MP_TCPRST without RST, MP_CAPABLE in a later SYN, …); `value` is its subtype.
+    OptionOutOfPlace,
+    /// Payload of the subflow has other bytes in a later copy.
+    PayloadChanged,
+    /// A join to the address that C=1 forbade.
+    JoinDenied,
+    /// MP_FASTCLOSE with a key that is not the receiver's.
+    FastcloseKeyWrong,
+    /// Options were on the subflow and are no more.
+    OptionsVanished,
+}
+
+/// What the outside world lends a connection for one segment.
+pub(crate) struct Env<'a, O> {
+    pub(crate) at: Moment,
+    /// Buffer bytes left for payload that waits for a mapping.
+    pub(crate) buffer: &'a mut usize,
+    pub(crate) observer: &'a mut O,
+}
+
+/// One segment, as the connection gets it.
+pub(crate) struct Input<'s, 'p> {
+    pub(crate) segment: &'s Segment<'p>,
+    pub(crate) options: &'s Options<'p>,
+    /// Its sender.
+    pub(crate) side: Side,
+    /// Its subflow.
+    pub(crate) subflow: u16,
+}
+
+impl Connection {
+    pub(crate) fn new(id: ConnectionId, at: Moment, input: u16) -> Self {
+        Self {
+            id,
+            dialect: None,
+            orphan: false,
+            ends: PerSide::default(),
+            handshake: Handshake::default(),
+            subflows: Vec::new(),
+            data: PerSide::default(),
+            checksums: PerSide::default(),
+            addresses: Vec::new(),
+            removals: Vec::new(),
+            fallback: None,
+            failed: PerSide::default(),
+            infinite: PerSide::default(),
+            fastclose: None,
+            anomalies: Vec::new(),
+            anomalies_dropped: 0,
+            handovers: PerSide::default(),
+            segments: 0,
+            first: at,
+            last: at,
+            view_of: None,
+            input,
+            closed: false,
+        }
+    }
+
+    /// Takes one segment. Gives what a router must know: keys that changed.
+    #[inline]
+    pub(crate) fn segment<O: Observer>(&mut self, input: &Input<'_, '_>, env: &mut Env<'_, O>) -> Effects {
+        let mut effects = Effects::default();
+        let segment = input.segment;
+        self.segments += 1;
+        self.last = env.at;
+        let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return effects };
+        subflow.last = env.at;
+        let half = &mut subflow.halves[input.side];
+        half.segments += 1;
+        if half.next == 0 {
+            half.next = half.unwrap(segment.seq);
+        }
+        if segment.source_routed {
+            subflow.source_routed[input.side] = true;
+        }
+        if segment.flags.any(TcpFlags::SYN) {
+            self.syn(input, env, &mut effects);
+            return effects;
+        }
+        half.window = segment.window;
+        if segment.flags.ack() {
+            self.acknowledge(input, env);
+        }
+        let options = input.options;
+        if options.mptcp {
+            if options.capable.is_some() || options.join.is_some() || options.control[0].is_some() || options.repeated {
+                self.cold_options(input, env, &mut effects);
+            }
+            if let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) {
+                let mark = env.at.frame;
+                match &mut subflow.options[input.side] {
+                    Some((_, last)) => *last = mark,
+                    none => *none = Some((mark, mark)),
+                }
+                if subflow.bare[input.side].segments > 0 && self.fallback.is_none() {
+                    subflow.bare[input.side] = Bare::default();
+                }
+            }
+        }
+        self.note_third_ack(input, env);
+        if let Some(dss) = &options.dss {
+            self.dss(dss, input, env);
+        }
+        if segment.payload_len > 0 {
+            self.payload(input, env);
+        }
+        if segment.flags.any(TcpFlags::FIN | TcpFlags::RST) {
+            self.end_of_subflow(input, env, &mut effects);
+        }
+        effects
+    }
+
+    /// An acknowledgement by `input.side` settles what its peer sent.
+    #[inline]
+    fn acknowledge<O: Observer>(&mut self, input: &Input<'_, '_>, env: &mut Env<'_, O>) {
+        let peer = input.side.peer();
+        let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return };
+        let half = &mut subflow.halves[peer];
+        if let Some((_, echo)) = input.options.timestamps {
+            half.rtt.echoed(echo, env.at.time);
+        }
+        if let Some(acked) = half.acknowledge(input.segment.ack, env.at.time) {
+            let bare = &mut subflow.bare[peer];
+            if bare.segments > 0 && bare.acknowledged.is_none() {
+                bare.acknowledged = Some(env.at.frame);
+            }
+            let (tally, data) = (&mut self.checksums[peer], &self.data[peer]);
+            half.mappings.acknowledged(acked, |complete| {
+                tally.settle(&complete, data, input.subflow);
+            });
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn cold_options<O: Observer>(&mut self, input: &Input<'_, '_>, env: &mut Env<'_, O>, effects: &mut Effects) {
+        if let Some(capable) = &input.options.capable {
+            self.capable(capable, input, env, effects);
+        }
+        if let Some(join) = &input.options.join {
+            self.join_ack(join, input, env);
+        }
+        for option in input.options.control() {
+            self.control(&option, input, env, effects);
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn end_of_subflow<O: Observer>(&mut self, input: &Input<'_, '_>, env: &mut Env<'_, O>, effects: &mut Effects) {
+        let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return };
+        if input.segment.flags.fin() {
+            let half = &mut subflow.halves[input.side];
+            let at = half.unwrap(input.segment.seq) + u64::from(input.segment.payload_len);
+            half.fin.get_or_insert((at, env.at.frame));
+            half.next = half.next.max(at + 1);
+        }
+        if input.segment.flags.rst() && subflow.reset.is_none() {
+            subflow.reset = Some(self::outcome::reset_of(subflow, input, env.at));
+            env.observer.event(Event { connection: self.id, subflow: Some(input.subflow), at: env.at, what: What::SubflowReset });
+        } else if let Some(reset) = subflow.reset.as_mut().filter(|_| input.segment.flags.rst()) {
+            self::outcome::amend_reset(reset, input);
+        }
+        if subflow.is_closed() {
+            env.observer.event(Event { connection: self.id, subflow: Some(input.subflow), at: env.at, what: What::SubflowClosed });
+        }
+        if !self.closed && self.subflows.iter().all(Subflow::is_closed) {
+            self.closed = true;
+            effects.closed = true;
+            env.observer.event(Event { connection: self.id, subflow: None, at: env.at, what: What::ConnectionClosed });
+        }
+    }
+
+    pub(crate) fn anomaly(&mut self, kind: AnomalyKind, input: &Input<'_, '_>, at: Moment, other: Option<Mark>, value: u64) {
+        let anomaly = Anomaly { kind, frame: at.frame, subflow: input.subflow, side: input.side, other, value };
+        self.note(anomaly);
+    }
+
+    pub(crate) fn note(&mut self, anomaly: Anomaly) {
+        if self.anomalies.len() < limits::ANOMALIES {
+            self.anomalies.push(anomaly);
+        } else {
+            self.anomalies_dropped += 1;
+        }
+    }
+
+    /// The initial subflow, if it was seen.
+    pub fn initial(&self) -> Option<&Subflow> {
+        self.subflows.first().filter(|subflow| subflow.join.is_none())
+    }
+
+    /// Whether all subflows seen are closed.
+    pub fn is_closed(&self) -> bool {
+        self.closed
+    }
+
+    /// Whether either side asked for checksums; `None` where no MP_CAPABLE was seen.
+    pub fn checksum_in_use(&self) -> Option<bool> {
+        let asked = |side: Side| self.ends[side].flags.map(|flags| flags & 0x80 != 0);
+        match (asked(Side::Client), asked(Side::Server)) {
+            (None, None) => None,
+            (a, b) => Some(a.unwrap_or(false) || b.unwrap_or(false)),
+        }
+    }
+
+    /// How long since the last segment.
+    pub fn idle(&self, now: Timestamp) -> u64 {
+        now.since(self.last.time)
+    }
+}
+
+/// What a segment changed that the router keeps tables of.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Effects {
+    /// A key became known or changed.
+    pub(crate) keys: bool,
+    /// The last subflow closed.
+    pub(crate) closed: bool,
+}

@@ -1,0 +1,289 @@
+//! What a connection and its subflows amount to: state, outcome, close. Read from what was seen, at any time.
+
+use super::{Connection, Env, FallbackCause, Input};
+use crate::track::mark::{Mark, Moment};
+use crate::track::observer::Observer;
+use crate::track::side::Side;
+use crate::track::subflow::{Reset, Subflow};
+use crate::wire::MptcpOption;
+
+/// What became of a connection as MPTCP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// MPTCP was agreed and used.
+    Mptcp,
+    /// It went on as TCP.
+    Fallback,
+    /// The SYN was answered with a RST.
+    Refused,
+    /// The SYN was not answered.
+    Unanswered,
+    /// Cannot be told from this capture.
+    Unknown,
+    /// No end asked for MPTCP, as this tap saw it.
+    Plain,
+}
+
+impl Outcome {
+    /// Its name in the report.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mptcp => "mptcp",
+            Self::Fallback => "fallback",
+            Self::Refused => "refused",
+            Self::Unanswered => "unanswered",
+            Self::Unknown => "unknown",
+            Self::Plain => "plain",
+        }
+    }
+}
+
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Close {
+    /// DATA_FIN both ways.
+    DataFin,
+    /// DATA_FIN one way.
+    HalfClosed,
+    /// MP_FASTCLOSE.
+    Fastclose,
+    /// All subflows reset.
+    Reset,
+    /// All subflows closed with FIN, without DATA_FIN.
+    TcpFinOnly,
+    /// In a fallback, FIN is the close.
+    FallbackFin,
+    /// Not in this capture.
+    Open,
+}
+
+impl Close {
+    /// Its name in the report.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::DataFin => "data_fin",
+            Self::HalfClosed => "half_closed",
+            Self::Fastclose => "fastclose",
+            Self::Reset => "reset",
+            Self::TcpFinOnly => "tcp_fin_only",
+            Self::FallbackFin => "fallback_fin",
+            Self::Open => "open",
+        }
+    }
+}
+
+/// State of a subflow at the end of what was seen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SubflowState {
+    /// Handshake complete, and neither closed nor reset.
+    Established,
+    /// Its SYN, or its finished handshake before any data, was answered with a RST.
+    Refused,
+    /// Its SYN was not answered.
+    Unanswered,
+    /// Its handshake did not complete.
+    HalfOpen,
+    /// FIN both ways.
+    Closed,
+    /// Reset in mid-life.
+    Reset,
+    /// Began before the capture.
+    Unknown,
+}
+
+impl SubflowState {
+    /// Its name in the report.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Established => "established",
+            Self::Refused => "refused",
+            Self::Unanswered => "unanswered",
+            Self::HalfOpen => "half_open",
+            Self::Closed => "closed",
+            Self::Reset => "reset",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl Subflow {
+    /// Its state.
+    pub fn state(&self) -> SubflowState {
+        let data = self.halves.client.payload_bytes + self.halves.server.payload_bytes > 0;
+        let handshake_seen = self.syn.is_some() || self.syn_ack.is_some();
+        if let Some(reset) = &self.reset {
+            let refused_join = self.join.is_some() && handshake_seen && !data && !self.was_in_use();
+            return if reset.of_syn || refused_join { SubflowState::Refused } else { SubflowState::Reset };
+        }
+        if self.is_closed() {
+            return SubflowState::Closed;
+        }
+        if !handshake_seen {
+            return SubflowState::Unknown;
+        }
+        if self.syn_ack.is_none() && !self.other_side_spoke() {
+            return SubflowState::Unanswered;
+        }
+        if self.is_established() || data {
+            return SubflowState::Established;
+        }
+        SubflowState::HalfOpen
+    }
+
+    /// Its responder accepted a join: it answered the third ACK with more than a RST, and later segments came.
+    fn was_in_use(&self) -> bool {
+        self.join.as_ref().is_some_and(|join| join.confirmed.is_some())
+    }
+
+    fn other_side_spoke(&self) -> bool {
+        self.halves[self.initiator.peer()].segments > 0
+    }
+}
+
+impl Connection {
+    /// What became of it.
+    pub fn outcome(&self) -> Outcome {
+        if self.fallback.is_some() {
+            return Outcome::Fallback;
+        }
+        let handshake = &self.handshake;
+        let Some(initial) = self.initial() else { return if self.orphan { Outcome::Unknown } else { Outcome::Unknown } };
+        if handshake.syn.is_some() && handshake.syn_ack.is_none() && handshake.ack.is_none() {
+            let answered = initial.halves.server.segments > 0;
+            return match &initial.reset {
+                Some(reset) if reset.of_syn => Outcome::Refused,
+                _ if !answered && initial.halves.client.payload_bytes == 0 => Outcome::Unanswered,
+                _ if self.any_mptcp_data() => Outcome::Mptcp,
+                _ => Outcome::Unknown,
+            };
+        }
+        if handshake.ack.is_some() || self.any_mptcp_data() || self.subflows.len() > 1 {
+            return Outcome::Mptcp;
+        }
+        if handshake.syn_ack.is_some() {
+            return match &initial.reset {
+                Some(_) if initial.halves.client.payload_bytes == 0 => Outcome::Refused,
+                _ => Outcome::Unknown,
+            };
+        }
+        if self.subflows.iter().all(|subflow| subflow.options.client.is_none() && subflow.options.server.is_none()) {
+            return Outcome::Plain;
+        }
+        Outcome::Unknown
+    }
+
+    fn any_mptcp_data(&self) -> bool {
+        self.data.client.acked.is_some()
+            || self.data.server.acked.is_some()
+            || self.subflows.iter().any(|subflow| {
+                subflow.halves.client.last_mapping_end.is_some() || subflow.halves.server.last_mapping_end.is_some()
+            })
+    }
+
+    /// How it ended.
+    pub fn close(&self) -> Close {
+        let reset = |subflow: &Subflow| subflow.reset.is_some();
+        if self.fastclose.is_some() {
+            return Close::Fastclose;
+        }
+        if self.fallback.is_some() {
+            let Some(initial) = self.initial() else { return Close::Open };
+            return match (initial.reset.is_some(), initial.is_closed()) {
+                (true, _) => Close::Reset,
+                (false, true) => Close::FallbackFin,
+                (false, false) => Close::Open,
+            };
+        }
+        let (client, server) = (self.data.client.fin.is_some(), self.data.server.fin.is_some());
+        if client && server {
+            return Close::DataFin;
+        }
+        let all_closed = !self.subflows.is_empty() && self.subflows.iter().all(Subflow::is_closed);
+        if all_closed && self.initial().is_none_or(reset) && self.subflows.iter().all(reset) {
+            return Close::Reset;
+        }
+        if client || server {
+            return Close::HalfClosed;
+        }
+        if all_closed { Close::TcpFinOnly } else { Close::Open }
+    }
+
+    /// Payload without mapping has piled up, or the capture has ended: says whether that is a fallback, and of which kind.
+    pub(in crate::track) fn conclude_bare<O: Observer>(&mut self, env: &mut Env<'_, O>) {
+        if self.fallback.is_some() || self.orphan {
+            return;
+        }
+        let Some(initial) = self.initial() else { return };
+        if initial.syn.is_none() && initial.syn_ack.is_none() {
+            return;
+        }
+        // The side whose payload lacks options, the one that never had any first.
+        let lacking = |side: Side| -> Option<(bool, Mark)> {
+            let half = &initial.halves[side];
+            let first = half.unmapped.first_frame().filter(|_| half.last_mapping_end.is_none() || initial.bare[side].segments > 0)?;
+            Some((half.last_mapping_end.is_some(), first))
+        };
+        let found = Side::BOTH.into_iter().filter_map(|side| lacking(side).map(|(mapped, frame)| (mapped, frame, side))).min_by_key(|found| (found.0, found.1));
+        let Some((mapped, frame, side)) = found else { return self.conclude_silent_server(env) };
+        let third_ack_bare = self.handshake.bare_ack.is_some() && self.handshake.ack.is_none() && initial.options.client.is_none();
+        let (cause, frame) = match (third_ack_bare, self.handshake.bare_ack) {
+            (true, Some(bare)) => (FallbackCause::NoOptionInThirdAck, bare),
+            _ if mapped && self.failed.client.or(self.failed.server).is_some() => (FallbackCause::MpFail, frame),
+            _ if mapped && initial.options[side.peer()].is_some() => (FallbackCause::OptionsVanished, frame),
+            _ => (FallbackCause::NoOptionOnData, frame),
+        };
+        let side = if cause == FallbackCause::NoOptionInThirdAck { Side::Client } else { side };
+        self.fall_back(cause, frame, Some(side), env);
+    }
+
+    /// The client sent mapped data; the server acknowledged it, always without an option: it does not speak MPTCP.
+    fn conclude_silent_server<O: Observer>(&mut self, env: &mut Env<'_, O>) {
+        let Some(initial) = self.initial() else { return };
+        let client = &initial.halves.client;
+        let acked_data = client.acked.zip(client.syn).is_some_and(|(acked, syn)| acked > syn + 1 + u64::from(client.fast_open));
+        let silent = initial.options.server.is_none() && self.handshake.syn_ack.is_some() && self.data.client.acked.is_none();
+        let third_ack_bare = self.handshake.bare_ack.filter(|_| self.handshake.ack.is_none() && initial.options.client.is_none());
+        if let Some(frame) = third_ack_bare.filter(|_| self.handshake.syn_ack.is_some()) {
+            self.fall_back(FallbackCause::NoOptionInThirdAck, frame, Some(Side::Client), env);
+        } else if acked_data && silent && initial.halves.server.segments > 1 {
+            let frame = initial.bare.client.acknowledged.unwrap_or(initial.last.frame);
+            self.fall_back(FallbackCause::NoOptionOnData, frame, Some(Side::Server), env);
+        }
+    }
+
+    /// The capture has ended.
+    pub(in crate::track) fn finish<O: Observer>(&mut self, env: &mut Env<'_, O>) {
+        self.conclude_bare(env);
+        for side in Side::BOTH {
+            let (tally, data) = (&mut self.checksums[side], &self.data[side]);
+            for (index, subflow) in self.subflows.iter_mut().enumerate() {
+                subflow.halves[side].mappings.close(|complete| {
+                    tally.settle(&complete, data, index as u16);
+                });
+            }
+        }
+    }
+}
+
+/// What a RST says.
+pub(super) fn reset_of(subflow: &Subflow, input: &Input<'_, '_>, at: Moment) -> Reset {
+    let of_syn = subflow.syn_ack.is_none() && input.side != subflow.initiator && subflow.halves[input.side].segments <= 1;
+    let mut reset = Reset { by: input.side, at, reason: None, of_syn, fastclose: false, fail: false };
+    amend_reset(&mut reset, input);
+    reset
+}
+
+/// A later RST of the same side may hold the reason that the first lacked.
+pub(super) fn amend_reset(reset: &mut Reset, input: &Input<'_, '_>) {
+    if input.side != reset.by {
+        return;
+    }
+    for option in input.options.control() {
+        match option {
+            MptcpOption::MpTcprst(rst) if reset.reason.is_none() => reset.reason = Some((rst.reason, rst.transient())),
+            MptcpOption::MpFastclose(_) => reset.fastclose = true,
+            MptcpOption::MpFail(_) => reset.fail = true,
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,423 @@
+//! The data level of one direction: DSNs seen, who carried them first, how they came into order, what was acknowledged.
+//!
+//! Positions: DSNs are kept as `DSN - IDSN + ORIGIN`, so that the first byte of the stream has position `ORIGIN + 1` whatever
+//! the IDSN, and 64-bit wraps cannot occur. Fast Open bytes lie below that; where the IDSN is unknown the first DSN seen
+//! takes its place.
+
+use std::collections::VecDeque;
+
+use super::histogram::Histogram;
+use super::mark::{Mark, Moment, unwrap};
+use super::range_set::RangeSet;
+use crate::frame::Timestamp;
+use crate::limits;
+use crate::wire::RawSequence;
+
+/// The position of the IDSN.
+pub const ORIGIN: u64 = 1 << 48;
+/// Positions farther than this from the origin are no part of the stream.
+const REACH: u64 = 1 << 47;
+
+/// The data level of what one side sends.
+#[derive(Clone, Debug, Default)]
+pub struct DataLevel {
+    base: Base,
+    /// Positions seen.
+    pub seen: RangeSet,
+    /// Bytes first seen.
+    pub unique: u64,
+    /// Same positions again on another subflow.
+    pub reinjected: u64,
+    /// Of those, not acknowledged yet when they were sent again.
+    pub reinjected_useful: u64,
+    /// Same positions again on the same subflow.
+    pub resent: u64,
+    /// Position up to which the peer acknowledged.
+    pub acked: Option<u64>,
+    /// Position of the DATA_FIN and its first frame.
+    pub fin: Option<(u64, Mark)>,
+    carriers: VecDeque<Carrier>,
+    /// Runs of new data on one subflow.
+    pub blocks: Blocks,
+    /// How data came into order.
+    pub order: Order,
+}
+
+/// Where DSNs are counted from.
+#[derive(Clone, Copy, Debug, Default)]
+struct Base {
+    /// The DSN whose position is `ORIGIN`.
+    dsn: Option<u64>,
+    /// Only low halves have been seen: the high half of `dsn` is made up.
+    high_unknown: bool,
+    /// `dsn` is the IDSN of a known key, not merely the first DSN seen.
+    is_idsn: bool,
+}
+
+/// Positions `[start, end)` first carried by `subflow`.
+#[derive(Clone, Copy, Debug)]
+struct Carrier {
+    start: u64,
+    end: u64,
+    subflow: u16,
+}
+
+/// Runs of new data that stayed on one subflow.
+#[derive(Clone, Debug, Default)]
+pub struct Blocks {
+    /// Their number, the present one included.
+    pub count: u64,
+    /// Sizes of the finished ones.
+    pub sizes: Histogram,
+    /// Subflow of the present one.
+    pub subflow: u16,
+    /// Its bytes so far.
+    pub bytes: u64,
+    /// When new data was last seen.
+    pub last: Option<Moment>,
+}
+
+/// Data above a hole.
+#[derive(Clone, Debug, Default)]
+pub struct Order {
+    waiting: VecDeque<Waiting>,
+    buffered: u64,
+    /// Bytes that came above a hole.
+    pub late_bytes: u64,
+    /// Most of them at once.
+    pub max_buffer: u64,
+    /// How long they waited, weighted by bytes.
+    pub waits: Histogram,
+    /// Per subflow: bytes that its data released by filling a hole last.
+    pub released_by: Vec<(u16, u64)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    start: u64,
+    end: u64,
+    since: Timestamp,
+}
+
+/// What one delivery of bytes amounted to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Delivered {
+    /// Bytes not seen before.
+    pub fresh: u64,
+    /// Bytes that another subflow carried before.
+    pub reinjected: u64,
+    /// Of those, not yet acknowledged at the data level.
+    pub useful: u64,
+    /// New data moved here from this subflow.
+    pub switched_from: Option<u16>,
+}
+
+impl DataLevel {
+    /// Tells the initial DSN, from a key. Positions already given keep their distance to each other.
+    pub fn set_idsn(&mut self, idsn: u64) {
+        match self.base.dsn {
+            Some(dsn) if self.base.is_idsn && dsn == idsn => {}
+            Some(dsn) if self.base.high_unknown && !self.base.is_idsn => {
+                // The first DSN seen by its low half: the key gives the high half.
+                let full = unwrap(idsn, dsn as u32);
+                self.rebase(full, idsn);
+            }
+            Some(dsn) if !self.base.is_idsn => self.rebase(dsn, idsn),
+            _ => {}
+        }
+        self.base = Base { dsn: Some(idsn), high_unknown: false, is_idsn: true };
+    }
+
+    /// Moves what is known to positions counted from `idsn` instead of `dsn`.
+    fn rebase(&mut self, dsn: u64, idsn: u64) {
+        let shift = dsn.wrapping_sub(idsn);
+        if shift == 0 || shift >= REACH {
+            return;
+        }
+        if self.seen.end() != 0 {
+            let mut moved = RangeSet::starting_at(self.seen.origin() + shift);
+            moved.insert(self.seen.origin() + shift, self.seen.contiguous() + shift, |_, _| {});
+            for &(start, end) in self.seen.beyond() {
+                moved.insert(start + shift, end + shift, |_, _| {});
+            }
+            self.seen = moved;
+        }
+        for carrier in &mut self.carriers {
+            carrier.start += shift;
+            carrier.end += shift;
+        }
+        for waiting in &mut self.order.waiting {
+            waiting.start += shift;
+            waiting.end += shift;
+        }
+        self.acked = self.acked.map(|position| position + shift);
+        self.fin = self.fin.map(|(position, mark)| (position + shift, mark));
+    }
+
+    /// The position of a DSN or DATA_ACK; `None` where it lies so far away that it cannot be of this stream.
+    #[inline]
+    pub fn position(&mut self, sequence: RawSequence) -> Option<u64> {
+        let Some(base) = self.base.dsn else { return Some(self.begin_at(sequence)) };
+        let dsn = match sequence {
+            RawSequence::Long(dsn) => {
+                if self.base.high_unknown {
+                    self.learn_high_half(base, dsn);
+                }
+                dsn
+            }
+            RawSequence::Short(low) => unwrap(base.wrapping_add(self.reference().wrapping_sub(ORIGIN)), low),
+        };
+        let base = self.base.dsn.unwrap_or(base);
+        let position = dsn.wrapping_sub(base).wrapping_add(ORIGIN);
+        (position.wrapping_sub(ORIGIN - REACH) < 2 * REACH).then_some(position)
+    }
+
+    /// The full DSN of a position, and whether its high half is known.
+    pub fn dsn(&self, position: u64) -> (u64, bool) {
+        let base = self.base.dsn.unwrap_or(0);
+        (base.wrapping_add(position.wrapping_sub(ORIGIN)), self.base.dsn.is_some() && !self.base.high_unknown)
+    }
+
+    /// Whether positions count from a known key's IDSN.
+    pub fn counts_from_idsn(&self) -> bool {
+        self.base.is_idsn
+    }
+
+    /// The position nearest to which short forms are read.
+    fn reference(&self) -> u64 {
+        self.seen.end().max(self.acked.unwrap_or(0)).max(ORIGIN)
+    }
+
+    #[cold]
+    fn begin_at(&mut self, sequence: RawSequence) -> u64 {
+        let (dsn, high_unknown) = match sequence {
+            RawSequence::Long(dsn) => (dsn, false),
+            RawSequence::Short(low) => (u64::from(low) | 1 << 32, true),
+        };
+        self.base = Base { dsn: Some(dsn.wrapping_sub(1)), high_unknown, is_idsn: false };
+        ORIGIN + 1
+    }
+
+    #[cold]
+    fn learn_high_half(&mut self, base: u64, dsn: u64) {
+        let guess = unwrap(base.wrapping_add(self.reference().wrapping_sub(ORIGIN)), dsn as u32);
+        self.base.dsn = Some(base.wrapping_add(dsn.wrapping_sub(guess)));
+        self.base.high_unknown = false;
+    }
+
+    /// Counts `[start, end)` as carried by `subflow`.
+    #[inline]
+    pub fn deliver(&mut self, start: u64, end: u64, subflow: u16, at: Moment) -> Delivered {
+        if self.seen.end() == 0 {
+            self.begin_stream(start);
+        }
+        let mut delivered = Delivered::default();
+        if start == self.seen.contiguous() && self.seen.is_contiguous() {
+            let len = end - start;
+            self.seen.insert(start, end, |_, _| {});
+            self.carry(start, end, subflow);
+            delivered.fresh = len;
+            self.unique += len;
+            self.note_block(subflow, len, at, &mut delivered);
+            return delivered;
+        }
+        self.deliver_slowly(start, end, subflow, at, &mut delivered);
+        delivered
+    }
+
+    /// A stream is taken to begin where the IDSN says, or else at the first byte seen.
+    #[cold]
+    fn begin_stream(&mut self, start: u64) {
+        let origin = if self.base.is_idsn && start > ORIGIN { ORIGIN + 1 } else { start };
+        self.seen = RangeSet::starting_at(origin);
+    }
+
+    #[cold]
+    fn deliver_slowly(&mut self, start: u64, end: u64, subflow: u16, at: Moment, delivered: &mut Delivered) {
+        let start = if self.base.is_idsn { start.max(ORIGIN + 1) } else { start };
+        if start >= end {
+            return;
+        }
+        if start < self.seen.origin() {
+            self.seen.lower_origin(start);
+        }
+        let before = self.seen.contiguous();
+        let mut fresh = [(0u64, 0u64); 8];
+        let mut parts = 0;
+        let mut rest = 0;
+        self.seen.insert(start, end, |a, b| match fresh.get_mut(parts) {
+            Some(slot) => {
+                *slot = (a, b);
+                parts += 1;
+            }
+            None => rest += b - a,
+        });
+        self.seen.bound(limits::HOLES);
+        let mut at_position = start;
+        for &(a, b) in fresh.get(..parts).unwrap_or(&[]) {
+            self.repeated(at_position, a, subflow, delivered);
+            self.carry(a, b, subflow);
+            if a > before {
+                self.order.wait(a, b, at.time);
+            }
+            delivered.fresh += b - a;
+            at_position = b;
+        }
+        self.repeated(at_position, end, subflow, delivered);
+        delivered.fresh += rest;
+        self.unique += delivered.fresh;
+        if self.seen.contiguous() > before {
+            self.order.release(self.seen.contiguous(), subflow, at.time);
+        }
+        if delivered.fresh > 0 {
+            self.note_block(subflow, delivered.fresh, at, delivered);
+        }
+    }
+
+    /// Classifies positions that were seen before by who carried them first.
+    fn repeated(&mut self, start: u64, end: u64, subflow: u16, delivered: &mut Delivered) {
+        let mut at = start;
+        let mut index = self.carriers.partition_point(|carrier| carrier.end <= start);
+        while at < end {
+            let carrier = self.carriers.get(index).copied();
+            index += 1;
+            let (stop, by) = match carrier {
+                Some(carrier) if carrier.start <= at => (carrier.end.min(end), Some(carrier.subflow)),
+                Some(carrier) => {
+                    index -= 1;
+                    (carrier.start.min(end), None)
+                }
+                None => (end, None),
+            };
+            let len = stop - at;
+            if by == Some(subflow) {
+                self.resent += len;
+            } else {
+                let unacked = stop.saturating_sub(self.acked.unwrap_or(0).max(at));
+                self.reinjected += len;
+                self.reinjected_useful += unacked;
+                delivered.reinjected += len;
+                delivered.useful += unacked;
+            }
+            at = stop;
+        }
+    }
+
+    #[inline]
+    fn carry(&mut self, start: u64, end: u64, subflow: u16) {
+        if let Some(last) = self.carriers.back_mut() {
+            if last.subflow == subflow && last.end == start {
+                last.end = end;
+                return;
+            }
+            if last.end > start {
+                return self.carry_slowly(start, end, subflow);
+            }
+        }
+        self.carriers.push_back(Carrier { start, end, subflow });
+        if self.carriers.len() > limits::CARRIERS {
+            self.carriers.pop_front();
+        }
+    }
+
+    #[cold]
+    fn carry_slowly(&mut self, start: u64, end: u64, subflow: u16) {
+        let at = self.carriers.partition_point(|carrier| carrier.start < start);
+        if let Some(before) = at.checked_sub(1).and_then(|index| self.carriers.get_mut(index)) {
+            if before.subflow == subflow && before.end == start {
+                before.end = end;
+                return;
+            }
+        }
+        self.carriers.insert(at, Carrier { start, end, subflow });
+        if self.carriers.len() > limits::CARRIERS {
+            self.carriers.pop_front();
+        }
+    }
+
+    #[inline]
+    fn note_block(&mut self, subflow: u16, len: u64, at: Moment, delivered: &mut Delivered) {
+        let blocks = &mut self.blocks;
+        if blocks.count == 0 {
+            blocks.count = 1;
+            blocks.subflow = subflow;
+        } else if blocks.subflow != subflow {
+            delivered.switched_from = Some(blocks.subflow);
+            blocks.sizes.add(blocks.bytes, 1);
+            blocks.count += 1;
+            blocks.subflow = subflow;
+            blocks.bytes = 0;
+        }
+        blocks.bytes += len;
+        blocks.last = Some(at);
+    }
+
+    /// Takes a DATA_ACK: everything below `position` was received. Old ones are normal on slow paths and change nothing.
+    #[inline]
+    pub fn acknowledge(&mut self, position: u64) {
+        if self.acked.is_none_or(|acked| position > acked) {
+            self.acked = Some(position);
+        }
+    }
+
+    /// Bytes that the highest DATA_ACK covers, without the DATA_FIN.
+    pub fn acked_bytes(&self) -> Option<u64> {
+        let origin = if self.base.is_idsn { ORIGIN + 1 } else { self.seen.origin() };
+        let end = self.fin.map_or(self.acked?, |(fin, _)| self.acked.unwrap_or(0).min(fin));
+        Some(end.saturating_sub(origin))
+    }
+
+    /// Whether a DATA_ACK covers the DATA_FIN.
+    pub fn fin_acked(&self) -> bool {
+        self.fin.is_some_and(|(fin, _)| self.acked.is_some_and(|acked| acked > fin))
+    }
+
+    /// Gives back what only an open stream needs.
+    pub fn close(&mut self) {
+        self.carriers = VecDeque::new();
+        self.order.waiting = VecDeque::new();
+    }
+}
+
+impl Order {
+    fn wait(&mut self, start: u64, end: u64, since: Timestamp) {
+        let len = end - start;
+        self.late_bytes += len;
+        self.buffered += len;
+        self.max_buffer = self.max_buffer.max(self.buffered);
+        if let Some(last) = self.waiting.back_mut() {
+            if last.end == start && last.since == since {
+                last.end = end;
+                return;
+            }
+        }
+        let at = match self.waiting.back() {
+            Some(last) if last.start > start => self.waiting.partition_point(|waiting| waiting.start < start),
+            _ => self.waiting.len(),
+        };
+        self.waiting.insert(at, Waiting { start, end, since });
+        if self.waiting.len() > limits::WAITING {
+            if let Some(lost) = self.waiting.pop_front() {
+                self.buffered = self.buffered.saturating_sub(lost.end - lost.start);
+            }
+        }
+    }
+
+    /// The hole below `contiguous` was filled by `subflow`.
+    fn release(&mut self, contiguous: u64, subflow: u16, now: Timestamp) {
+        let mut released = 0;
+        while let Some(first) = self.waiting.front().copied().filter(|first| first.end <= contiguous) {
+            let len = first.end - first.start;
+            self.waits.add(now.since(first.since), len);
+            released += len;
+            self.waiting.pop_front();
+        }
+        if released > 0 {
+            self.buffered = self.buffered.saturating_sub(released);
+            match self.released_by.iter_mut().find(|entry| entry.0 == subflow) {
+                Some(entry) => entry.1 += released,
+                None => self.released_by.push((subflow, released)),
+            }
+        }
+    }
+}

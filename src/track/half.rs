@@ -1,0 +1,271 @@
+//! The TCP level of what one side sends on a subflow: sequence space, retransmissions, acknowledgements, and the payload
+//! that waits for a mapping.
+
+use std::collections::VecDeque;
+
+use super::mapping::Mappings;
+use super::mark::{Mark, unwrap};
+use super::range_set::RangeSet;
+use super::round_trip::RoundTrips;
+use crate::frame::Timestamp;
+use crate::limits;
+
+/// Unwrapped sequence numbers begin here, so that none is negative.
+const EPOCH: u64 = 2 << 32;
+
+/// One direction of one subflow.
+#[derive(Clone, Debug, Default)]
+pub struct Half {
+    /// Unwrapped sequence number of the SYN.
+    pub syn: Option<u64>,
+    /// Where the SYN's number comes from.
+    pub syn_source: SynSource,
+    /// Payload bytes of the SYN that the peer accepted: they lie outside the data sequence space (RFC 8684 §B).
+    pub fast_open: u32,
+    /// Sequence numbers of payload seen.
+    pub seen: RangeSet,
+    /// One past the highest sequence number sent, FIN included.
+    pub next: u64,
+    /// What the peer has acknowledged.
+    pub acked: Option<u64>,
+    /// The FIN.
+    pub fin: Option<(u64, Mark)>,
+    /// TCP segments.
+    pub segments: u64,
+    /// Their payload bytes.
+    pub payload_bytes: u64,
+    /// Bytes whose sequence numbers had been seen.
+    pub retransmitted: u64,
+    /// Data-level bytes first carried here.
+    pub data_bytes: u64,
+    /// Data-level bytes that another subflow had carried.
+    pub reinjected: u64,
+    /// Most bytes sent and not acknowledged.
+    pub max_in_flight: u64,
+    /// Unscaled window last announced by this side.
+    pub window: u16,
+    /// First frame with new data.
+    pub first_data: Option<Mark>,
+    /// Last frame with new data.
+    pub last_data: Option<Mark>,
+    /// Its time.
+    pub last_data_time: Timestamp,
+    /// Mappings.
+    pub mappings: Mappings,
+    /// Payload no mapping covers yet.
+    pub unmapped: Unmapped,
+    /// Round-trip times.
+    pub rtt: RoundTrips,
+    /// Where the mapping that ends last ends: sequence number and data-level position.
+    pub last_mapping_end: Option<(u64, u64)>,
+    /// The DATA_FIN without data last seen here: position and checksum.
+    pub bare_data_fin: Option<(u64, Option<u16>)>,
+    /// While the SYN is unknown: the SSN that follows the last mapping seen.
+    pub base_hint: Option<u32>,
+    /// In a fallback: a sequence number and its data-level position; the rest of the stream follows from it.
+    pub line: Option<(u64, u64)>,
+}
+
+/// How the initial sequence number is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SynSource {
+    /// It is not.
+    #[default]
+    Unknown,
+    /// From a mapping: its SSN and the sequence number of the segment that carries it.
+    Mapping,
+    /// From the handshake's acknowledgement.
+    Acknowledged,
+    /// From the SYN.
+    Syn,
+}
+
+/// What TCP makes of one segment's payload.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Taken {
+    /// Unwrapped sequence number of the first payload byte.
+    pub start: u64,
+    /// One past the last.
+    pub end: u64,
+    parts: [(u64, u64); 4],
+    count: u8,
+}
+
+impl Taken {
+    /// The parts not seen before, in order.
+    #[inline]
+    pub fn fresh_parts(&self) -> &[(u64, u64)] {
+        self.parts.get(..usize::from(self.count)).unwrap_or(&[])
+    }
+}
+
+impl Half {
+    /// The unwrapped form of a sequence number of this direction.
+    #[inline]
+    pub fn unwrap(&self, raw: u32) -> u64 {
+        unwrap(if self.next == 0 { EPOCH + u64::from(raw) } else { self.next }, raw)
+    }
+
+    /// Learns the initial sequence number, unless a better source told it.
+    pub fn learn_syn(&mut self, raw: u32, source: SynSource) {
+        if source > self.syn_source {
+            let syn = self.unwrap(raw);
+            self.syn = Some(syn);
+            self.syn_source = source;
+            if self.seen.end() == 0 {
+                self.seen = RangeSet::starting_at(syn + 1);
+                self.next = self.next.max(syn + 1);
+            }
+        }
+    }
+
+    /// The unwrapped sequence number that a mapping's SSN means: SSN 1 is the first byte after the SYN and after the bytes
+    /// that Fast Open carried in it.
+    #[inline]
+    pub fn place(&self, ssn: u32) -> Option<u64> {
+        let syn = self.syn?.wrapping_add(u64::from(self.fast_open));
+        let relative_reference = self.next.max(self.seen.end()).wrapping_sub(syn);
+        Some(syn.wrapping_add(unwrap(relative_reference, ssn)))
+    }
+
+    /// Takes a segment's payload `[seq, seq + len)`. `None` where it lies too far ahead to be of this stream.
+    #[inline]
+    pub fn take(&mut self, seq: u32, len: u32, stamp: Option<u32>, at: Mark, now: Timestamp) -> Option<Taken> {
+        let start = self.unwrap(seq);
+        let end = start + u64::from(len);
+        if self.seen.end() == 0 {
+            self.seen = RangeSet::starting_at(start);
+            self.next = start;
+        }
+        if start > self.next + limits::SEQUENCE_JUMP {
+            return None;
+        }
+        let mut taken = Taken { start, end, ..Taken::default() };
+        let mut fresh = 0;
+        if start < self.seen.origin() && self.syn.is_none() {
+            self.seen.lower_origin(start);
+        }
+        self.seen.insert(start, end, |a, b| {
+            fresh += b - a;
+            // A segment that fills more than four holes at once is no real one: the rest counts as fresh, and unmapped.
+            if let Some(part) = taken.parts.get_mut(usize::from(taken.count)) {
+                *part = (a, b);
+                taken.count += 1;
+            }
+        });
+        self.payload_bytes += u64::from(len);
+        if fresh > 0 {
+            self.first_data.get_or_insert(at);
+            self.last_data = Some(at);
+            self.last_data_time = now;
+        }
+        if fresh == u64::from(len) {
+            self.rtt.sent(end, stamp, now);
+        } else {
+            self.retransmitted += u64::from(len) - fresh;
+            self.rtt.sent_again(start);
+        }
+        if !self.seen.is_contiguous() {
+            self.seen.bound(limits::HOLES);
+        }
+        self.next = self.next.max(end);
+        let in_flight = self.next - self.acked.unwrap_or(self.seen.origin()).min(self.next);
+        self.max_in_flight = self.max_in_flight.max(in_flight);
+        Some(taken)
+    }
+
+    /// Takes an acknowledgement by the peer; gives the new high mark where it moved.
+    #[inline]
+    pub fn acknowledge(&mut self, ack: u32, now: Timestamp) -> Option<u64> {
+        let ack = self.unwrap(ack);
+        if self.next != 0 && ack > self.next + limits::SEQUENCE_JUMP {
+            return None;
+        }
+        match self.acked {
+            Some(acked) if ack <= acked => None,
+            _ => {
+                self.acked = Some(ack);
+                self.rtt.acknowledged(ack, now);
+                Some(ack)
+            }
+        }
+    }
+
+    /// Gives back what only an open subflow needs.
+    pub fn close(&mut self) {
+        self.rtt.close();
+    }
+}
+
+/// Ranges of payload that no mapping covers (yet), and their bytes where they will be needed.
+#[derive(Clone, Debug, Default)]
+pub struct Unmapped {
+    ranges: VecDeque<Piece>,
+    /// Bytes in ranges that were given up.
+    pub dropped: u64,
+}
+
+/// Payload without mapping.
+#[derive(Clone, Debug)]
+pub struct Piece {
+    /// Unwrapped sequence number of its first byte.
+    pub start: u64,
+    /// One past its last.
+    pub end: u64,
+    /// The captured bytes, from `start`; shorter where they were cut or not kept.
+    pub bytes: Vec<u8>,
+    /// Its frame.
+    pub frame: Mark,
+    /// When it came.
+    pub time: Timestamp,
+}
+
+impl Unmapped {
+    /// Whether there is any.
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
+    /// Bytes that no mapping covers.
+    pub fn bytes(&self) -> u64 {
+        self.dropped + self.ranges.iter().map(|piece| piece.end - piece.start).sum::<u64>()
+    }
+
+    /// The first frame with such bytes that is still held.
+    pub fn first_frame(&self) -> Option<Mark> {
+        self.ranges.front().map(|piece| piece.frame)
+    }
+
+    /// Adds a piece; gives back the buffer bytes that were let go for it.
+    pub fn push(&mut self, piece: Piece) -> usize {
+        if piece.bytes.is_empty() {
+            if let Some(last) = self.ranges.back_mut().filter(|last| last.end == piece.start && last.bytes.is_empty()) {
+                last.end = piece.end;
+                return 0;
+            }
+        }
+        self.ranges.push_back(piece);
+        if self.ranges.len() <= limits::UNMAPPED_RANGES {
+            return 0;
+        }
+        self.ranges.pop_front().map_or(0, |lost| {
+            self.dropped += lost.end - lost.start;
+            lost.bytes.len()
+        })
+    }
+
+    /// Takes out all pieces that reach into `[start, end)`.
+    pub fn take(&mut self, start: u64, end: u64) -> Vec<Piece> {
+        let (taken, kept): (Vec<_>, VecDeque<_>) = {
+            let mut taken = Vec::new();
+            let mut kept = VecDeque::new();
+            for piece in self.ranges.drain(..) {
+                if piece.start < end && piece.end > start { taken.push(piece) } else { kept.push_back(piece) }
+            }
+            (taken, kept)
+        };
+        self.ranges = kept;
+        taken
+    }
+}

@@ -1,0 +1,162 @@
+//! What is known of one end's identity: its key, and from it token and IDSN.
+
+use super::mark::Mark;
+use crate::crypto::{Identity, Key, Suite, Token, identify};
+use crate::limits;
+
+/// Which rules a connection follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// Version 0.
+    Rfc6824,
+    /// Version 1.
+    Rfc8684,
+    /// Version nibble 1 on version 0 formats (multipath-tcp.org kernels with `mptcp_version=1`).
+    DraftV1,
+}
+
+impl Dialect {
+    /// Its name in the report.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rfc6824 => "rfc6824",
+            Self::Rfc8684 => "rfc8684",
+            Self::DraftV1 => "draft-v1",
+        }
+    }
+
+    /// Its hash.
+    pub fn suite(self) -> Suite {
+        match self {
+            Self::Rfc6824 | Self::DraftV1 => Suite::Sha1,
+            Self::Rfc8684 => Suite::Sha256,
+        }
+    }
+
+    /// The version on the wire.
+    pub fn version(self) -> u8 {
+        match self {
+            Self::Rfc6824 => 0,
+            Self::Rfc8684 | Self::DraftV1 => 1,
+        }
+    }
+}
+
+/// Where a key was learnt, from weakest to strongest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum KeySource {
+    /// Given with `--key`.
+    CommandLine,
+    /// Shown by MP_FASTCLOSE.
+    Fastclose,
+    /// The SYN or SYN/ACK of the handshake.
+    Handshake,
+    /// The third ACK or first data: authoritative (RFC 8684 §3.1).
+    Acknowledged,
+}
+
+impl KeySource {
+    /// Its name in the report.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::CommandLine => "command_line",
+            Self::Fastclose => "mp_fastclose",
+            Self::Handshake | Self::Acknowledged => "mp_capable",
+        }
+    }
+}
+
+/// A key and what follows from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KnownKey {
+    /// The key.
+    pub key: Key,
+    /// Token and IDSN.
+    pub identity: Identity,
+    /// Where it was learnt.
+    pub source: KeySource,
+    /// The frame that showed it; none for one given by hand.
+    pub frame: Option<Mark>,
+}
+
+/// Everything known of one end's identity.
+#[derive(Clone, Debug, Default)]
+pub struct EndIdentity {
+    /// The key taken for right.
+    pub key: Option<KnownKey>,
+    /// Other keys shown for the same end.
+    pub others: Vec<KnownKey>,
+    /// A first data sequence number or join HMAC has proven `key`: no later one displaces it.
+    pub proven: bool,
+    /// Its token as a join named it, where the key is unknown.
+    pub token_named: Option<Token>,
+    /// Flags of its MP_CAPABLE.
+    pub flags: Option<u8>,
+}
+
+/// What a key that was shown changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Learned {
+    /// Nothing: it is the known one, or weaker than it.
+    Nothing,
+    /// It is the end's key now.
+    Changed,
+    /// It contradicts a proven or authoritative key and was set aside.
+    Rejected,
+}
+
+impl EndIdentity {
+    /// Takes note of a key.
+    pub fn learn(&mut self, key: Key, suite: Suite, source: KeySource, frame: Option<Mark>) -> Learned {
+        match &mut self.key {
+            Some(known) if known.key == key => {
+                known.source = known.source.max(source);
+                Learned::Nothing
+            }
+            Some(known) if self.proven || source < known.source || (source == known.source && source == KeySource::Acknowledged) => {
+                self.keep_other(KnownKey { key, identity: identify(suite, key), source, frame });
+                Learned::Rejected
+            }
+            _ => {
+                let new = KnownKey { key, identity: identify(suite, key), source, frame };
+                if let Some(old) = self.key.replace(new) {
+                    self.keep_other(old);
+                }
+                Learned::Changed
+            }
+        }
+    }
+
+    fn keep_other(&mut self, other: KnownKey) {
+        if self.others.len() < limits::OTHER_KEYS && !self.others.iter().any(|known| known.key == other.key) {
+            self.others.push(other);
+        }
+    }
+
+    /// A first data sequence number was seen: it proves the key whose IDSN it follows. True if that changed the key.
+    pub fn prove_by_dsn(&mut self, low: u32, high: Option<u32>) -> bool {
+        let follows = |known: &KnownKey| {
+            let first = known.identity.idsn.wrapping_add(1);
+            first as u32 == low && high.is_none_or(|high| high == (first >> 32) as u32)
+        };
+        if self.proven || self.key.is_none() {
+            return false;
+        }
+        if self.key.as_ref().is_some_and(follows) {
+            self.proven = true;
+            return false;
+        }
+        let Some(at) = self.others.iter().position(follows) else { return false };
+        let right = self.others.swap_remove(at);
+        if let Some(wrong) = self.key.replace(right) {
+            self.others.push(wrong);
+        }
+        self.proven = true;
+        true
+    }
+
+    /// Token: from the key, or as a join named it.
+    pub fn token(&self) -> Option<Token> {
+        self.key.map(|known| known.identity.token).or(self.token_named)
+    }
+}

@@ -1,0 +1,116 @@
+//! What happens while tracking, for those who want it at once: extraction and the event stream. The report does not need it.
+
+use super::mark::Moment;
+use super::side::Side;
+
+/// Number of a connection in its tracker, from 0, in order of first packet.
+pub type ConnectionId = u32;
+
+/// Hears of data and events in the order of the capture.
+pub trait Observer {
+    /// Whether [`Observer::data`] is wanted: without it no payload is copied for later.
+    const WANTS_DATA: bool = false;
+
+    /// Bytes of a data stream, as soon as their place is known; not in order, and copies may come again.
+    fn data(&mut self, data: Data<'_>) {
+        let _ = data;
+    }
+
+    /// A mapping with a checksum is complete.
+    fn checked(&mut self, checked: Checked) {
+        let _ = checked;
+    }
+
+    /// Something changed.
+    fn event(&mut self, event: Event) {
+        let _ = event;
+    }
+}
+
+/// Hears nothing.
+pub struct Silent;
+
+impl Observer for Silent {}
+
+/// A part of a data stream.
+#[derive(Clone, Copy, Debug)]
+pub struct Data<'a> {
+    /// Whose.
+    pub connection: ConnectionId,
+    /// Who sent it.
+    pub side: Side,
+    /// The subflow that carried it.
+    pub subflow: u16,
+    /// Offset in the application's stream: 0 is the first byte after Fast Open bytes, which have negative offsets.
+    /// Where the IDSN is unknown, 0 is the first DSN seen.
+    pub offset: i64,
+    /// The captured bytes; shorter than `len` where the snaplen cut them.
+    pub bytes: &'a [u8],
+    /// Length on the wire.
+    pub len: u64,
+    /// Offset and length of the mapping whose checksum will tell whether these bytes are right.
+    pub mapping: Option<(i64, u32)>,
+}
+
+/// The outcome of a mapping's checksum, for extraction.
+#[derive(Clone, Copy, Debug)]
+pub struct Checked {
+    /// Whose.
+    pub connection: ConnectionId,
+    /// Who sent it.
+    pub side: Side,
+    /// The subflow that carried it.
+    pub subflow: u16,
+    /// Offset of its first byte in the stream.
+    pub offset: i64,
+    /// Payload bytes.
+    pub len: u32,
+    /// Whether it is right; `None` where it could not be checked.
+    pub right: Option<bool>,
+}
+
+/// Something changed in a connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Event {
+    /// Whose.
+    pub connection: ConnectionId,
+    /// The subflow concerned.
+    pub subflow: Option<u16>,
+    /// At which segment.
+    pub at: Moment,
+    /// What.
+    pub what: What,
+}
+
+/// What changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// A connection was seen for the first time.
+    ConnectionOpened,
+    /// A key, and so a token, became known or changed.
+    KeysLearned,
+    /// A subflow was seen for the first time.
+    SubflowOpened,
+    /// A join showed its HMACs.
+    JoinShown,
+    /// An address was announced.
+    AddressAnnounced,
+    /// An address was removed.
+    AddressRemoved,
+    /// A subflow changed priority.
+    BackupChanged,
+    /// It is TCP from here on.
+    FellBack,
+    /// A mapping's checksum is wrong.
+    ChecksumMismatch,
+    /// A subflow was reset.
+    SubflowReset,
+    /// A subflow closed with FINs.
+    SubflowClosed,
+    /// MP_FASTCLOSE.
+    Fastclosed,
+    /// A DATA_FIN.
+    DataFin,
+    /// All subflows are closed.
+    ConnectionClosed,
+}

@@ -1,0 +1,74 @@
+//! Round-trip times of what one side sends on a subflow.
+
+use std::collections::VecDeque;
+
+use super::histogram::Histogram;
+use crate::frame::Timestamp;
+use crate::limits;
+
+/// Outstanding segments and timestamps, and the samples they gave.
+#[derive(Clone, Debug, Default)]
+pub struct RoundTrips {
+    /// (end of the segment, when it was sent), in order.
+    segments: VecDeque<(u64, Timestamp)>,
+    /// (TSval, when it was first sent), in order.
+    stamps: VecDeque<(u32, Timestamp)>,
+    /// From cumulative acknowledgements (Karn's rule: never of what was sent twice).
+    pub by_ack: Histogram,
+    /// From TCP timestamps (RFC 7323 §4).
+    pub by_timestamp: Histogram,
+}
+
+impl RoundTrips {
+    /// New data up to `end` was sent.
+    #[inline]
+    pub fn sent(&mut self, end: u64, stamp: Option<u32>, now: Timestamp) {
+        if self.segments.len() < limits::RTT_PROBES {
+            self.segments.push_back((end, now));
+        }
+        if let Some(stamp) = stamp {
+            let newer = self.stamps.back().is_none_or(|last| stamp.wrapping_sub(last.0) as i32 > 0);
+            if newer && self.stamps.len() < limits::RTT_PROBES {
+                self.stamps.push_back((stamp, now));
+            }
+        }
+    }
+
+    /// Data from `start` on was sent again: what is outstanding beyond it can no longer be timed.
+    #[cold]
+    pub fn sent_again(&mut self, start: u64) {
+        while self.segments.back().is_some_and(|last| last.0 > start) {
+            self.segments.pop_back();
+        }
+    }
+
+    /// Everything below `acked` was acknowledged.
+    #[inline]
+    pub fn acknowledged(&mut self, acked: u64, now: Timestamp) {
+        let mut sent = None;
+        while let Some(first) = self.segments.front().copied().filter(|first| first.0 <= acked) {
+            sent = Some(first.1);
+            self.segments.pop_front();
+        }
+        if let Some(sent) = sent {
+            self.by_ack.add(now.since(sent), 1);
+        }
+    }
+
+    /// The peer echoed a timestamp.
+    #[inline]
+    pub fn echoed(&mut self, stamp: u32, now: Timestamp) {
+        while let Some(first) = self.stamps.front().copied().filter(|first| stamp.wrapping_sub(first.0) as i32 >= 0) {
+            self.stamps.pop_front();
+            if first.0 == stamp {
+                self.by_timestamp.add(now.since(first.1), 1);
+            }
+        }
+    }
+
+    /// Gives back what only an open subflow needs.
+    pub fn close(&mut self) {
+        self.segments = VecDeque::new();
+        self.stamps = VecDeque::new();
+    }
+}

@@ -1,0 +1,195 @@
+//! One subflow: a TCP connection that carries a part of an MPTCP connection.
+
+use super::half::Half;
+use super::mark::{Mark, Moment};
+use super::side::{PerSide, Side};
+use super::verdict::{Verdict, Why};
+use crate::crypto::auth::{join_ack_hmac, join_syn_ack_hmac};
+use crate::crypto::{Key, Nonce, Suite, Token};
+use crate::packet::IpPair;
+
+/// One subflow.
+#[derive(Clone, Debug)]
+pub struct Subflow {
+    /// Addresses as in the initiator's packets.
+    pub ip: IpPair,
+    /// The initiator's port.
+    pub source_port: u16,
+    /// The other port.
+    pub destination_port: u16,
+    /// Which end sent the SYN.
+    pub initiator: Side,
+    /// Whether `initiator` rests on a SYN or SYN/ACK, not on a guess.
+    pub initiator_known: bool,
+    /// Both directions, by sender.
+    pub halves: PerSide<Half>,
+    /// The SYN.
+    pub syn: Option<SynSeen>,
+    /// The SYN/ACK.
+    pub syn_ack: Option<SynSeen>,
+    /// The first segment of the initiator after the SYN/ACK.
+    pub third_ack: Option<Mark>,
+    /// The third ACK, or the responder's answer to a join's, is still to come.
+    pub handshake_open: bool,
+    /// The join's handshake; `None` for the initial subflow.
+    pub join: Option<Box<Join>>,
+    /// Address id of each end on this subflow.
+    pub address_ids: PerSide<Option<u8>>,
+    /// Backup as last asked by each end.
+    pub backup: PerSide<bool>,
+    /// MP_PRIO that applied: frame, sender, backup.
+    pub backup_changes: Vec<(Mark, Side, bool)>,
+    /// First and last segment.
+    pub first: Moment,
+    /// Last segment.
+    pub last: Moment,
+    /// The RST that ended it.
+    pub reset: Option<Reset>,
+    /// An MPTCP option was seen beyond the handshake, by sender: first and last frame.
+    pub options: PerSide<Option<(Mark, Mark)>>,
+    /// Payload segments without any MPTCP option since the last one with, by sender: the first, and how many.
+    pub bare: PerSide<Bare>,
+    /// The interface it was first seen on: input and index.
+    pub interface: (u16, u16),
+    /// Further interfaces.
+    pub more_interfaces: Vec<(u16, u16)>,
+    /// Other 4-tuples under which it was seen (NAT).
+    pub also_seen_as: Vec<(IpPair, u16, u16)>,
+    /// Packets held an IPv4 source route or IPv6 routing header, by sender.
+    pub source_routed: PerSide<bool>,
+}
+
+/// Payload without options.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Bare {
+    /// The first such segment.
+    pub first: Option<Mark>,
+    /// Their number.
+    pub segments: u32,
+    /// Whether the peer acknowledged some of it.
+    pub acknowledged: Option<Mark>,
+}
+
+/// A SYN or SYN/ACK.
+#[derive(Clone, Debug)]
+pub struct SynSeen {
+    /// First copy.
+    pub first: Moment,
+    /// Latest copy.
+    pub last: Moment,
+    /// Raw sequence number.
+    pub seq: u32,
+    /// Maximum segment size.
+    pub mss: Option<u16>,
+    /// Window scale shift.
+    pub window_scale: Option<u8>,
+    /// SACK permitted.
+    pub sack_permitted: bool,
+    /// Timestamps.
+    pub timestamps: bool,
+    /// Further copies.
+    pub retransmissions: u32,
+    /// Payload in it.
+    pub fast_open: u32,
+    /// Longest run of NOPs among its options: a blanked option leaves one of its length.
+    pub nop_run: u8,
+    /// TTL of the first copy.
+    pub ttl: u8,
+}
+
+/// Handshake of a join (RFC 8684 §3.2).
+#[derive(Clone, Debug, Default)]
+pub struct Join {
+    /// Token in the SYN: that of the end being joined.
+    pub token: Option<Token>,
+    /// The initiator's nonce (R_A).
+    pub initiator_nonce: Option<Nonce>,
+    /// The other's nonce (R_B).
+    pub responder_nonce: Option<Nonce>,
+    /// HMAC in the SYN/ACK.
+    pub syn_ack_hmac: Option<[u8; 8]>,
+    /// HMAC in the third ACK.
+    pub ack_hmac: Option<[u8; 20]>,
+    /// SYN/ACK without MP_JOIN.
+    pub bare_syn_ack: Option<Mark>,
+    /// Third ACK without MP_JOIN.
+    pub bare_ack: Option<Mark>,
+    /// The frame with the SYN/ACK's HMAC.
+    pub syn_ack_frame: Option<Mark>,
+    /// The frame with the ACK's HMAC.
+    pub ack_frame: Option<Mark>,
+    /// The responder acknowledged the third ACK with an MPTCP segment, or sent data.
+    pub confirmed: Option<Mark>,
+}
+
+/// What the checks of a join say.
+#[derive(Clone, Copy, Debug)]
+pub struct JoinProof {
+    /// token = hash(key)
+    pub token: Verdict,
+    /// HMAC of the SYN/ACK.
+    pub syn_ack: Verdict,
+    /// HMAC of the third ACK.
+    pub ack: Verdict,
+}
+
+impl Join {
+    /// Checks the handshake. `responder` is the key of the end being joined, `initiator` the other; `responder_token` its
+    /// token. `None` in place of keys says which is not known.
+    pub fn verify(&self, suite: Option<Suite>, initiator: Option<Key>, responder: Option<Key>, responder_token: Option<Token>, orphan: bool) -> JoinProof {
+        let unknown = Verdict::Unverifiable(if orphan { Why::ConnectionNotSeen } else { Why::KeysNotSeen });
+        let token = match (self.token, responder.and(responder_token)) {
+            (Some(seen), Some(expected)) => Verdict::compare(&expected.0.to_be_bytes(), &seen.0.to_be_bytes()),
+            (None, Some(_)) => Verdict::Unverifiable(Why::SegmentsMissing),
+            _ => unknown,
+        };
+        let (Some(suite), Some(key_a), Some(key_b)) = (suite, initiator, responder) else {
+            return JoinProof { token, syn_ack: unknown, ack: unknown };
+        };
+        let nonces = self.initiator_nonce.zip(self.responder_nonce);
+        let syn_ack = match (self.syn_ack_hmac, nonces) {
+            (None, _) => Verdict::Unverifiable(Why::SegmentsMissing),
+            (_, None) => Verdict::Unverifiable(Why::NonceNotSeen),
+            (Some(seen), Some((r_a, r_b))) => Verdict::compare(&join_syn_ack_hmac(suite, key_b, key_a, r_b, r_a), &seen),
+        };
+        let ack = match (self.ack_hmac, nonces) {
+            (None, _) => Verdict::Unverifiable(Why::SegmentsMissing),
+            (_, None) => Verdict::Unverifiable(Why::NonceNotSeen),
+            (Some(seen), Some((r_a, r_b))) => Verdict::compare(&join_ack_hmac(suite, key_a, key_b, r_a, r_b), &seen),
+        };
+        JoinProof { token, syn_ack, ack }
+    }
+}
+
+/// A RST, and what MP_TCPRST in it says.
+#[derive(Clone, Copy, Debug)]
+pub struct Reset {
+    /// Its sender.
+    pub by: Side,
+    /// Its frame.
+    pub at: Moment,
+    /// MP_TCPRST: reason and T flag.
+    pub reason: Option<(u8, bool)>,
+    /// It answered the SYN.
+    pub of_syn: bool,
+    /// It carried MP_FASTCLOSE.
+    pub fastclose: bool,
+    /// It carried MP_FAIL.
+    pub fail: bool,
+}
+
+impl Subflow {
+    /// Whether both ends have closed it.
+    pub fn is_closed(&self) -> bool {
+        self.reset.is_some() || (self.halves.client.fin.is_some() && self.halves.server.fin.is_some())
+    }
+
+    /// Whether the handshake reached the point where data may flow.
+    pub fn is_established(&self) -> bool {
+        match &self.join {
+            _ if self.syn.is_none() && self.syn_ack.is_none() => false,
+            None => self.syn_ack.is_some() && self.third_ack.is_some(),
+            Some(join) => join.ack_hmac.is_some() && join.confirmed.is_some(),
+        }
+    }
+}
