@@ -1,5 +1,83 @@
-//! The command line.
-/// Runs the program.
-pub fn run() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+//! The command line: arguments ([`args`]), what they mean ([`plan`]), reading and analysing ([`analyze`]), and how it ends
+//! ([`exit`]). Results go to standard output, everything else to standard error.
+
+pub mod analyze;
+pub mod args;
+pub mod exit;
+pub mod generate;
+pub mod plan;
+pub mod progress;
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use anyhow::bail;
+use clap::Parser;
+
+use crate::report::{FindingCounts, Selection, explain, json, table, tree};
+use args::{Args, Format};
+use exit::{Outcome, complain};
+use plan::{Action, Plan, Surroundings};
+
+/// Runs the program: the process's arguments in, its exit status out.
+pub fn run() -> ExitCode {
+    match Args::try_parse() {
+        Ok(args) => exit::outcome_of(act(args)).into(),
+        Err(error) => exit::usage(&error).into(),
+    }
+}
+
+fn act(args: Args) -> anyhow::Result<Outcome> {
+    match Action::new(args, &Surroundings::here())? {
+        Action::Generate(what) => generate::write(&mut io::stdout(), what)?,
+        Action::ListInterfaces => list_interfaces(&mut io::stdout())?,
+        Action::Explain(finding) => explain_finding(&mut io::stdout(), finding.as_deref())?,
+        Action::Inspect(plan) => return inspect(&plan),
+    }
+    Ok(Outcome::Done)
+}
+
+/// Reads, analyses, prints.
+fn inspect(plan: &Plan) -> anyhow::Result<Outcome> {
+    let mut out = plan.open_output()?;
+    let analysis = analyze::analyze(plan, &mut out)?;
+    let report = analysis.report.as_ref();
+    let selection = Selection::new(report, &plan.connections, plan.limit());
+    match plan.format {
+        Format::Tree => tree::write(&mut out, report, &selection, plan.look, plan.all)?,
+        Format::Table => table::write(&mut out, report, &selection, plan.look)?,
+        Format::Json => json::write(&mut out, report, &plan.connections)?,
+        // Written while reading.
+        Format::Packets | Format::Ndjson => {}
+    }
+    out.flush()?;
+    for filter in &selection.unmatched {
+        complain(&format!("no connection {filter} in this capture"));
+    }
+    let mut found: FindingCounts = report.findings().iter().collect();
+    found += selection.tally.findings;
+    Ok(if analysis.incomplete || !selection.unmatched.is_empty() {
+        Outcome::Failed
+    } else if plan.check && found.errors > 0 {
+        Outcome::CheckFailed
+    } else {
+        Outcome::Done
+    })
+}
+
+/// Prints the explanation of one finding, or the list of all.
+fn explain_finding(out: &mut dyn Write, finding: Option<&str>) -> anyhow::Result<()> {
+    // PLUG IN: the table of findings.
+    let all: &[explain::Explanation] = &[];
+    let Some(finding) = finding else { return Ok(explain::write_list(out, all)?) };
+    match all.iter().find(|explanation| explanation.id == finding) {
+        Some(explanation) => Ok(explain::write_one(out, explanation, 80)?),
+        None => bail!("no finding is called '{finding}'; 'mptcp-inspect explain' lists them"),
+    }
+}
+
+/// Prints the interfaces that `-i` takes.
+fn list_interfaces(_out: &mut dyn Write) -> anyhow::Result<()> {
+    // PLUG IN: capture::live.
+    bail!("PLUG IN: live capture")
 }

@@ -1,3 +1,123 @@
-//! The report: one model ([`model`]) that every output is a view of.
+//! The report: one model ([`model`]) that every output is a view of, and one small file per output.
+//!
+//! | output | file | for |
+//! |---|---|---|
+//! | `tree` | [`tree`] | people: connections, their subflows, and what is wrong with them |
+//! | `table` | [`table`] | people: one row a subflow |
+//! | `json` | [`json`] | programs: the whole report, one object |
+//!
+//! Outputs take a [`Report`] and write to an [`std::io::Write`]. They know nothing of packets, terminals or arguments: what
+//! depends on the reader (width, colours, character set) is in [`style::Look`], decided by the command line.
 
+pub mod explain;
+pub mod json;
+#[cfg(feature = "cli")]
+mod layout;
 pub mod model;
+mod selection;
+#[cfg(feature = "cli")]
+mod sentences;
+#[cfg(feature = "cli")]
+pub mod style;
+#[cfg(feature = "cli")]
+pub mod table;
+pub mod text;
+#[cfg(feature = "cli")]
+pub mod tree;
+
+use crate::crypto::Token;
+use model::{Connection, Finding, Header, Orphans, Severity};
+
+pub use selection::{ConnectionFilter, Selection, Tally};
+
+/// What outputs read. Connections are built one at a time, when asked for, because a capture can hold a million of them.
+///
+/// Every method gives the same answer each time it is asked: the analysis is over when a report exists.
+pub trait Report {
+    /// Everything that is not a connection, an orphan or a finding.
+    fn header(&self) -> Header;
+
+    /// Number of connections. The connection at index `i` has the id `i + 1`.
+    fn connection_count(&self) -> usize;
+
+    /// Builds one connection. `index` is below [`Report::connection_count`].
+    fn connection(&self, index: usize) -> Connection;
+
+    /// What orders, counts and finds a connection, without building it. `index` is below [`Report::connection_count`].
+    fn summary(&self, index: usize) -> Summary;
+
+    /// Joins whose connection the capture lacks.
+    fn orphans(&self) -> Vec<Orphans>;
+
+    /// Findings of no connection.
+    fn findings(&self) -> Vec<Finding>;
+}
+
+/// The cheap part of a connection.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Summary {
+    /// MPTCP version: 0, 1, or unknown.
+    pub version: Option<u8>,
+    /// As [`Connection::outcome`].
+    pub outcome: &'static str,
+    /// Its findings.
+    pub findings: FindingCounts,
+    /// Its subflows.
+    pub subflows: u32,
+    /// Unique data-level bytes, both directions.
+    pub bytes: u64,
+    /// The client's token.
+    pub client_token: Option<Token>,
+    /// The server's token.
+    pub server_token: Option<Token>,
+}
+
+/// Findings by severity.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FindingCounts {
+    /// Of severity [`Severity::Error`].
+    pub errors: u64,
+    /// Of severity [`Severity::Warning`].
+    pub warnings: u64,
+    /// Of severity [`Severity::Note`].
+    pub notes: u64,
+}
+
+impl FindingCounts {
+    /// Counts one finding.
+    pub fn add(&mut self, severity: Severity) {
+        match severity {
+            Severity::Error => self.errors += 1,
+            Severity::Warning => self.warnings += 1,
+            Severity::Note => self.notes += 1,
+        }
+    }
+
+    /// The worst severity among them.
+    pub fn worst(self) -> Option<Severity> {
+        match self {
+            Self { errors: 1.., .. } => Some(Severity::Error),
+            Self { warnings: 1.., .. } => Some(Severity::Warning),
+            Self { notes: 1.., .. } => Some(Severity::Note),
+            _ => None,
+        }
+    }
+}
+
+impl<'a> FromIterator<&'a Finding> for FindingCounts {
+    fn from_iter<I: IntoIterator<Item = &'a Finding>>(findings: I) -> Self {
+        let mut counts = Self::default();
+        for finding in findings {
+            counts.add(finding.severity);
+        }
+        counts
+    }
+}
+
+impl std::ops::AddAssign for FindingCounts {
+    fn add_assign(&mut self, other: Self) {
+        self.errors += other.errors;
+        self.warnings += other.warnings;
+        self.notes += other.notes;
+    }
+}

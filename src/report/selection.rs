@@ -1,0 +1,218 @@
+//! Which connections an output shows, and what all of them add up to.
+
+use std::cmp::Reverse;
+
+use super::{FindingCounts, Report, Summary};
+use crate::crypto::Token;
+
+/// One `--connection`: the number or a token of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ConnectionFilter {
+    /// Its number in the report, from 1.
+    Number(u64),
+    /// Its client's or its server's token.
+    Token(Token),
+    /// Eight decimal digits: a token if a connection has it, else a number.
+    Either(u64, Token),
+}
+
+impl std::str::FromStr for ConnectionFilter {
+    type Err = &'static str;
+
+    /// Parses `7`, `#7`, or eight hex digits.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const EXPECTED: &str = "expected a connection's number or its token of 8 hex digits";
+        if let Some(number) = text.strip_prefix('#') {
+            return number.parse().map(Self::Number).map_err(|_| EXPECTED);
+        }
+        let hex = text.strip_prefix("0x").unwrap_or(text);
+        let is_token = hex.len() == 8 && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let token = if is_token { u32::from_str_radix(hex, 16).ok().map(Token) } else { None };
+        let number = if text.bytes().all(|byte| byte.is_ascii_digit()) { text.parse().ok() } else { None };
+        match (number, token) {
+            (Some(number), Some(token)) => Ok(Self::Either(number, token)),
+            (Some(number), None) => Ok(Self::Number(number)),
+            (None, Some(token)) => Ok(Self::Token(token)),
+            (None, None) => Err(EXPECTED),
+        }
+    }
+}
+
+impl ConnectionFilter {
+    /// Whether it names the connection with this number and summary.
+    fn names(self, number: u64, summary: &Summary) -> bool {
+        match self {
+            Self::Number(wanted) => wanted == number,
+            Self::Token(token) => summary.has_token(token),
+            Self::Either(wanted, token) => wanted == number || summary.has_token(token),
+        }
+    }
+
+    /// The token it may mean.
+    pub fn token(self) -> Option<Token> {
+        match self {
+            Self::Number(_) => None,
+            Self::Token(token) | Self::Either(_, token) => Some(token),
+        }
+    }
+}
+
+impl std::fmt::Display for ConnectionFilter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Number(number) | Self::Either(number, _) => write!(f, "{number}"),
+            Self::Token(token) => write!(f, "{token}"),
+        }
+    }
+}
+
+/// The connections to show, in the order to show them, and counts over all that the filters let through.
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    /// Indices for [`Report::connection`].
+    pub indices: Vec<usize>,
+    /// Connections that are not shown because there are too many.
+    pub hidden: usize,
+    /// Counts over the shown and the hidden ones.
+    pub tally: Tally,
+    /// Filters that name no connection.
+    pub unmatched: Vec<ConnectionFilter>,
+    /// Whether connections were chosen by `--connection`.
+    pub filtered: bool,
+}
+
+/// Counts over connections.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tally {
+    /// All of them.
+    pub connections: u64,
+    /// Those that stayed MPTCP v0.
+    pub v0: u64,
+    /// Those that stayed MPTCP v1.
+    pub v1: u64,
+    /// MPTCP of a version the capture does not show.
+    pub version_unknown: u64,
+    /// Those that fell back to TCP.
+    pub fallback: u64,
+    /// Those that were refused.
+    pub refused: u64,
+    /// Those whose SYN nobody answered.
+    pub unanswered: u64,
+    /// Those whose outcome the capture does not show.
+    pub unknown: u64,
+    /// Subflows of all of them.
+    pub subflows: u64,
+    /// Findings of all of them.
+    pub findings: FindingCounts,
+}
+
+impl Selection {
+    /// Chooses among the connections of `report`: all that `filters` name (all, if there is none), in order of their
+    /// numbers; but if they are more than `limit`, only that many, the most interesting first.
+    pub fn new(report: &dyn Report, filters: &[ConnectionFilter], limit: Option<usize>) -> Self {
+        // Kept short while it grows: a million connections need no list of a million.
+        const SLACK: usize = 4096;
+        let limit = if filters.is_empty() { limit.unwrap_or(usize::MAX) } else { usize::MAX };
+        let mut chosen: Vec<(Reverse<Interest>, usize)> = Vec::new();
+        let mut matched = vec![false; filters.len()];
+        let mut tally = Tally::default();
+        for index in 0..report.connection_count() {
+            let summary = report.summary(index);
+            if !filters.is_empty() && !mark_matches(filters, &mut matched, index as u64 + 1, &summary) {
+                continue;
+            }
+            tally.add(&summary);
+            chosen.push((Reverse(Interest::of(&summary)), index));
+            if chosen.len() >= limit.saturating_add(SLACK) {
+                chosen.sort_unstable();
+                chosen.truncate(limit);
+            }
+        }
+        let all_fit = tally.connections <= limit as u64;
+        if !all_fit {
+            chosen.sort_unstable();
+            chosen.truncate(limit);
+        }
+        let indices: Vec<usize> = chosen.into_iter().map(|(_, index)| index).collect();
+        Self {
+            hidden: (tally.connections as usize).saturating_sub(indices.len()),
+            indices,
+            tally,
+            unmatched: filters.iter().zip(&matched).filter(|(_, hit)| !**hit).map(|(filter, _)| *filter).collect(),
+            filtered: !filters.is_empty(),
+        }
+    }
+}
+
+/// Notes which filters name this connection, and tells whether one does.
+fn mark_matches(filters: &[ConnectionFilter], matched: &mut [bool], number: u64, summary: &Summary) -> bool {
+    let mut any = false;
+    for (filter, hit) in filters.iter().zip(matched) {
+        if filter.names(number, summary) {
+            (*hit, any) = (true, true);
+        }
+    }
+    any
+}
+
+impl Summary {
+    fn has_token(&self, token: Token) -> bool {
+        self.client_token == Some(token) || self.server_token == Some(token)
+    }
+}
+
+impl Tally {
+    fn add(&mut self, summary: &Summary) {
+        self.connections += 1;
+        self.subflows += u64::from(summary.subflows);
+        self.findings += summary.findings;
+        let counter = match (summary.outcome, summary.version) {
+            ("mptcp", Some(0)) => &mut self.v0,
+            ("mptcp", Some(1)) => &mut self.v1,
+            ("mptcp", _) => &mut self.version_unknown,
+            ("fallback", _) => &mut self.fallback,
+            ("refused", _) => &mut self.refused,
+            ("unanswered", _) => &mut self.unanswered,
+            _ => &mut self.unknown,
+        };
+        *counter += 1;
+    }
+}
+
+/// What makes a person look at one connection before another: errors, warnings, a fallback, many subflows, many bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Interest {
+    has_errors: bool,
+    has_warnings: bool,
+    fell_back: bool,
+    subflows: u32,
+    bytes: u64,
+}
+
+impl Interest {
+    fn of(summary: &Summary) -> Self {
+        Self {
+            has_errors: summary.findings.errors > 0,
+            has_warnings: summary.findings.warnings > 0,
+            fell_back: summary.outcome == "fallback",
+            subflows: summary.subflows,
+            bytes: summary.bytes,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn filters_are_numbers_or_tokens() {
+        assert_eq!("12".parse(), Ok(ConnectionFilter::Number(12)));
+        assert_eq!("#12345678".parse(), Ok(ConnectionFilter::Number(12_345_678)));
+        assert_eq!("7b221d74".parse(), Ok(ConnectionFilter::Token(Token(0x7b22_1d74))));
+        assert_eq!("12345678".parse(), Ok(ConnectionFilter::Either(12_345_678, Token(0x1234_5678))));
+        for wrong in ["", "#", "7b221d7", "7b221d7g", "-1", "+12", "1 2"] {
+            assert!(wrong.parse::<ConnectionFilter>().is_err(), "{wrong}");
+        }
+    }
+}

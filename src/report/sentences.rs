@@ -1,0 +1,174 @@
+//! The words that text outputs use for the codes of the report model. A code without words prints as itself.
+
+use super::layout::Cell;
+use super::model::{Connection, Fallback, FrameRef, Join, Reset, Severity, Verdict};
+use super::style::Role;
+
+/// What the connection turned out to be.
+pub(super) fn protocol(connection: &Connection) -> Cell {
+    match (connection.outcome, connection.version) {
+        ("mptcp", Some(version)) => {
+            let draft = if connection.dialect == Some("draft-v1") { " (draft)" } else { "" };
+            Cell::of(Role::Strong, format!("MPTCP v{version}{draft}"))
+        }
+        ("fallback", _) => Cell::of(Role::Warning, "fell back to TCP"),
+        ("refused", _) => Cell::of(Role::Error, "refused"),
+        ("unanswered", _) => Cell::of(Role::Warning, "unanswered"),
+        (_, Some(version)) => Cell::of(Role::Strong, format!("MPTCP v{version}?")),
+        (_, None) => Cell::of(Role::Strong, "MPTCP"),
+    }
+}
+
+/// How the connection ended.
+pub(super) fn close(close: &str) -> Cell {
+    match close {
+        "data_fin" => Cell::plain("closed by DATA_FIN"),
+        "half_closed" => Cell::plain("half closed"),
+        "fastclose" => Cell::of(Role::Warning, "closed by FASTCLOSE"),
+        "reset" => Cell::of(Role::Warning, "reset"),
+        "tcp_fin_only" => Cell::of(Role::Warning, "closed by TCP FIN, no DATA_FIN"),
+        "fallback_fin" => Cell::plain("closed by TCP FIN"),
+        "open" => Cell::plain("still open"),
+        other => Cell::plain(other),
+    }
+}
+
+/// State of a subflow.
+pub(super) fn state(state: &str) -> Cell {
+    match state {
+        "established" | "closed" => Cell::plain(state),
+        "half_open" => Cell::of(Role::Warning, "half open"),
+        "unknown" => Cell::of(Role::Dim, "began earlier"),
+        "refused" => Cell::of(Role::Error, state),
+        other => Cell::of(Role::Warning, other),
+    }
+}
+
+/// `by the path at frame 12: the SYN/ACK carries no MP_CAPABLE`.
+pub(super) fn fallback(fallback: &Fallback) -> String {
+    let cause = match fallback.cause {
+        "no_option_in_syn_ack" => "the SYN/ACK carries no MP_CAPABLE",
+        "option_echoed" => "the SYN/ACK echoes the client's own MP_CAPABLE",
+        "syn_retried_without_option" => "the SYN was only answered once it was sent without MP_CAPABLE",
+        "no_option_in_third_ack" => "the third ACK carries no MP_CAPABLE",
+        "no_option_on_data" => "the first data carries no MPTCP option",
+        "options_vanished" => "MPTCP options vanish in the middle of the connection",
+        "mp_fail" => "a wrong checksum was answered by MP_FAIL",
+        "infinite_mapping" => "an infinite mapping was announced",
+        "bad_option" => "the MP_CAPABLE is not a legal one",
+        other => other,
+    };
+    let by = match fallback.by {
+        Some("path") => " on the path",
+        Some("client") => " by the client",
+        Some("server") => " by the server",
+        Some(_) => "",
+        None => " (by whom does not show here)",
+    };
+    let at = fallback.frame.map_or_else(String::new, |frame| format!(" at frame {frame}"));
+    format!("fell back to TCP{at}{by}: {cause}")
+}
+
+/// `reset by server at frame 12: administratively prohibited (reason 3)`.
+pub(super) fn reset(reset: &Reset) -> String {
+    let by = reset.by.map_or_else(String::new, |by| format!(" by the {by}"));
+    let transient = if reset.transient == Some(true) { ", transient" } else { "" };
+    let why = match (reset.reason, reset.meaning) {
+        (Some(reason), Some(meaning)) => format!(": {} (reason {reason}{transient})", meaning.to_lowercase()),
+        (Some(reason), None) => format!(": reason {reason}{transient}"),
+        (None, _) => ", no reason given".to_owned(),
+    };
+    format!("reset{by} at frame {}{why}", reset.frame)
+}
+
+/// Why a check could not be made.
+pub(super) fn why(why: &str) -> &str {
+    match why {
+        "keys_not_seen" => "keys not seen",
+        "nonce_not_seen" => "nonce not seen",
+        "connection_not_seen" => "connection not seen",
+        "payload_cut" => "payload cut by the capture",
+        "segments_missing" => "segments missing",
+        "not_negotiated" => "not negotiated",
+        "evicted" => "forgotten under a limit",
+        other => other,
+    }
+}
+
+/// One check as mark and name: `✓ token`, `✗ token`, `? token`.
+pub(super) fn check(verdict: &Verdict, name: &str) -> Cell {
+    match verdict {
+        Verdict::Verified { .. } => Cell::of(Role::Good, format!("✓ {name}")),
+        Verdict::Mismatch { .. } => Cell::of(Role::Error, format!("✗ {name}")),
+        Verdict::Unverifiable { .. } => Cell::of(Role::Warning, format!("? {name}")),
+    }
+}
+
+/// The proof of a join in one cell: `✓ token, both HMACs`; where not everything is proven, check by check.
+pub(super) fn proof(join: &Join) -> Cell {
+    let checks =
+        [(&join.token_check, "token"), (&join.syn_ack_hmac, "SYN/ACK HMAC"), (&join.ack_hmac, "ACK HMAC")];
+    if checks.iter().all(|(verdict, _)| matches!(verdict, Verdict::Verified { .. })) {
+        return Cell::of(Role::Good, "✓ token, both HMACs");
+    }
+    let reasons: Vec<&str> = checks.iter().filter_map(|(verdict, _)| unverifiable(verdict)).collect();
+    let same_reason = reasons.windows(2).all(|pair| pair[0] == pair[1]);
+    if let (true, [reason, _, _]) = (same_reason, reasons.as_slice()) {
+        return Cell::of(Role::Warning, format!("? unproven: {}", why(reason)));
+    }
+    let mut cell = Cell::default();
+    for (index, (verdict, name)) in checks.into_iter().enumerate() {
+        let space = if index == 0 { "" } else { " " };
+        let reason = unverifiable(verdict).map_or_else(String::new, |reason| format!(" ({})", why(reason)));
+        cell = match verdict {
+            Verdict::Verified { .. } => cell.and(Role::Good, format!("{space}✓ {name}")),
+            Verdict::Mismatch { .. } => cell.and(Role::Error, format!("{space}✗ {name}")),
+            Verdict::Unverifiable { .. } => cell.and(Role::Warning, format!("{space}? {name}{reason}")),
+        };
+    }
+    cell
+}
+
+fn unverifiable(verdict: &Verdict) -> Option<&'static str> {
+    match verdict {
+        Verdict::Unverifiable { why } => Some(why),
+        _ => None,
+    }
+}
+
+/// What a handover was announced by.
+pub(super) fn signal(signal: Option<&str>) -> &str {
+    match signal {
+        Some("remove_addr") => "announced by REMOVE_ADDR",
+        Some("mp_prio") => "announced by MP_PRIO",
+        Some("fin") => "announced by FIN",
+        Some("reset") => "announced by RST",
+        Some(other) => other,
+        None => "unannounced",
+    }
+}
+
+/// Word and role of a severity.
+pub(super) fn severity(severity: Severity) -> (&'static str, Role) {
+    match severity {
+        Severity::Error => ("error", Role::Error),
+        Severity::Warning => ("warning", Role::Warning),
+        Severity::Note => ("note", Role::Strong),
+    }
+}
+
+/// `frame 3`, `frames 3, 4, 9`, and only the first few of many.
+pub(super) fn frames(frames: &[FrameRef]) -> String {
+    const SHOWN: usize = 8;
+    let mut text = String::from(if frames.len() == 1 { "frame " } else { "frames " });
+    for (index, frame) in frames.iter().take(SHOWN).enumerate() {
+        if index > 0 {
+            text.push_str(", ");
+        }
+        text.push_str(&frame.to_string());
+    }
+    if frames.len() > SHOWN {
+        text.push_str(&format!(" and {} more", super::text::count((frames.len() - SHOWN) as u64)));
+    }
+    text
+}
