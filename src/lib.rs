@@ -15,6 +15,7 @@
 //! * [`packet`]: the way from a frame of any link type to one TCP [`packet::Segment`].
 //! * [`track`]: the state machine, without I/O and without a clock: which connection a segment belongs to, and what that
 //!   connection makes of it.
+//! * [`diagnose`]: rules over what was tracked: what went wrong, who did it, at which packet.
 //! * [`report`]: the model that every output is a view of, and one small file per output.
 //! * [`limits`]: every bound on untrusted input.
 #![forbid(unsafe_code)]
@@ -23,6 +24,7 @@ pub mod capture;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod crypto;
+pub mod diagnose;
 pub mod frame;
 pub mod limits;
 pub mod packet;

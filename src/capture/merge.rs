@@ -34,6 +34,11 @@ impl<S: Source> Merge<S> {
         &self.problems
     }
 
+    /// Takes the errors so far.
+    pub fn take_problems(&mut self) -> Vec<CaptureError> {
+        std::mem::take(&mut self.problems)
+    }
+
     /// Advances one source: the time of its next frame, `None` at its end.
     #[inline]
     fn advance_source(&mut self, index: usize) -> Option<Timestamp> {

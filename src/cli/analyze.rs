@@ -1,18 +1,23 @@
 //! Frames in, report out: sources through the decoder into the tracker.
 
 use std::io::Write;
+use std::path::Path;
 
 use anyhow::bail;
 
-use super::exit::complain;
+use super::exit::{Told, complain};
 use super::plan::{Plan, SourcePlan};
 use super::progress::Progress;
-use crate::report::{Report, model};
+use crate::capture::{CaptureError, FileSource, Filtered, InputInfo, Merge, OpenOptions, Source, open};
+use crate::packet::Decoder;
+use crate::report::TrackedReport;
+use crate::track::observer::{Observer, Silent};
+use crate::track::{Config, Tracker};
 
 /// What reading gave.
 pub struct Analysis {
     /// What was learnt, from all that could be read.
-    pub report: Box<dyn Report>,
+    pub report: TrackedReport,
     /// Whether an input could not be read, or not to its end. The reason is on standard error already.
     pub incomplete: bool,
 }
@@ -20,55 +25,95 @@ pub struct Analysis {
 /// Reads what the plan names and analyses it. Formats that print segments (`packets`, `ndjson`) write to `out` meanwhile.
 ///
 /// Inputs that fail are told of and left out; only where none is left is that an error.
-pub fn analyze(plan: &Plan, _out: &mut dyn Write) -> anyhow::Result<Analysis> {
-    // PLUG IN: capture::open per file (live: capture::live per interface), capture::Merge, packet::Decoder, track::Tracker.
-    let SourcePlan::Files(files) = &plan.source else {
-        bail!("PLUG IN: live capture");
-    };
-    let mut progress = Progress::new(plan.quiet);
-    let mut readable = 0;
-    for path in files {
-        let opened = std::fs::File::open(path).and_then(|file| {
-            if file.metadata()?.is_dir() { Err(std::io::ErrorKind::IsADirectory.into()) } else { Ok(file) }
-        });
-        match opened {
-            Ok(_) => readable += 1,
-            Err(error) => complain(&format!("{}: {error}", path.display())),
-        }
-        progress.frame(|| (0, None));
+pub fn analyze(plan: &Plan, out: &mut dyn Write) -> anyhow::Result<Analysis> {
+    match &plan.source {
+        SourcePlan::Files(files) => analyze_files(plan, files.iter().map(AsRef::as_ref), out),
+        SourcePlan::Live { .. } => bail!("PLUG IN: live capture"),
     }
-    progress.finish();
-    if readable == 0 {
-        return Err(super::exit::Told.into());
-    }
-    Ok(Analysis { report: Box::new(Stub), incomplete: readable < files.len() })
 }
 
-struct Stub;
-
-impl Report for Stub {
-    fn header(&self) -> model::Header {
-        model::Header {
-            schema: model::SCHEMA,
-            tool: concat!("mptcp-inspect ", env!("CARGO_PKG_VERSION")).to_owned(),
-            inputs: vec![],
-            capture: model::CaptureSummary::default(),
-            tcp_connections: model::TcpConnections::default(),
+fn analyze_files<'a>(plan: &Plan, files: impl Iterator<Item = &'a Path>, _out: &mut dyn Write) -> anyhow::Result<Analysis> {
+    let mut sources = Vec::new();
+    let mut failed = 0;
+    for path in files {
+        match open(path, sources.len() as u16, &OpenOptions::default()) {
+            Ok(source) => sources.push(source),
+            Err(error) => {
+                complain(&error.to_string());
+                failed += 1;
+            }
         }
     }
-    fn connection_count(&self) -> usize {
-        0
+    if sources.is_empty() {
+        return Err(Told.into());
     }
-    fn connection(&self, _: usize) -> model::Connection {
-        unreachable!("there are none")
+    let mut silent = Silent;
+    let (tracker, inputs, fragments, problems) = match &plan.filter {
+        Some(filter) => {
+            let filtered: Result<Vec<_>, CaptureError> = sources.into_iter().map(|source| Filtered::new(source, filter)).collect();
+            read_all(plan, filtered?, &mut silent)
+        }
+        None => read_all::<FileSource, _>(plan, sources, &mut silent),
+    };
+    for problem in &problems {
+        complain(&problem.to_string());
     }
-    fn summary(&self, _: usize) -> crate::report::Summary {
-        crate::report::Summary::default()
+    let incomplete = failed > 0 || !problems.is_empty();
+    Ok(Analysis { report: TrackedReport::new(tracker, inputs, fragments), incomplete })
+}
+
+type Read = (Tracker, Vec<InputInfo>, u64, Vec<CaptureError>);
+
+fn read_all<S: Source, O: Observer>(plan: &Plan, mut sources: Vec<S>, observer: &mut O) -> Read {
+    if sources.len() == 1
+        && let Some(mut source) = sources.pop()
+    {
+        let mut problems = Vec::new();
+        let (tracker, fragments) = run(plan, &mut source, observer, &mut problems);
+        return (tracker, source.inputs().into_iter().cloned().collect(), fragments, problems);
     }
-    fn orphans(&self) -> Vec<model::Orphans> {
-        vec![]
+    let mut merge = Merge::new(sources);
+    let mut problems = Vec::new();
+    let (tracker, fragments) = run(plan, &mut merge, observer, &mut problems);
+    problems.append(&mut merge.take_problems());
+    (tracker, merge.inputs().into_iter().cloned().collect(), fragments, problems)
+}
+
+/// The loop: every frame of `source` through the decoder into a tracker.
+fn run<S: Source, O: Observer>(plan: &Plan, source: &mut S, observer: &mut O, problems: &mut Vec<CaptureError>) -> (Tracker, u64) {
+    let mut tracker = Tracker::new(Config { keys: plan.keys.clone() });
+    let mut decoder = Decoder::new();
+    let mut progress = Progress::new(plan.quiet);
+    let mut left = plan.count.unwrap_or(u64::MAX);
+    let mut until = None;
+    while left > 0 {
+        match source.advance() {
+            Ok(true) => {}
+            Ok(false) => break,
+            Err(problem) => {
+                problems.push(problem);
+                break;
+            }
+        }
+        let frame = source.frame();
+        if let Some(duration) = plan.duration {
+            let span = i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX);
+            if frame.time.0 > *until.get_or_insert(frame.time.0.saturating_add(span)) {
+                break;
+            }
+        }
+        left -= 1;
+        let decoded = decoder.decode(&frame);
+        tracker.frame(&frame, &decoded, observer);
+        progress.frame(|| position(source));
     }
-    fn findings(&self) -> Vec<model::Finding> {
-        vec![]
-    }
+    tracker.finish(observer);
+    progress.finish();
+    (tracker, decoder.incomplete_fragments())
+}
+
+fn position<S: Source>(source: &S) -> (u64, Option<u64>) {
+    source.inputs().iter().fold((0, Some(0)), |(read, total), input| {
+        (read + input.bytes_read, total.zip(input.bytes_total).map(|(sum, bytes)| sum + bytes))
+    })
 }

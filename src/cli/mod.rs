@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use anyhow::bail;
 use clap::Parser;
 
-use crate::report::{FindingCounts, Selection, explain, json, table, tree};
+use crate::report::{FindingCounts, Report, Selection, explain, json, table, tree};
 use args::{Args, Format};
 use exit::{Outcome, complain};
 use plan::{Action, Plan, Surroundings};
@@ -41,7 +41,7 @@ fn act(args: Args) -> anyhow::Result<Outcome> {
 fn inspect(plan: &Plan) -> anyhow::Result<Outcome> {
     let mut out = plan.open_output()?;
     let analysis = analyze::analyze(plan, &mut out)?;
-    let report = analysis.report.as_ref();
+    let report = &analysis.report;
     let selection = Selection::new(report, &plan.connections, plan.limit());
     match plan.format {
         Format::Tree => tree::write(&mut out, report, &selection, plan.look, plan.all)?,

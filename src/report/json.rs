@@ -30,7 +30,7 @@ impl Serialize for Document<'_> {
         let header = self.report.header();
         let mut orphans = self.report.orphans();
         if !self.filters.is_empty() {
-            orphans.retain(|group| self.filters.iter().any(|filter| filter.token() == Some(group.token)));
+            orphans.retain(|group| self.filters.iter().any(|filter| filter.token().is_some_and(|token| group.token == Some(token))));
         }
         let mut object = serializer.serialize_struct("Report", 8)?;
         object.serialize_field("schema", header.schema)?;

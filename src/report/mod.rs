@@ -9,6 +9,7 @@
 //! Outputs take a [`Report`] and write to an [`std::io::Write`]. They know nothing of packets, terminals or arguments: what
 //! depends on the reader (width, colours, character set) is in [`style::Look`], decided by the command line.
 
+mod build;
 pub mod explain;
 pub mod json;
 #[cfg(feature = "cli")]
@@ -28,6 +29,7 @@ pub mod tree;
 use crate::crypto::Token;
 use model::{Connection, Finding, Header, Orphans, Severity};
 
+pub use build::TrackedReport;
 pub use selection::{ConnectionFilter, Selection, Tally};
 
 /// What outputs read. Connections are built one at a time, when asked for, because a capture can hold a million of them.

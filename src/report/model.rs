@@ -318,12 +318,12 @@ pub struct DataFin {
 pub struct Checksums {
     /// Recomputed and right.
     pub verified: u64,
-    /// Of those, checked with a high half of the DSN that was inferred, not known.
-    pub inferred: u64,
     /// Recomputed and wrong.
     pub mismatch: u64,
-    /// Not recomputable: bytes cut or missing.
+    /// Not recomputable: bytes cut or missing, or the high half of the DSN unknown.
     pub unverifiable: u64,
+    /// Of those, mappings that agree with each other on the unknown high half: consistent, but not verified.
+    pub consistent: u64,
     /// Where the wrong ones are (bounded; `mismatch` counts all).
     pub mismatches: Vec<ChecksumMismatch>,
 }
@@ -649,8 +649,8 @@ pub enum Severity {
 /// MP_JOIN subflows whose connection the capture lacks.
 #[derive(Clone, Debug, Serialize)]
 pub struct Orphans {
-    /// The token they ask for.
-    pub token: Token,
+    /// The token they ask for; unknown where the SYNs were not captured.
+    pub token: Option<Token>,
     /// The subflows.
     pub subflows: Vec<Subflow>,
 }

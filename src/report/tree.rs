@@ -265,7 +265,7 @@ impl Tree<'_> {
     fn orphans(&mut self, group: &Orphans) -> io::Result<()> {
         let cells = [
             Cell::of(Role::Warning, "joins without their connection"),
-            Cell::plain(format!("token {}", group.token)),
+            Cell::plain(group.token.map_or_else(|| "token not seen".to_owned(), |token| format!("token {token}"))),
         ];
         self.page.flow("", "│   ", &cells, GAP)?;
         let shown = group.subflows.len().min(self.limit);

@@ -367,6 +367,14 @@ impl DataLevel {
         Some(end.saturating_sub(origin))
     }
 
+    /// Bytes in holes below the highest DSN seen, or below the DATA_FIN.
+    pub fn missing(&self) -> u64 {
+        if self.seen.end() == 0 {
+            return self.fin.map_or(0, |(fin, _)| if self.base.is_idsn { fin.saturating_sub(ORIGIN + 1) } else { 0 });
+        }
+        self.seen.missing() + self.fin.map_or(0, |(fin, _)| fin.saturating_sub(self.seen.end()))
+    }
+
     /// Whether a DATA_ACK covers the DATA_FIN.
     pub fn fin_acked(&self) -> bool {
         self.fin.is_some_and(|(fin, _)| self.acked.is_some_and(|acked| acked > fin))

@@ -17,7 +17,7 @@ use super::mark::{Mark, Moment};
 use super::observer::{ConnectionId, Event, Observer, What};
 use super::options::Options;
 use super::side::{PerSide, Side};
-use super::subflow::{Bare, Subflow};
+use super::subflow::{Bare, Join, JoinProof, Subflow};
 use crate::frame::Timestamp;
 use crate::limits;
 use crate::packet::{Segment, TcpFlags};
@@ -361,6 +361,14 @@ impl Connection {
             (None, None) => None,
             (a, b) => Some(a.unwrap_or(false) || b.unwrap_or(false)),
         }
+    }
+
+    /// Checks the handshake of a join of this connection.
+    pub fn prove_join(&self, subflow: &Subflow, join: &Join) -> JoinProof {
+        let key = |side: Side| self.ends[side].key.map(|known| known.key);
+        let responder = subflow.initiator.peer();
+        let suite = self.dialect.map(Dialect::suite);
+        join.verify(suite, key(subflow.initiator), key(responder), self.ends[responder].token(), self.orphan)
     }
 
     /// How long since the last segment.

@@ -1,0 +1,189 @@
+//! One connection of the report.
+
+use super::Context;
+use super::subflow;
+use crate::report::model::{
+    Address, At, CapableFlags, ChecksumMismatch, Checksums, Connection, ConnectionDirection, DataFin, Directions, Endpoint, Fallback,
+    Handover, Reorder, Sequence64, Stack, View,
+};
+use crate::track::connection::{self as tracked, FallbackCause};
+use crate::track::mark::Moment;
+use crate::track::side::Side;
+use crate::track::verdict::Verdict;
+
+pub(super) fn build(id: u64, connection: &tracked::Connection, views: &[&tracked::Connection], context: &Context<'_>) -> Connection {
+    let closed = connection.is_closed();
+    Connection {
+        id,
+        version: connection.dialect.map(crate::track::keys::Dialect::version),
+        dialect: connection.dialect.map(crate::track::keys::Dialect::name),
+        client: endpoint(connection, Side::Client, context),
+        server: endpoint(connection, Side::Server, context),
+        checksum: connection.checksum_in_use(),
+        outcome: connection.outcome().name(),
+        fallback: fallback(connection, views, context),
+        close: connection.close().name(),
+        opened: context.moment(connection.first),
+        closed: closed.then(|| context.moment(connection.last)),
+        duration_ns: connection.last.time.since(connection.first.time),
+        directions: directions(connection, context),
+        addresses: connection.addresses.iter().map(|announced| address(connection, announced, context)).collect(),
+        subflows: (0..connection.subflows.len()).filter_map(|index| subflow::build(connection, index, context)).collect(),
+        views: views.iter().map(|view| self::view(view, context)).collect(),
+        stack: Stack::default(),
+        findings: Vec::new(),
+    }
+}
+
+fn endpoint(connection: &tracked::Connection, side: Side, context: &Context<'_>) -> Endpoint {
+    let end = &connection.ends[side];
+    let initial = connection.initial().map(|initial| initial.address_of(side));
+    Endpoint {
+        address: initial.map(|address| address.0),
+        port: initial.map(|address| address.1),
+        key: end.key.map(|known| known.key),
+        key_source: end.key.map(|known| known.source.name()),
+        key_frame: end.key.and_then(|known| known.frame).map(|frame| context.frame(frame)),
+        token: end.token(),
+        idsn: end.key.map(|known| Sequence64(known.identity.idsn)),
+        flags: end.flags.map(|flags| CapableFlags {
+            checksum: flags & 0x80 != 0,
+            deny_join_id0: connection.dialect.is_none_or(|dialect| dialect.version() == 1) && flags & 0x20 != 0,
+        }),
+    }
+}
+
+fn directions(connection: &tracked::Connection, context: &Context<'_>) -> Directions<ConnectionDirection> {
+    Directions {
+        client_to_server: direction(connection, Side::Client, context),
+        server_to_client: direction(connection, Side::Server, context),
+    }
+}
+
+fn direction(connection: &tracked::Connection, side: Side, context: &Context<'_>) -> ConnectionDirection {
+    let data = &connection.data[side];
+    let order = &data.order;
+    ConnectionDirection {
+        bytes: data.unique,
+        acked_bytes: data.acked_bytes(),
+        reinjected_bytes: data.reinjected,
+        reinjected_useful_bytes: data.reinjected_useful,
+        resent_bytes: data.resent,
+        unmapped_bytes: connection.subflows.iter().map(|subflow| subflow.halves[side].unmapped.bytes()).sum(),
+        missing_bytes: data.missing(),
+        data_fin: data.fin.map(|(_, frame)| DataFin { frame: context.frame(frame), acked: data.fin_acked() }),
+        checksums: checksums(&connection.checksums[side], context),
+        reorder: Reorder {
+            late_bytes: order.late_bytes,
+            max_wait_ns: order.waits.max(),
+            p50_wait_ns: order.waits.percentile(50),
+            p95_wait_ns: order.waits.percentile(95),
+            max_buffer_bytes: order.max_buffer,
+            slowest_subflow: order.released_by.iter().max_by_key(|entry| (entry.1, u16::MAX - entry.0)).map(|entry| u64::from(entry.0)),
+        },
+        handovers: connection.handovers[side]
+            .iter()
+            .map(|handover| Handover {
+                from: u64::from(handover.from),
+                to: u64::from(handover.to),
+                frame: context.frame(handover.frame),
+                gap_ns: handover.gap,
+                signal: handover.signal,
+            })
+            .collect(),
+    }
+}
+
+fn checksums(tally: &tracked::ChecksumTally, context: &Context<'_>) -> Checksums {
+    Checksums {
+        verified: tally.verified,
+        mismatch: tally.mismatch,
+        unverifiable: tally.unverifiable(),
+        consistent: tally.consistent(),
+        mismatches: tally
+            .mismatches
+            .iter()
+            .map(|mismatch| ChecksumMismatch {
+                subflow: u64::from(mismatch.subflow),
+                mapping_frame: context.frame(mismatch.placed.frame),
+                last_frame: context.frame(mismatch.last_frame),
+                dsn: Sequence64(mismatch.dsn),
+                length: u32::from(mismatch.placed.data_len),
+                expected: format!("{:04x}", mismatch.expected),
+                seen: format!("{:04x}", mismatch.placed.checksum.unwrap_or_default()),
+                explanation: None,
+            })
+            .collect(),
+    }
+}
+
+fn address(connection: &tracked::Connection, announced: &tracked::Announced, context: &Context<'_>) -> Address {
+    let suite = connection.dialect.map(crate::track::keys::Dialect::suite);
+    let key = |side: Side| connection.ends[side].key.map(|known| known.key);
+    let verdict = announced.verify(suite, key(announced.by), key(announced.by.peer()));
+    Address {
+        by: announced.by.name(),
+        id: announced.id,
+        address: announced.address,
+        port: announced.port,
+        frame: context.frame(announced.frame),
+        hmac: verdict.as_ref().map(model_verdict),
+        echoed: announced.echoed.map(|frame| At { frame: context.frame(frame) }),
+        sent: announced.sent,
+        removed: announced.removed.map(|frame| At { frame: context.frame(frame) }),
+    }
+}
+
+/// A verdict in the words of the report.
+pub(super) fn model_verdict(verdict: &Verdict) -> crate::report::model::Verdict {
+    use crate::report::model::Verdict as Model;
+    match verdict {
+        Verdict::Verified(variant) => Model::Verified { variant: *variant },
+        Verdict::Mismatch { expected, seen } => Model::Mismatch { expected: expected.to_string(), seen: seen.to_string() },
+        Verdict::Unverifiable(why) => Model::Unverifiable { why: why.name() },
+    }
+}
+
+fn fallback(connection: &tracked::Connection, views: &[&tracked::Connection], context: &Context<'_>) -> Option<Fallback> {
+    let seen = connection.fallback?;
+    Some(Fallback {
+        cause: cause_name(seen.cause),
+        by: crate::diagnose::fallback_by(connection, views),
+        frame: Some(context.frame(seen.frame)),
+        counter: crate::diagnose::fallback_counter(&seen, connection),
+    })
+}
+
+/// The report's name of a cause.
+fn cause_name(cause: FallbackCause) -> &'static str {
+    match cause {
+        FallbackCause::NoOptionInSynAck => "no_option_in_syn_ack",
+        FallbackCause::OptionEchoed => "option_echoed",
+        FallbackCause::SynRetriedWithoutOption => "syn_retried_without_option",
+        FallbackCause::NoOptionInThirdAck => "no_option_in_third_ack",
+        FallbackCause::NoOptionOnData => "no_option_on_data",
+        FallbackCause::OptionsVanished => "options_vanished",
+        FallbackCause::MpFail => "mp_fail",
+        FallbackCause::InfiniteMapping => "infinite_mapping",
+        FallbackCause::BadOption => "bad_option",
+    }
+}
+
+fn view(view: &tracked::Connection, context: &Context<'_>) -> View {
+    let name = context.inputs.get(usize::from(view.input)).map(|input| input.name.clone());
+    View {
+        input: name.unwrap_or_default(),
+        segments: view.segments,
+        outcome: view.outcome().name(),
+        fallback: fallback(view, &[], context),
+        directions: directions(view, context),
+    }
+}
+
+impl tracked::Connection {
+    /// A connection of which nothing is known.
+    pub(super) fn empty() -> Self {
+        let frame = crate::frame::FrameId { number: 1, input: 0 }.into();
+        Self::new(0, Moment { frame, time: crate::frame::Timestamp::default() }, 0)
+    }
+}

@@ -1,0 +1,221 @@
+//! From the tracker to the report model: the only place that knows both.
+
+mod connection;
+mod subflow;
+
+use std::collections::BTreeMap;
+
+use super::model::{CaptureSummary, Connection, Finding, FrameRef, Header, Input, Interface, Orphans, SCHEMA, Skipped, TcpConnections};
+use super::{FindingCounts, Report, Summary};
+use crate::capture::InputInfo;
+use crate::diagnose;
+use crate::frame::{FrameId, Timestamp};
+use crate::track::Tracker;
+use crate::track::connection as tracked;
+use crate::track::mark::{Mark, Moment};
+use crate::track::observer::ConnectionId;
+
+/// A report over a tracker whose capture has ended.
+pub struct TrackedReport {
+    tracker: Tracker,
+    inputs: Vec<InputInfo>,
+    incomplete_fragments: u64,
+    /// Connections that the report lists: no views, no orphans.
+    listed: Vec<ConnectionId>,
+    /// Views by the connection they show.
+    views: BTreeMap<ConnectionId, Vec<ConnectionId>>,
+    orphans: Vec<ConnectionId>,
+}
+
+/// What building a connection needs besides the connection.
+pub(super) struct Context<'a> {
+    pub(super) inputs: &'a [InputInfo],
+}
+
+impl Context<'_> {
+    pub(super) fn frame(&self, mark: Mark) -> FrameRef {
+        self.frame_ref(mark.frame())
+    }
+
+    fn frame_ref(&self, id: FrameId) -> FrameRef {
+        FrameRef { id, several_inputs: self.inputs.len() > 1 }
+    }
+
+    pub(super) fn moment(&self, moment: Moment) -> super::model::Moment {
+        super::model::Moment { frame: self.frame(moment.frame), time: moment.time }
+    }
+
+    pub(super) fn interface(&self, (input, index): (u16, u16)) -> String {
+        let Some(info) = self.inputs.get(usize::from(input)) else { return format!("{}", input + 1) };
+        match info.interfaces.get(usize::from(index)).and_then(|interface| interface.name.clone()) {
+            Some(name) => name,
+            None if info.interfaces.len() > 1 => format!("{}:{index}", info.name),
+            None => info.name.clone(),
+        }
+    }
+}
+
+impl TrackedReport {
+    /// A report of what `tracker` saw. [`Tracker::finish`] must have been called.
+    pub fn new(tracker: Tracker, inputs: Vec<InputInfo>, incomplete_fragments: u64) -> Self {
+        let mut listed = Vec::new();
+        let mut orphans = Vec::new();
+        let mut views: BTreeMap<ConnectionId, Vec<ConnectionId>> = BTreeMap::new();
+        for connection in tracker.connections() {
+            match connection.view_of {
+                Some(of) => views.entry(of).or_default().push(connection.id),
+                None if connection.orphan => orphans.push(connection.id),
+                None => listed.push(connection.id),
+            }
+        }
+        Self { tracker, inputs, incomplete_fragments, listed, views, orphans }
+    }
+
+    /// The tracker.
+    pub fn tracker(&self) -> &Tracker {
+        &self.tracker
+    }
+
+    /// The number that the report gives a tracker's connection; `None` for views and orphans.
+    pub fn number_of(&self, id: ConnectionId) -> Option<u64> {
+        self.listed.binary_search(&id).ok().map(|index| index as u64 + 1)
+    }
+
+    fn context(&self) -> Context<'_> {
+        Context { inputs: &self.inputs }
+    }
+
+    fn tracked(&self, index: usize) -> Option<&tracked::Connection> {
+        self.tracker.connection(*self.listed.get(index)?)
+    }
+
+    fn views_of(&self, id: ConnectionId) -> Vec<&tracked::Connection> {
+        let ids = self.views.get(&id).map_or(&[][..], Vec::as_slice);
+        ids.iter().filter_map(|&view| self.tracker.connection(view)).collect()
+    }
+
+    fn evidence<'a>(&'a self, connection: &'a tracked::Connection) -> diagnose::Evidence<'a> {
+        diagnose::Evidence { connection, views: self.views_of(connection.id), capture_end: self.capture_end() }
+    }
+
+    fn capture_end(&self) -> Timestamp {
+        self.tracker.counts.last.unwrap_or_default()
+    }
+
+    fn finding(&self, id: u64, found: diagnose::Found) -> Finding {
+        let context = self.context();
+        let mut frames: Vec<FrameRef> = found.frames.iter().map(|&mark| context.frame(mark)).collect();
+        frames.sort();
+        frames.dedup();
+        let rule = found.rule;
+        Finding {
+            id: rule.id,
+            severity: rule.severity,
+            message: found.message,
+            connection: Some(id),
+            subflow: found.subflow.map(u64::from),
+            frames,
+            rfc: (!rule.rfc.is_empty()).then_some(rule.rfc),
+            counter: found.counter.or(rule.counter),
+            advice: (!rule.advice.is_empty()).then_some(rule.advice),
+        }
+    }
+}
+
+impl Report for TrackedReport {
+    fn header(&self) -> Header {
+        let counts = &self.tracker.counts;
+        Header {
+            schema: SCHEMA,
+            tool: concat!("mptcp-inspect ", env!("CARGO_PKG_VERSION")).to_owned(),
+            inputs: self.inputs.iter().map(input).collect(),
+            capture: CaptureSummary {
+                first: counts.first,
+                last: counts.last,
+                packets: counts.packets,
+                tcp_segments: counts.tcp_segments,
+                mptcp_segments: counts.mptcp_segments,
+                duplicates: counts.duplicates,
+                skipped: Skipped {
+                    not_ip: counts.not_ip,
+                    not_tcp: counts.not_tcp,
+                    malformed: counts.malformed,
+                    fragments_incomplete: self.incomplete_fragments,
+                    evicted: counts.evicted,
+                },
+            },
+            tcp_connections: TcpConnections { seen: counts.tcp_connections, asked_for_mptcp: counts.asked_for_mptcp },
+        }
+    }
+
+    fn connection_count(&self) -> usize {
+        self.listed.len()
+    }
+
+    fn connection(&self, index: usize) -> Connection {
+        let id = index as u64 + 1;
+        // The caller keeps to `connection_count`; an index beyond it gets the connection it would be, empty.
+        let fallback;
+        let tracked = match self.tracked(index) {
+            Some(tracked) => tracked,
+            None => {
+                fallback = tracked::Connection::empty();
+                &fallback
+            }
+        };
+        let views = self.views_of(tracked.id);
+        let mut built = connection::build(id, tracked, &views, &self.context());
+        built.findings = diagnose::connection(&self.evidence(tracked)).into_iter().map(|found| self.finding(id, found)).collect();
+        built
+    }
+
+    fn summary(&self, index: usize) -> Summary {
+        let Some(tracked) = self.tracked(index) else { return Summary::default() };
+        let mut findings = FindingCounts::default();
+        for found in diagnose::connection(&self.evidence(tracked)) {
+            findings.add(found.rule.severity);
+        }
+        Summary {
+            version: tracked.dialect.map(crate::track::keys::Dialect::version),
+            outcome: tracked.outcome().name(),
+            findings,
+            subflows: tracked.subflows.len() as u32,
+            bytes: tracked.data.client.unique + tracked.data.server.unique,
+            client_token: tracked.ends.client.token(),
+            server_token: tracked.ends.server.token(),
+        }
+    }
+
+    fn orphans(&self) -> Vec<Orphans> {
+        let context = self.context();
+        let mut list: Vec<Orphans> = Vec::new();
+        for tracked in self.orphans.iter().filter_map(|&id| self.tracker.connection(id)) {
+            let subflows: Vec<_> = (0..tracked.subflows.len()).filter_map(|index| subflow::build(tracked, index, &context)).collect();
+            let token = tracked.ends.server.token();
+            match list.iter_mut().find(|known| known.token == token && token.is_some()) {
+                Some(known) => known.subflows.extend(subflows),
+                None => list.push(Orphans { token, subflows }),
+            }
+        }
+        list
+    }
+
+    fn findings(&self) -> Vec<Finding> {
+        Vec::new()
+    }
+}
+
+fn input(info: &InputInfo) -> Input {
+    Input {
+        name: info.name.clone(),
+        kind: info.kind.as_str(),
+        interfaces: info
+            .interfaces
+            .iter()
+            .map(|interface| Interface { name: interface.name.clone(), link_type: interface.link.to_string(), snaplen: interface.snaplen })
+            .collect(),
+        packets: info.packets,
+        cut_after: info.cut_after,
+        dropped: info.dropped,
+    }
+}

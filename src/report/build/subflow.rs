@@ -1,0 +1,115 @@
+//! One subflow of the report.
+
+use super::Context;
+use super::connection::model_verdict;
+use crate::report::model::{
+    AddressIds, At, Backup, BackupChange, Directions, FourTuple, Join, Reset, Rtt, SocketAddress, Subflow, SubflowDirection, Syn,
+};
+use crate::track::connection::Connection;
+use crate::track::histogram::Histogram;
+use crate::track::side::Side;
+use crate::track::subflow as tracked;
+use crate::wire::MpTcprst;
+
+pub(super) fn build(connection: &Connection, index: usize, context: &Context<'_>) -> Option<Subflow> {
+    let subflow = connection.subflows.get(index)?;
+    let closed = subflow.is_closed();
+    Some(Subflow {
+        id: index as u64,
+        role: if subflow.join.is_some() { "join" } else { "initial" },
+        initiator: (subflow.initiator_known || subflow.syn_ack.is_some()).then(|| subflow.initiator.name()),
+        source: SocketAddress { address: subflow.ip.source(), port: subflow.source_port },
+        destination: SocketAddress { address: subflow.ip.destination(), port: subflow.destination_port },
+        also_seen_as: subflow
+            .also_seen_as
+            .iter()
+            .map(|(ip, source, destination)| FourTuple {
+                source: SocketAddress { address: ip.source(), port: *source },
+                destination: SocketAddress { address: ip.destination(), port: *destination },
+            })
+            .collect(),
+        interfaces: std::iter::once(subflow.interface).chain(subflow.more_interfaces.iter().copied()).map(|at| context.interface(at)).collect(),
+        address_ids: AddressIds { source: id_of(subflow, subflow.initiator), destination: id_of(subflow, subflow.initiator.peer()) },
+        backup: Backup {
+            client: subflow.backup.client,
+            server: subflow.backup.server,
+            changes: subflow
+                .backup_changes
+                .iter()
+                .map(|&(frame, side, backup)| BackupChange { frame: context.frame(frame), by: side.name(), backup })
+                .collect(),
+        },
+        join: subflow.join.as_deref().map(|join| self::join(connection, subflow, join)),
+        state: subflow.state().name(),
+        reset: subflow.reset.map(|reset| Reset {
+            by: Some(reset.by.name()),
+            frame: context.frame(reset.at.frame),
+            reason: reset.reason.map(|reason| reason.0),
+            meaning: reset.reason.map(|(reason, _)| MpTcprst { flags: 0, reason }.meaning()),
+            transient: reset.reason.map(|reason| reason.1),
+        }),
+        syn: subflow.syn.as_ref().map(|syn| self::syn(syn, context)),
+        syn_ack: subflow.syn_ack.as_ref().map(|syn| self::syn(syn, context)),
+        opened: context.moment(subflow.first),
+        closed: closed.then(|| context.moment(subflow.last)),
+        directions: Directions {
+            client_to_server: direction(connection, subflow, Side::Client, context),
+            server_to_client: direction(connection, subflow, Side::Server, context),
+        },
+    })
+}
+
+/// The initial subflow's ids are 0 by definition, not on the wire (RFC 8684 §3.2).
+fn id_of(subflow: &tracked::Subflow, side: Side) -> Option<u8> {
+    if subflow.join.is_none() { Some(0) } else { subflow.address_ids[side] }
+}
+
+fn join(connection: &Connection, subflow: &tracked::Subflow, join: &tracked::Join) -> Join {
+    let proof = connection.prove_join(subflow, join);
+    Join {
+        token: join.token,
+        token_check: model_verdict(&proof.token),
+        syn_ack_hmac: model_verdict(&proof.syn_ack),
+        ack_hmac: model_verdict(&proof.ack),
+    }
+}
+
+fn syn(seen: &tracked::SynSeen, context: &Context<'_>) -> Syn {
+    Syn {
+        frame: context.frame(seen.first.frame),
+        mss: seen.mss,
+        window_scale: seen.window_scale,
+        sack_permitted: seen.sack_permitted,
+        timestamps: seen.timestamps,
+        retransmissions: seen.retransmissions,
+        fast_open_bytes: seen.fast_open,
+    }
+}
+
+fn direction(connection: &Connection, subflow: &tracked::Subflow, side: Side, context: &Context<'_>) -> SubflowDirection {
+    let half = &subflow.halves[side];
+    let all = connection.data[side].unique;
+    SubflowDirection {
+        segments: half.segments,
+        payload_bytes: half.payload_bytes,
+        retransmitted_bytes: half.retransmitted,
+        data_bytes: half.data_bytes,
+        share: (all > 0).then(|| (half.data_bytes as f64 / all as f64 * 10_000.0).round() / 10_000.0),
+        reinjected_bytes: half.reinjected,
+        rtt: rtt(&half.rtt.by_ack),
+        rtt_timestamps: rtt(&half.rtt.by_timestamp),
+        max_in_flight_bytes: half.max_in_flight,
+        first_data: half.first_data.map(|frame| At { frame: context.frame(frame) }),
+        last_data: half.last_data.map(|frame| At { frame: context.frame(frame) }),
+    }
+}
+
+fn rtt(samples: &Histogram) -> Option<Rtt> {
+    (samples.weight() > 0).then(|| Rtt {
+        samples: samples.weight(),
+        min_ns: samples.min(),
+        p50_ns: samples.percentile(50),
+        p95_ns: samples.percentile(95),
+        max_ns: samples.max(),
+    })
+}
