@@ -93,7 +93,7 @@ impl Dss {
     ///
     /// The flags fix the length but for a mapping's checksum, which is there if the option is 2 longer. Flags a and m mean
     /// nothing without A and M.
-    #[inline]
+    #[inline(always)]
     pub fn parse(option: &[u8]) -> Result<Self, WireError> {
         let Some(&flags) = option.get(HEADER - 1) else {
             return Err(WireError::needs_at_least(Subtype::DSS.into(), option.len(), HEADER as u8));

@@ -49,7 +49,7 @@ pub enum MptcpOption<'a> {
 impl<'a> MptcpOption<'a> {
     /// Reads one whole option (kind, length, subtype, …) that starts at byte `offset` of the option area. It has at least
     /// 3 bytes and its length byte is right: the walk saw to that.
-    #[inline]
+    #[inline(always)]
     pub(super) fn parse(bytes: &'a [u8], third: u8, offset: u8) -> Self {
         let subtype = Subtype(third >> 4);
         let parsed = match subtype {

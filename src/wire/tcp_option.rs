@@ -89,7 +89,7 @@ pub enum TcpOption<'a> {
 
 impl<'a> TcpOption<'a> {
     /// Reads the option `bytes` (kind, length and body, the length right) that starts at byte `offset` of the area.
-    #[inline]
+    #[inline(always)]
     pub(super) fn parse(kind: u8, bytes: &'a [u8], offset: u8) -> Self {
         let data = bytes.get(2..).unwrap_or_default();
         match (kind, data) {
@@ -178,6 +178,7 @@ impl<'a> TcpOption<'a> {
     }
 
     /// What few segments carry.
+    #[inline(never)]
     fn parse_rare(kind: u8, data: &'a [u8], offset: u8) -> Self {
         match (kind, data) {
             (kind::FAST_OPEN, cookie) => Self::FastOpen { kind, cookie },

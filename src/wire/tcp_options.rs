@@ -78,7 +78,7 @@ impl<'a> TcpOptions<'a> {
 impl<'a> Iterator for TcpOptions<'a> {
     type Item = Item<'a>;
 
-    #[inline]
+    #[inline(always)]
     fn next(&mut self) -> Option<Item<'a>> {
         let (&kind, behind_kind) = self.rest.split_first()?;
         let offset = self.offset;
