@@ -38,7 +38,7 @@ pub(super) fn open(path: &Path) -> io::Result<Opened> {
     if metadata.is_dir() {
         return Err(io::ErrorKind::IsADirectory.into());
     }
-    unpack(file, metadata.is_file().then(|| metadata.len()))
+    unpack(file, metadata.is_file().then_some(metadata.len()))
 }
 
 /// Looks at the first bytes of a capture of `size` bytes (if known: otherwise it may be a live stream) and decompresses it.

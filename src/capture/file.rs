@@ -13,7 +13,7 @@ use super::{CaptureError, InputInfo, Source};
 use crate::frame::{Frame, FrameId, Timestamp};
 
 /// How to read files.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct OpenOptions {
     /// Read large and compressed inputs in a thread of their own, ahead of the analysis. For hundreds of files at once it
     /// is better off: each thread has some megabytes of blocks.

@@ -60,10 +60,10 @@ impl PcapFile {
         let captured = word([c0, c1, c2, c3], self.swapped);
         let wire_len = word([w0, w1, w2, w3], self.swapped);
         let len = captured as usize;
-        if captured > wire_len || len > CAPTURE_RECORD_BYTES || wire_len == 0 {
-            if let Some(damage) = damage(header, captured, wire_len) {
-                return Step::Damaged(damage);
-            }
+        if (captured > wire_len || len > CAPTURE_RECORD_BYTES || wire_len == 0)
+            && let Some(damage) = damage(header, captured, wire_len)
+        {
+            return Step::Damaged(damage);
         }
         let consumed = self.record_header + len;
         if rest.len() < consumed {
@@ -113,8 +113,11 @@ fn word(bytes: [u8; 4], swapped: bool) -> u32 {
 mod tests {
     use super::*;
 
-    /// A header in the byte order that `word` and `half` write.
-    fn header(magic: u32, link: u32, order: fn(u32) -> [u8; 4], half: fn(u16) -> [u8; 2]) -> [u8; HEADER] {
+    type Words = fn(u32) -> [u8; 4];
+    type Halves = fn(u16) -> [u8; 2];
+
+    /// A header in the byte order in which `order` and `half` write.
+    fn header(magic: u32, link: u32, order: Words, half: Halves) -> [u8; HEADER] {
         let words =
             [order(magic), [half(2), half(4)].concat().try_into().unwrap(), [0; 4], [0; 4], order(96), order(link)];
         words.concat().try_into().unwrap()
@@ -122,8 +125,7 @@ mod tests {
 
     #[test]
     fn both_orders_and_resolutions() {
-        let orders: [(fn(u32) -> [u8; 4], fn(u16) -> [u8; 2]); 2] =
-            [(u32::to_le_bytes, u16::to_le_bytes), (u32::to_be_bytes, u16::to_be_bytes)];
+        let orders: [(Words, Halves); 2] = [(u32::to_le_bytes, u16::to_le_bytes), (u32::to_be_bytes, u16::to_be_bytes)];
         for (order, half) in orders {
             for (magic, time) in [(0xa1b2_c3d4, 1_700_000_000_000_005_000), (0xa1b2_3c4d, 1_700_000_000_000_000_005)] {
                 // The FCS bits (4 bytes, present) are not part of the link type.

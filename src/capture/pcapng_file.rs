@@ -285,7 +285,7 @@ impl Clock {
             // Never zero: a power of ten.
             Unit::PerNanosecond(count) => ticks.checked_div(count).unwrap_or(0),
             // 2⁶⁴ · 10⁹ < 2⁹⁴ fits, and no shift beyond 127.
-            Unit::PowerOfTwo(n) => u64::try_from(u128::from(ticks) * 1_000_000_000 >> n).unwrap_or(u64::MAX),
+            Unit::PowerOfTwo(n) => u64::try_from((u128::from(ticks) * 1_000_000_000) >> n).unwrap_or(u64::MAX),
         };
         i64::try_from(nanoseconds).unwrap_or(i64::MAX).saturating_add(self.offset)
     }
@@ -419,9 +419,9 @@ mod tests {
             (0, 0, 1_700_000_000, 1_700_000_000_000_000_000),
             (3, -3600, 1_700_000_000_001, 1_699_996_400_001_000_000),
             (12, 0, 1_700_000_000_000_999_u64 * 1000, 1_700_000_000_000_999),
-            (0x80 | 20, 0, 1_782_579_200_524_289, 1_700_000_000_500_000_953),
-            (0x80 | 32, 1_700_000_000, 1 << 31, 1_700_000_000_500_000_000),
-            (0x80 | 127, 0, u64::MAX, 0),
+            (0x80 | 0x14, 0, 1_782_579_200_524_289, 1_700_000_000_500_000_953),
+            (0x80 | 0x20, 1_700_000_000, 1 << 31, 1_700_000_000_500_000_000),
+            (0xff, 0, u64::MAX, 0),
             (127, 0, u64::MAX, 0),
             (6, 0, u64::MAX, i64::MAX),
             (6, i64::MAX, 1, i64::MAX),
@@ -429,7 +429,7 @@ mod tests {
             assert_eq!(Clock::new(resolution, offset).nanoseconds(ticks), expected, "{resolution:#x} {offset} {ticks}");
         }
         let w = BIG;
-        let options = [w.option(9, &[0x80 | 20]), w.option(14, &3600_i64.to_be_bytes())];
+        let options = [w.option(9, &[0x80 | 0x14]), w.option(14, &3600_i64.to_be_bytes())];
         let (seen, _, _) = frames(&[w.section(), w.interface(1, 0, &options), w.packet(0, 3 << 19, 1, b"x")].concat());
         assert_eq!(seen, [(0, 1, 3_601_500_000_000, 1, b"x".to_vec())]);
     }
