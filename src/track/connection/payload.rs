@@ -331,7 +331,7 @@ impl Connection {
         };
         let signal = if old.reset.is_some() {
             Some("reset")
-        } else if old.halves.client.fin.is_some() || old.halves.server.fin.is_some() {
+        } else if half.fin.is_some() {
             Some("fin")
         } else if old.backup_changes.last().is_some_and(|change| change.2 && since_last_data(change.0)) {
             Some("mp_prio")
