@@ -1,7 +1,7 @@
 //! Which connection a segment belongs to: by its 4-tuple, by the token of a join, and by the tap it was captured at.
 
 use super::connection::Connection;
-use super::flow::{Flow, FlowId, FlowKey, More, OtherTap, PLAIN};
+use super::flow::{Flow, FlowId, FlowKey, OtherTap, PLAIN};
 use super::keys::{Dialect, KeySource};
 use super::mark::Moment;
 use super::observer::{ConnectionId, Event, Observer, Silent, What};

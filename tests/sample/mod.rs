@@ -68,7 +68,7 @@ pub fn troubled() -> Sample {
     Sample {
         header,
         connections: vec![two_paths(1), bad_join(2), fallback(3), handover(4), from_the_middle(5)],
-        orphans: vec![Orphans { token: Token(0x1122_3344), subflows: vec![orphan()] }],
+        orphans: vec![Orphans { token: Some(Token(0x1122_3344)), subflows: vec![orphan()] }],
         findings: vec![Finding {
             id: "options-stripped-on-port",
             severity: Severity::Warning,
