@@ -87,12 +87,15 @@ pub enum Missing {
 }
 
 /// What became of a mapping that was offered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Inserted {
     /// It is new.
     New,
     /// It repeats what is known.
     Known,
+    /// It is the known one with, or without, a DATA_FIN behind it: another checksum over the same bytes. It is complete
+    /// if the known one was.
+    Variant(Option<Complete>),
     /// It contradicts the mapping first shown in this frame: that one stays (RFC 8684 §3.3.1).
     Conflict(Mark),
 }
@@ -256,12 +259,32 @@ impl Mappings {
             if !other.agrees_with(&placed) || (same_bytes && other.checksum != placed.checksum) {
                 return Inserted::Conflict(other.frame);
             }
+            if same_bytes {
+                return Inserted::Known;
+            }
+            if other.start == placed.start && other.len == placed.len {
+                return self.insert_variant(placed);
+            }
             if other.start <= placed.start && other.end() >= placed.end() {
                 return Inserted::Known;
             }
         }
         self.open.insert(at, Mapping::new(placed));
         Inserted::New
+    }
+
+    /// The same bytes with another data-level length: only the DATA_FIN can make that difference.
+    fn insert_variant(&mut self, placed: Placed) -> Inserted {
+        let known = |mapping: &&Mapping| mapping.placed.start == placed.start && mapping.placed.len == placed.len;
+        if self.open.iter().filter(known).any(|mapping| mapping.placed.data_len == placed.data_len) {
+            return Inserted::Known;
+        }
+        let Some(at) = self.open.iter().position(|mapping| known(&mapping)) else { return Inserted::Known };
+        let Some(mut variant) = self.open.get(at).cloned() else { return Inserted::Known };
+        variant.placed = placed;
+        let complete = variant.done.then(|| variant.complete());
+        self.open.insert(at + 1, variant);
+        Inserted::Variant(complete)
     }
 
     /// Hands payload to every mapping it belongs to; `complete` hears of those it completes.

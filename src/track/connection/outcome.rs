@@ -220,7 +220,7 @@ impl Connection {
         // The side whose payload lacks options, the one that never had any first.
         let lacking = |side: Side| -> Option<(bool, Mark)> {
             let half = &initial.halves[side];
-            let first = half.unmapped.first_frame().filter(|_| half.last_mapping_end.is_none() || initial.bare[side].segments > 0)?;
+            let first = half.unmapped.first_frame().filter(|_| initial.bare[side].segments > 0)?;
             Some((half.last_mapping_end.is_some(), first))
         };
         let found = Side::BOTH.into_iter().filter_map(|side| lacking(side).map(|(mapped, frame)| (mapped, frame, side))).min_by_key(|found| (found.0, found.1));

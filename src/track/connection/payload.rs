@@ -214,7 +214,8 @@ impl Connection {
         let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return };
         let half = &mut subflow.halves[input.side];
         match half.mappings.insert(placed) {
-            Inserted::Known => {}
+            Inserted::Known | Inserted::Variant(None) => {}
+            Inserted::Variant(Some(complete)) => self.settle(&complete, input.side, input.subflow, env),
             Inserted::New => {
                 let end = (placed.end(), placed.position + u64::from(placed.len));
                 if half.last_mapping_end.is_none_or(|last| end.0 > last.0) {
@@ -244,7 +245,7 @@ impl Connection {
         };
         let mut completes = Completes::default();
         half.mappings.cover(taken.start, segment.payload, taken.end, mark, |complete| completes.push(complete));
-        if !input.options.mptcp {
+        if !input.options.mptcp && !segment.options_cut {
             let bare = &mut subflow.bare[input.side];
             bare.first.get_or_insert(mark);
             bare.segments = bare.segments.saturating_add(1);
