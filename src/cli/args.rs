@@ -23,6 +23,8 @@ use crate::report::ConnectionFilter;
                       mptcp-inspect explain [FINDING]",
     max_term_width = 100,
     arg_required_else_help = true,
+    disable_help_flag = true,
+    disable_version_flag = true,
     styles = STYLES,
     next_help_heading = "Output"
 )]
@@ -30,36 +32,36 @@ pub struct Args {
     /// Captures to read: pcap or pcapng, also as .gz or .zst; '-' is standard input
     ///
     /// Several captures are merged by time. With -i, the words of the capture filter instead.
-    #[arg(value_name = "FILE", help_heading = "Input", value_hint = ValueHint::FilePath)]
+    #[arg(value_name = "FILE", help_heading = "Input", display_order = 0, value_hint = ValueHint::FilePath)]
     pub words: Vec<PathBuf>,
 
     /// Capture live on this interface (repeatable; 'any' for all)
-    #[arg(short, long, value_name = "IFACE", help_heading = "Input")]
+    #[arg(short, long, value_name = "IFACE", help_heading = "Input", display_order = 1)]
     pub interface: Vec<String>,
 
     /// List the interfaces that -i takes, and exit
-    #[arg(short = 'D', long, help_heading = "Input", exclusive = true)]
+    #[arg(short = 'D', long, help_heading = "Input", display_order = 2, exclusive = true)]
     pub list_interfaces: bool,
 
     /// Stop after N packets
-    #[arg(short, long, value_name = "N", help_heading = "Input", value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(short, long, value_name = "N", help_heading = "Input", display_order = 3, value_parser = clap::value_parser!(u64).range(1..))]
     pub count: Option<u64>,
 
     /// Stop after S seconds, e.g. 2.5
     ///
     /// Live, seconds from the start; in files, seconds from the first packet.
-    #[arg(long, value_name = "S", help_heading = "Input", value_parser = seconds)]
+    #[arg(long, value_name = "S", help_heading = "Input", display_order = 4, value_parser = seconds)]
     pub duration: Option<Duration>,
 
     /// Keep at most BYTES of each packet (live)
     ///
     /// Checksums of the data can only be verified where packets are kept whole.
-    #[arg(short, long, value_name = "BYTES", help_heading = "Input", default_value_t = 262_144, requires = "interface",
+    #[arg(short, long, value_name = "BYTES", help_heading = "Input", display_order = 5, default_value_t = 262_144, requires = "interface",
           value_parser = clap::value_parser!(u32).range(64..=262_144))]
     pub snaplen: u32,
 
     /// Also save the packets to FILE as pcapng (live)
-    #[arg(short, long, value_name = "FILE", help_heading = "Input", requires = "interface",
+    #[arg(short, long, value_name = "FILE", help_heading = "Input", display_order = 6, requires = "interface",
           value_hint = ValueHint::FilePath)]
     pub write: Option<PathBuf>,
 
@@ -118,7 +120,7 @@ pub struct Args {
 
     /// Prove with this key where the capture does not show it (repeatable)
     ///
-    /// 16 hex digits, as 'ss -M' or a debugger shows it; two keys of one connection can be given as A:B.
+    /// 16 hex digits in the order of the wire; the two keys of one connection can be given as A:B.
     #[arg(long, value_name = "HEX", help_heading = "Checks", value_parser = keys)]
     pub key: Vec<Keys>,
 
@@ -239,7 +241,10 @@ mod tests {
     fn keys_are_16_hex_digits_alone_or_in_pairs() {
         let expected = Key([0xb4, 0x6a, 0xfb, 0xd4, 0x6a, 0xe0, 0xec, 0x67]);
         assert_eq!(keys("b46afbd46ae0ec67"), Ok(Keys(vec![expected])));
-        assert_eq!(keys("0xB46AFBD46AE0EC67:0000000000000001"), Ok(Keys(vec![expected, Key([0, 0, 0, 0, 0, 0, 0, 1])])));
+        assert_eq!(
+            keys("0xB46AFBD46AE0EC67:0000000000000001"),
+            Ok(Keys(vec![expected, Key([0, 0, 0, 0, 0, 0, 0, 1])]))
+        );
         for wrong in ["", "b46afbd46ae0ec6", "b46afbd46ae0ec6g", "b46afbd46ae0ec67:", "1:2", "+46afbd46ae0ec67"] {
             assert!(keys(wrong).is_err(), "{wrong}");
         }

@@ -207,11 +207,8 @@ fn source_and_filter(args: &Args) -> anyhow::Result<(SourcePlan, Option<String>)
         (filter, []) => filter.clone(),
         (None, words) => Some(words.join(" ")),
     };
-    let live = SourcePlan::Live {
-        interfaces: args.interface.clone(),
-        snaplen: args.snaplen,
-        write: args.write.clone(),
-    };
+    let live =
+        SourcePlan::Live { interfaces: args.interface.clone(), snaplen: args.snaplen, write: args.write.clone() };
     Ok((live, filter))
 }
 
@@ -248,7 +245,9 @@ mod tests {
         let interfaces = vec!["lo".to_owned(), "eth0".to_owned()];
         assert_eq!(live.source, SourcePlan::Live { interfaces, snaplen: 96, write: None });
         assert_eq!(live.filter.as_deref(), Some("tcp port 80"));
-        for wrong in ["x -i lo -f tcp port 80", "x - -", "x -w out.pcap a.pcap", "x -s 96 a.pcap", "x -q -v a.pcap", "x -F json"] {
+        for wrong in
+            ["x -i lo -f tcp port 80", "x - -", "x -w out.pcap a.pcap", "x -s 96 a.pcap", "x -q -v a.pcap", "x -F json"]
+        {
             assert!(plan(wrong, &here).is_err(), "{wrong}");
         }
     }
@@ -273,7 +272,9 @@ mod tests {
 
     #[test]
     fn locales_say_their_character_set() {
-        for (locale, utf8) in [("de_DE.UTF-8", true), ("C.utf8", true), ("C", false), ("POSIX", false), ("de_DE", false)] {
+        for (locale, utf8) in
+            [("de_DE.UTF-8", true), ("C.utf8", true), ("C", false), ("POSIX", false), ("de_DE", false)]
+        {
             assert_eq!(is_utf8(locale), utf8, "{locale}");
         }
     }

@@ -9,6 +9,8 @@
 //! Outputs take a [`Report`] and write to an [`std::io::Write`]. They know nothing of packets, terminals or arguments: what
 //! depends on the reader (width, colours, character set) is in [`style::Look`], decided by the command line.
 
+#[cfg(feature = "cli")]
+mod cells;
 pub mod explain;
 pub mod json;
 #[cfg(feature = "cli")]
