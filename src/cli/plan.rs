@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -213,7 +213,7 @@ fn source_and_filter(args: &Args) -> anyhow::Result<(SourcePlan, Option<String>)
 }
 
 /// Opening the output would truncate a capture that is to be read.
-fn refuse_to_overwrite(files: &[PathBuf], output: &PathBuf) -> anyhow::Result<()> {
+fn refuse_to_overwrite(files: &[PathBuf], output: &Path) -> anyhow::Result<()> {
     let Ok(output) = output.canonicalize() else { return Ok(()) };
     if files.iter().any(|file| file.canonicalize().is_ok_and(|file| file == output && file.is_file())) {
         bail!("{} is an input: the output would overwrite it", output.display());

@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 
 use super::layout::Cell;
 use super::model::{
-    Address, Checksums, Connection, ConnectionDirection, Directions, Endpoint, Header, Orphans, Subflow,
-    SubflowDirection, TcpConnections, Verdict,
+    Address, Checksums, Connection, ConnectionDirection, Directions, Endpoint, Header, Subflow, SubflowDirection,
+    TcpConnections, Verdict,
 };
 use super::style::Role;
 use super::{FindingCounts, Selection, sentences, text};
 
 /// `14 TCP connections, 5 asked for MPTCP: 1 v0, 2 v1, 1 fell back to TCP; 7 subflows`.
-pub(super) fn tally(header: &Header, selection: &Selection, orphans: &[Orphans]) -> Vec<Cell> {
+pub(super) fn tally(header: &Header, selection: &Selection) -> Vec<Cell> {
     let tally = selection.tally;
     let TcpConnections { seen, asked_for_mptcp } = header.tcp_connections;
     let mut cells = Vec::new();
@@ -43,7 +43,7 @@ pub(super) fn tally(header: &Header, selection: &Selection, orphans: &[Orphans])
         push_after(&mut cells, punctuation, Cell::plain(text::counted(tally.subflows, "subflow")));
         punctuation = ",";
     }
-    let joins: u64 = orphans.iter().map(|group| group.subflows.len() as u64).sum();
+    let joins: u64 = selection.orphans.iter().map(|group| group.subflows.len() as u64).sum();
     if joins > 0 {
         let joins = text::counted(joins, "join") + " without connection";
         push_after(&mut cells, punctuation, Cell::of(Role::Warning, joins));

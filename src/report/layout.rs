@@ -85,7 +85,9 @@ pub(super) fn align(rows: &mut [Vec<Cell>], look: Look) {
 /// The cells as they were before [`align`], without the empty ones.
 pub(super) fn unaligned(mut cells: Vec<Cell>) -> Vec<Cell> {
     cells.retain(|cell| !cell.is_empty());
-    cells.iter_mut().for_each(|cell| cell.min_width = 0);
+    for cell in &mut cells {
+        cell.min_width = 0;
+    }
     cells
 }
 

@@ -177,7 +177,9 @@ pub(super) fn frames(frames: &[FrameRef]) -> String {
         text.push_str(&frame.to_string());
     }
     if frames.len() > SHOWN {
-        text.push_str(&format!(" and {} more", super::text::count((frames.len() - SHOWN) as u64)));
+        text.push_str(" and ");
+        text.push_str(&super::text::count((frames.len() - SHOWN) as u64));
+        text.push_str(" more");
     }
     text
 }

@@ -9,7 +9,7 @@ pub fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -126,13 +126,11 @@ fn ascii_spelling(c: char) -> Option<&'static str> {
         '←' => "<-",
         '↑' => "up",
         '↓' => "down",
-        '├' => "|",
+        '├' | '│' => "|",
         '└' => "`",
-        '│' => "|",
-        '─' => "-",
         '✓' => "ok",
         '✗' => "BAD",
-        '·' | '–' | '—' => "-",
+        '─' | '·' | '–' | '—' => "-",
         '…' => "...",
         'µ' => "u",
         '§' => "sec. ",

@@ -29,8 +29,8 @@ pub fn write(out: &mut dyn Write, report: &dyn Report, selection: &Selection, lo
     let header = report.header();
     let mut page = Page::new(out, look);
     let findings = report.findings();
-    let orphans = if selection.filtered { Vec::new() } else { report.orphans() };
-    headline(&mut page, &header, selection, &findings, &orphans)?;
+    let orphans = &selection.orphans;
+    headline(&mut page, &header, selection, &findings)?;
     let mut interfaces = header.inputs.iter().flat_map(|input| &input.interfaces).map(|interface| &interface.name);
     let first_interface = interfaces.next();
     let several_interfaces = interfaces.any(|name| Some(name) != first_interface);
@@ -48,7 +48,7 @@ pub fn write(out: &mut dyn Write, report: &dyn Report, selection: &Selection, lo
         let more = text::counted(selection.hidden as u64, "more connection");
         tree.page.flow("", "", &[Cell::of(Role::Strong, format!("… {more}")), Cell::plain("(--all shows them)")], 1)?;
     }
-    for group in &orphans {
+    for group in orphans {
         tree.page.blank()?;
         tree.orphans(group)?;
     }
@@ -56,13 +56,7 @@ pub fn write(out: &mut dyn Write, report: &dyn Report, selection: &Selection, lo
 }
 
 /// What was read, what was in it, and how much of that is wrong.
-fn headline(
-    page: &mut Page<'_>,
-    header: &Header,
-    selection: &Selection,
-    findings: &[Finding],
-    orphans: &[Orphans],
-) -> io::Result<()> {
+fn headline(page: &mut Page<'_>, header: &Header, selection: &Selection, findings: &[Finding]) -> io::Result<()> {
     let names: Vec<&str> = header.inputs.iter().map(|input| input.name.as_str()).collect();
     let name = match names.as_slice() {
         [] => "no input".to_owned(),
@@ -76,7 +70,7 @@ fn headline(
         cells.push(Cell::of(Role::Dim, text::date_and_time(first)));
     }
     page.flow("", "  ", &cells, GAP)?;
-    page.flow("", "  ", &cells::tally(header, selection, orphans), 1)?;
+    page.flow("", "  ", &cells::tally(header, selection), 1)?;
 
     let tally = selection.tally;
     let mut counts: FindingCounts = findings.iter().collect();
@@ -85,7 +79,7 @@ fn headline(
     if cells.is_empty() && tally.connections > 0 {
         cells.push(Cell::of(Role::Good, "nothing wrong found"));
     }
-    if capture.packets > 0 && tally.connections == 0 && orphans.is_empty() && !selection.filtered {
+    if capture.packets > 0 && tally.connections == 0 && selection.orphans.is_empty() && !selection.filtered {
         cells.push(Cell::plain("no Multipath TCP in it"));
     }
     if !cells.is_empty() {
@@ -181,12 +175,8 @@ impl Tree<'_> {
             }
         }
         for view in &connection.views {
-            let mut words = format!("at {}: ", view.input);
-            match &view.fallback {
-                Some(fallback) => words.push_str(&sentences::fallback(fallback)),
-                None => words.push_str(view.outcome),
-            }
-            words.push_str(&format!(", {}", text::counted(view.segments, "segment")));
+            let outcome = view.fallback.as_ref().map_or_else(|| view.outcome.to_owned(), sentences::fallback);
+            let words = format!("at {}: {outcome}, {}", view.input, text::counted(view.segments, "segment"));
             self.page.flow(bar, &hang, &Cell::words(Role::Plain, &words).collect::<Vec<_>>(), 1)?;
         }
         let settings = cells::settings(connection);
