@@ -117,6 +117,17 @@ fn table_at_three_widths() {
 }
 
 #[test]
+fn a_token_names_connections_and_orphans() {
+    let sample = sample::troubled();
+    let choose = |id: &str| Selection::new(&sample, &[id.parse().unwrap()], LIMIT);
+    assert_eq!(choose("#3").indices, [2]);
+    assert_eq!(choose("b4eba729").indices, [0, 1]);
+    let orphan = choose("11223344");
+    assert_eq!((orphan.indices.len(), orphan.orphans.len(), orphan.unmatched.len()), (0, 1, 0));
+    assert_eq!(choose("99999999").unmatched.len(), 1);
+}
+
+#[test]
 fn json_has_the_shape_of_the_contract() {
     insta::assert_snapshot!(json_of(&sample::healthy(), &[]));
 }

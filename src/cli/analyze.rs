@@ -1,18 +1,21 @@
 //! Frames in, report out: sources through the decoder into the tracker.
 
 use std::io::Write;
-use std::path::Path;
+use std::path::PathBuf;
 
 use anyhow::bail;
 
 use super::exit::{Told, complain};
 use super::plan::{Plan, SourcePlan};
 use super::progress::Progress;
-use crate::capture::{CaptureError, FileSource, Filtered, InputInfo, Merge, OpenOptions, Source, open};
+use crate::capture::{self, FileSource, InputInfo, Merge, OpenOptions, Source};
 use crate::packet::Decoder;
 use crate::report::TrackedReport;
 use crate::track::observer::{Observer, Silent};
 use crate::track::{Config, Tracker};
+
+/// With more files than this at once, none is read ahead: each that is holds some megabytes.
+const FILES_READ_AHEAD: usize = 8;
 
 /// What reading gave.
 pub struct Analysis {
@@ -24,96 +27,76 @@ pub struct Analysis {
 
 /// Reads what the plan names and analyses it. Formats that print segments (`packets`, `ndjson`) write to `out` meanwhile.
 ///
-/// Inputs that fail are told of and left out; only where none is left is that an error.
+/// Inputs that fail are told of on standard error and left out; only where none is left is that an error.
 pub fn analyze(plan: &Plan, out: &mut dyn Write) -> anyhow::Result<Analysis> {
     match &plan.source {
-        SourcePlan::Files(files) => analyze_files(plan, files.iter().map(AsRef::as_ref), out),
+        SourcePlan::Files(files) => analyze_files(files, plan, out),
+        // PLUG IN: one capture::live source per interface; Ctrl-C sets a flag that stops it.
         SourcePlan::Live { .. } => bail!("PLUG IN: live capture"),
     }
 }
 
-fn analyze_files<'a>(plan: &Plan, files: impl Iterator<Item = &'a Path>, _out: &mut dyn Write) -> anyhow::Result<Analysis> {
-    let mut sources = Vec::new();
-    let mut failed = 0;
+fn analyze_files(files: &[PathBuf], plan: &Plan, _out: &mut dyn Write) -> anyhow::Result<Analysis> {
+    let options = OpenOptions { read_ahead: files.len() <= FILES_READ_AHEAD };
+    let mut sources: Vec<FileSource> = Vec::with_capacity(files.len());
     for path in files {
-        match open(path, sources.len() as u16, &OpenOptions::default()) {
+        let Ok(input) = u16::try_from(sources.len()) else { bail!("more than {} captures at once", u16::MAX) };
+        match capture::open(path, input, &options) {
             Ok(source) => sources.push(source),
-            Err(error) => {
-                complain(&error.to_string());
-                failed += 1;
-            }
+            Err(problem) => complain(&problem.to_string()),
         }
     }
     if sources.is_empty() {
         return Err(Told.into());
     }
-    let mut silent = Silent;
-    let (tracker, inputs, fragments, problems) = match &plan.filter {
-        Some(filter) => {
-            let filtered: Result<Vec<_>, CaptureError> = sources.into_iter().map(|source| Filtered::new(source, filter)).collect();
-            read_all(plan, filtered?, &mut silent)
-        }
-        None => read_all::<FileSource, _>(plan, sources, &mut silent),
+    let left_out = sources.len() < files.len();
+    let mut analysis = match &plan.filter {
+        None => read(Merge::new(sources), plan, &mut Silent),
+        Some(filter) => read(Merge::new(filtered(sources, filter)?), plan, &mut Silent),
     };
-    for problem in &problems {
-        complain(&problem.to_string());
-    }
-    let incomplete = failed > 0 || !problems.is_empty();
-    Ok(Analysis { report: TrackedReport::new(tracker, inputs, fragments), incomplete })
+    analysis.incomplete |= left_out;
+    Ok(analysis)
 }
 
-type Read = (Tracker, Vec<InputInfo>, u64, Vec<CaptureError>);
-
-fn read_all<S: Source, O: Observer>(plan: &Plan, mut sources: Vec<S>, observer: &mut O) -> Read {
-    if sources.len() == 1
-        && let Some(mut source) = sources.pop()
-    {
-        let mut problems = Vec::new();
-        let (tracker, fragments) = run(plan, &mut source, observer, &mut problems);
-        return (tracker, source.inputs().into_iter().cloned().collect(), fragments, problems);
-    }
-    let mut merge = Merge::new(sources);
-    let mut problems = Vec::new();
-    let (tracker, fragments) = run(plan, &mut merge, observer, &mut problems);
-    problems.append(&mut merge.take_problems());
-    (tracker, merge.inputs().into_iter().cloned().collect(), fragments, problems)
+#[cfg(feature = "live")]
+fn filtered<S: Source>(sources: Vec<S>, filter: &str) -> anyhow::Result<Vec<capture::Filtered<S>>> {
+    Ok(sources.into_iter().map(|source| capture::Filtered::new(source, filter)).collect::<Result<_, _>>()?)
 }
 
-/// The loop: every frame of `source` through the decoder into a tracker.
-fn run<S: Source, O: Observer>(plan: &Plan, source: &mut S, observer: &mut O, problems: &mut Vec<CaptureError>) -> (Tracker, u64) {
+#[cfg(not(feature = "live"))]
+fn filtered<S: Source>(_: Vec<S>, _: &str) -> anyhow::Result<Vec<S>> {
+    bail!("-f needs libpcap, which this build is without (feature 'live')")
+}
+
+/// Reads to the end, or as far as the plan says.
+fn read<S: Source, O: Observer>(mut source: Merge<S>, plan: &Plan, observer: &mut O) -> Analysis {
     let mut tracker = Tracker::new(Config { keys: plan.keys.clone() });
     let mut decoder = Decoder::new();
     let mut progress = Progress::new(plan.quiet);
-    let mut left = plan.count.unwrap_or(u64::MAX);
-    let mut until = None;
-    while left > 0 {
-        match source.advance() {
-            Ok(true) => {}
-            Ok(false) => break,
-            Err(problem) => {
-                problems.push(problem);
-                break;
-            }
-        }
+    let limit = plan.count.unwrap_or(u64::MAX);
+    let patience = plan.duration.map_or(u64::MAX, |duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
+    let mut began = None;
+    // A merge keeps its sources' problems for later.
+    while tracker.counts.packets < limit && matches!(source.advance(), Ok(true)) {
         let frame = source.frame();
-        if let Some(duration) = plan.duration {
-            let span = i64::try_from(duration.as_nanos()).unwrap_or(i64::MAX);
-            if frame.time.0 > *until.get_or_insert(frame.time.0.saturating_add(span)) {
-                break;
-            }
+        if frame.time.since(*began.get_or_insert(frame.time)) > patience {
+            break;
         }
-        left -= 1;
-        let decoded = decoder.decode(&frame);
-        tracker.frame(&frame, &decoded, observer);
-        progress.frame(|| position(source));
+        tracker.frame(&frame, &decoder.decode(&frame), observer);
+        progress.frame(|| position(&source.inputs()));
     }
     tracker.finish(observer);
     progress.finish();
-    (tracker, decoder.incomplete_fragments())
+    for problem in source.problems() {
+        complain(&problem.to_string());
+    }
+    let inputs = source.inputs().into_iter().cloned().collect();
+    let incomplete = !source.problems().is_empty();
+    Analysis { report: TrackedReport::new(tracker, inputs, decoder.incomplete_fragments()), incomplete }
 }
 
-fn position<S: Source>(source: &S) -> (u64, Option<u64>) {
-    source.inputs().iter().fold((0, Some(0)), |(read, total), input| {
-        (read + input.bytes_read, total.zip(input.bytes_total).map(|(sum, bytes)| sum + bytes))
-    })
+/// Bytes read of all inputs and, if every size is known, bytes in all.
+fn position(inputs: &[&InputInfo]) -> (u64, Option<u64>) {
+    let read = inputs.iter().map(|input| input.bytes_read).sum();
+    (read, inputs.iter().map(|input| input.bytes_total).sum())
 }

@@ -47,7 +47,7 @@ fn inspect(plan: &Plan) -> anyhow::Result<Outcome> {
         Format::Tree => tree::write(&mut out, report, &selection, plan.look, plan.all)?,
         Format::Table => table::write(&mut out, report, &selection, plan.look)?,
         Format::Json => json::write(&mut out, report, &plan.connections)?,
-        // Written while reading.
+        // PLUG IN: written by analyze while reading.
         Format::Packets | Format::Ndjson => {}
     }
     out.flush()?;

@@ -3,7 +3,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, BufWriter, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -207,16 +207,13 @@ fn source_and_filter(args: &Args) -> anyhow::Result<(SourcePlan, Option<String>)
         (filter, []) => filter.clone(),
         (None, words) => Some(words.join(" ")),
     };
-    let live = SourcePlan::Live {
-        interfaces: args.interface.clone(),
-        snaplen: args.snaplen,
-        write: args.write.clone(),
-    };
+    let live =
+        SourcePlan::Live { interfaces: args.interface.clone(), snaplen: args.snaplen, write: args.write.clone() };
     Ok((live, filter))
 }
 
 /// Opening the output would truncate a capture that is to be read.
-fn refuse_to_overwrite(files: &[PathBuf], output: &PathBuf) -> anyhow::Result<()> {
+fn refuse_to_overwrite(files: &[PathBuf], output: &Path) -> anyhow::Result<()> {
     let Ok(output) = output.canonicalize() else { return Ok(()) };
     if files.iter().any(|file| file.canonicalize().is_ok_and(|file| file == output && file.is_file())) {
         bail!("{} is an input: the output would overwrite it", output.display());
@@ -248,7 +245,9 @@ mod tests {
         let interfaces = vec!["lo".to_owned(), "eth0".to_owned()];
         assert_eq!(live.source, SourcePlan::Live { interfaces, snaplen: 96, write: None });
         assert_eq!(live.filter.as_deref(), Some("tcp port 80"));
-        for wrong in ["x -i lo -f tcp port 80", "x - -", "x -w out.pcap a.pcap", "x -s 96 a.pcap", "x -q -v a.pcap", "x -F json"] {
+        for wrong in
+            ["x -i lo -f tcp port 80", "x - -", "x -w out.pcap a.pcap", "x -s 96 a.pcap", "x -q -v a.pcap", "x -F json"]
+        {
             assert!(plan(wrong, &here).is_err(), "{wrong}");
         }
     }
@@ -273,7 +272,9 @@ mod tests {
 
     #[test]
     fn locales_say_their_character_set() {
-        for (locale, utf8) in [("de_DE.UTF-8", true), ("C.utf8", true), ("C", false), ("POSIX", false), ("de_DE", false)] {
+        for (locale, utf8) in
+            [("de_DE.UTF-8", true), ("C.utf8", true), ("C", false), ("POSIX", false), ("de_DE", false)]
+        {
             assert_eq!(is_utf8(locale), utf8, "{locale}");
         }
     }

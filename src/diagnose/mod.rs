@@ -48,7 +48,9 @@ pub fn fallback_by(connection: &Connection, views: &[&Connection]) -> Option<&'s
     match seen.cause {
         FallbackCause::OptionEchoed => Some("path"),
         FallbackCause::MpFail => Some("path"),
-        FallbackCause::InfiniteMapping | FallbackCause::BadOption | FallbackCause::SynRetriedWithoutOption => seen.side.map(Side::name),
+        FallbackCause::InfiniteMapping | FallbackCause::BadOption | FallbackCause::SynRetriedWithoutOption => {
+            seen.side.map(Side::name)
+        }
         _ => None,
     }
 }
@@ -57,7 +59,9 @@ pub fn fallback_by(connection: &Connection, views: &[&Connection]) -> Option<&'s
 pub fn fallback_counter(seen: &FallbackSeen, connection: &Connection) -> Option<&'static str> {
     let _ = connection;
     Some(match seen.cause {
-        FallbackCause::NoOptionInSynAck | FallbackCause::OptionEchoed | FallbackCause::BadOption => "MPTcpExtMPCapableFallbackSYNACK",
+        FallbackCause::NoOptionInSynAck | FallbackCause::OptionEchoed | FallbackCause::BadOption => {
+            "MPTcpExtMPCapableFallbackSYNACK"
+        }
         FallbackCause::SynRetriedWithoutOption => "MPTcpExtMPCapableSYNTXDrop",
         FallbackCause::NoOptionInThirdAck => "MPTcpExtMPCapableFallbackACK",
         FallbackCause::NoOptionOnData if seen.side == Some(Side::Server) => "MPTcpExtMPCapableDataFallback",

@@ -40,9 +40,13 @@ pub fn write_one(out: &mut dyn Write, explanation: &Explanation, width: usize) -
     writeln!(out, "{id} ({}): {title}", word(*severity))?;
     let counter = counter.unwrap_or_default();
     let rfc = if rfc.is_empty() { String::new() } else { format!("RFC {rfc}") };
-    for (heading, text) in
-        [("Meaning", *meaning), ("Detection", *detection), ("Advice", *advice), ("See", &rfc), ("Linux counter", counter)]
-    {
+    for (heading, text) in [
+        ("Meaning", *meaning),
+        ("Detection", *detection),
+        ("Advice", *advice),
+        ("See", &rfc),
+        ("Linux counter", counter),
+    ] {
         if !text.is_empty() {
             writeln!(out, "\n{heading}")?;
             paragraph(out, text, width)?;

@@ -9,7 +9,7 @@ use std::io::{self, Write};
 use serde::ser::{SerializeSeq, SerializeStruct};
 use serde::{Serialize, Serializer};
 
-use super::{ConnectionFilter, Report, Selection};
+use super::{ConnectionFilter, Report, Selection, selection};
 
 /// Writes the report as pretty-printed JSON (two spaces) and a line feed. `filters` choose connections; empty, all are
 /// written.
@@ -28,10 +28,7 @@ struct Document<'a> {
 impl Serialize for Document<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let header = self.report.header();
-        let mut orphans = self.report.orphans();
-        if !self.filters.is_empty() {
-            orphans.retain(|group| self.filters.iter().any(|filter| filter.token().is_some_and(|token| group.token == Some(token))));
-        }
+        let orphans = selection::orphans(self.report, self.filters);
         let mut object = serializer.serialize_struct("Report", 8)?;
         object.serialize_field("schema", header.schema)?;
         object.serialize_field("tool", &header.tool)?;

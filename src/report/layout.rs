@@ -49,9 +49,21 @@ impl Cell {
         self.parts.iter().map(|(_, part)| text::clean(part, look.unicode).width()).sum()
     }
 
-    /// The cell with its texts broken at spaces.
+    /// One cell a word: the cell broken at its spaces, not where one text follows another.
     fn broken(&self) -> Vec<Self> {
-        self.parts.iter().flat_map(|(role, part)| Self::words(*role, part)).collect()
+        let mut words: Vec<Self> = Vec::new();
+        let mut glued = false;
+        for (role, part) in &self.parts {
+            for (index, word) in part.split(' ').enumerate() {
+                match words.pop_if(|_| glued && index == 0) {
+                    Some(begun) => words.push(begun.and(*role, word)),
+                    None if word.is_empty() => {}
+                    None => words.push(Self::of(*role, word)),
+                }
+            }
+            glued = !part.ends_with(' ');
+        }
+        words
     }
 }
 
@@ -68,6 +80,15 @@ pub(super) fn align(rows: &mut [Vec<Cell>], look: Look) {
             }
         }
     }
+}
+
+/// The cells as they were before [`align`], without the empty ones.
+pub(super) fn unaligned(mut cells: Vec<Cell>) -> Vec<Cell> {
+    cells.retain(|cell| !cell.is_empty());
+    for cell in &mut cells {
+        cell.min_width = 0;
+    }
+    cells
 }
 
 /// Columns that cells take on one line with `gap` between them.
@@ -194,6 +215,8 @@ mod tests {
         assert_eq!(flowed(12, &cells, 2), "> one\n  two words\n  three\n");
         assert_eq!(flowed(8, &cells, 2), "> one\n  two\n  words\n  three\n");
         assert_eq!(flowed(2, &cells, 2), "> one\n  two\n  words\n  three\n");
+        let joined = [Cell::plain("a HMAC").and(Role::Good, ": seen").and(Role::Plain, " 12 ").and(Role::Dim, "now")];
+        assert_eq!(flowed(8, &joined, 2), "> a\n  HMAC:\n  seen\n  12 now\n");
     }
 
     #[test]

@@ -10,6 +10,8 @@
 //! depends on the reader (width, colours, character set) is in [`style::Look`], decided by the command line.
 
 mod build;
+#[cfg(feature = "cli")]
+mod cells;
 pub mod explain;
 pub mod json;
 #[cfg(feature = "cli")]

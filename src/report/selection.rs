@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 
+use super::model::Orphans;
 use super::{FindingCounts, Report, Summary};
 use crate::crypto::Token;
 
@@ -49,7 +50,7 @@ impl ConnectionFilter {
     }
 
     /// The token it may mean.
-    pub fn token(self) -> Option<Token> {
+    fn token(self) -> Option<Token> {
         match self {
             Self::Number(_) => None,
             Self::Token(token) | Self::Either(_, token) => Some(token),
@@ -75,7 +76,9 @@ pub struct Selection {
     pub hidden: usize,
     /// Counts over the shown and the hidden ones.
     pub tally: Tally,
-    /// Filters that name no connection.
+    /// Joins whose connection the capture lacks, that the filters let through.
+    pub orphans: Vec<Orphans>,
+    /// Filters that name neither a connection nor such joins.
     pub unmatched: Vec<ConnectionFilter>,
     /// Whether connections were chosen by `--connection`.
     pub filtered: bool,
@@ -128,6 +131,10 @@ impl Selection {
                 chosen.truncate(limit);
             }
         }
+        let orphans = orphans(report, filters);
+        for (filter, hit) in filters.iter().zip(&mut matched) {
+            *hit |= orphans.iter().any(|group| filter.token().is_some() && filter.token() == group.token);
+        }
         let all_fit = tally.connections <= limit as u64;
         if !all_fit {
             chosen.sort_unstable();
@@ -138,10 +145,20 @@ impl Selection {
             hidden: (tally.connections as usize).saturating_sub(indices.len()),
             indices,
             tally,
+            orphans,
             unmatched: filters.iter().zip(&matched).filter(|(_, hit)| !**hit).map(|(filter, _)| *filter).collect(),
             filtered: !filters.is_empty(),
         }
     }
+}
+
+/// The orphans of `report` that `filters` name by their token; all, if there is no filter.
+pub(super) fn orphans(report: &dyn Report, filters: &[ConnectionFilter]) -> Vec<Orphans> {
+    let mut orphans = report.orphans();
+    orphans.retain(|group| {
+        filters.is_empty() || filters.iter().any(|filter| filter.token().is_some() && filter.token() == group.token)
+    });
+    orphans
 }
 
 /// Notes which filters name this connection, and tells whether one does.

@@ -74,7 +74,7 @@ pub(super) fn reset(reset: &Reset) -> String {
     let by = reset.by.map_or_else(String::new, |by| format!(" by the {by}"));
     let transient = if reset.transient == Some(true) { ", transient" } else { "" };
     let why = match (reset.reason, reset.meaning) {
-        (Some(reason), Some(meaning)) => format!(": {} (reason {reason}{transient})", meaning.to_lowercase()),
+        (Some(reason), Some(meaning)) => format!(": {meaning} (reason {reason}{transient})"),
         (Some(reason), None) => format!(": reason {reason}{transient}"),
         (None, _) => ", no reason given".to_owned(),
     };
@@ -104,29 +104,38 @@ pub(super) fn check(verdict: &Verdict, name: &str) -> Cell {
     }
 }
 
-/// The proof of a join in one cell: `✓ token, both HMACs`; where not everything is proven, check by check.
+/// The proof of a join in one cell. What it leaves open, [`proof_details`] tells.
 pub(super) fn proof(join: &Join) -> Cell {
-    let checks =
-        [(&join.token_check, "token"), (&join.syn_ack_hmac, "SYN/ACK HMAC"), (&join.ack_hmac, "ACK HMAC")];
-    if checks.iter().all(|(verdict, _)| matches!(verdict, Verdict::Verified { .. })) {
-        return Cell::of(Role::Good, "✓ token, both HMACs");
+    let verdicts = [&join.token_check, &join.syn_ack_hmac, &join.ack_hmac];
+    if verdicts.iter().any(|verdict| matches!(verdict, Verdict::Mismatch { .. })) {
+        return Cell::of(Role::Error, "✗ proof fails");
     }
-    let reasons: Vec<&str> = checks.iter().filter_map(|(verdict, _)| unverifiable(verdict)).collect();
-    let same_reason = reasons.windows(2).all(|pair| pair[0] == pair[1]);
-    if let (true, [reason, _, _]) = (same_reason, reasons.as_slice()) {
-        return Cell::of(Role::Warning, format!("? unproven: {}", why(reason)));
+    let mut reasons = verdicts.iter().filter_map(|verdict| unverifiable(verdict));
+    match (reasons.next(), reasons.next(), reasons.next()) {
+        (None, ..) => Cell::of(Role::Good, "✓ token, both HMACs"),
+        (Some(first), Some(second), Some(third)) if first == second && second == third => {
+            Cell::of(Role::Warning, format!("? {}", why(first)))
+        }
+        _ => Cell::of(Role::Warning, "? partly proven"),
     }
-    let mut cell = Cell::default();
-    for (index, (verdict, name)) in checks.into_iter().enumerate() {
-        let space = if index == 0 { "" } else { " " };
-        let reason = unverifiable(verdict).map_or_else(String::new, |reason| format!(" ({})", why(reason)));
-        cell = match verdict {
-            Verdict::Verified { .. } => cell.and(Role::Good, format!("{space}✓ {name}")),
-            Verdict::Mismatch { .. } => cell.and(Role::Error, format!("{space}✗ {name}")),
-            Verdict::Unverifiable { .. } => cell.and(Role::Warning, format!("{space}? {name}{reason}")),
-        };
+}
+
+/// Check by check, where the cell of [`proof`] does not say it all.
+pub(super) fn proof_details(join: &Join) -> Vec<Cell> {
+    let checks = [(&join.token_check, "token"), (&join.syn_ack_hmac, "SYN/ACK HMAC"), (&join.ack_hmac, "ACK HMAC")];
+    let reasons: Vec<Option<&str>> = checks.iter().map(|(verdict, _)| unverifiable(verdict)).collect();
+    let all_verified = checks.iter().all(|(verdict, _)| matches!(verdict, Verdict::Verified { .. }));
+    if all_verified || (reasons[0].is_some() && reasons.iter().all(|reason| *reason == reasons[0])) {
+        return Vec::new();
     }
-    cell
+    let detail = |(verdict, name): (&Verdict, &str)| match verdict {
+        Verdict::Mismatch { expected, seen } => {
+            check(verdict, name).and(Role::Plain, format!(": expected {expected}, seen {seen}"))
+        }
+        Verdict::Unverifiable { why: reason } => check(verdict, name).and(Role::Plain, format!(": {}", why(reason))),
+        Verdict::Verified { .. } => check(verdict, name),
+    };
+    checks.into_iter().map(detail).collect()
 }
 
 fn unverifiable(verdict: &Verdict) -> Option<&'static str> {
@@ -168,7 +177,9 @@ pub(super) fn frames(frames: &[FrameRef]) -> String {
         text.push_str(&frame.to_string());
     }
     if frames.len() > SHOWN {
-        text.push_str(&format!(" and {} more", super::text::count((frames.len() - SHOWN) as u64)));
+        text.push_str(" and ");
+        text.push_str(&super::text::count((frames.len() - SHOWN) as u64));
+        text.push_str(" more");
     }
     text
 }

@@ -28,10 +28,20 @@ const COLUMNS: &[Column] = &[
     Column { heading: "SUB", number: true, keep: 9, cell: |_, subflow| of(subflow, |s| s.id.to_string()) },
     Column { heading: "PROTO", number: false, keep: 6, cell: |connection, _| protocol(connection) },
     Column { heading: "SOURCE", number: false, keep: 9, cell: |_, subflow| of(subflow, |s| s.source.to_string()) },
-    Column { heading: "DESTINATION", number: false, keep: 9, cell: |_, subflow| of(subflow, |s| s.destination.to_string()) },
+    Column {
+        heading: "DESTINATION",
+        number: false,
+        keep: 9,
+        cell: |_, subflow| of(subflow, |s| s.destination.to_string()),
+    },
     Column { heading: "OPENER", number: false, keep: 4, cell: |_, subflow| of(subflow, |s| or_dash(s.initiator)) },
     Column { heading: "IDS", number: false, keep: 3, cell: |_, subflow| of(subflow, ids) },
-    Column { heading: "PROOF", number: false, keep: 7, cell: |_, subflow| of(subflow, |s| proof(s.join.as_ref()).into()) },
+    Column {
+        heading: "PROOF",
+        number: false,
+        keep: 7,
+        cell: |_, subflow| of(subflow, |s| proof(s.join.as_ref()).into()),
+    },
     Column { heading: "BACKUP", number: false, keep: 2, cell: |_, subflow| of(subflow, backup) },
     Column { heading: "STATE", number: false, keep: 8, cell: |_, subflow| of(subflow, |s| s.state.to_owned()) },
     Column { heading: "UP", number: true, keep: 6, cell: |_, subflow| of(subflow, |s| amount(up(s).data_bytes)) },
@@ -133,7 +143,7 @@ fn proof(join: Option<&Join>) -> &'static str {
     } else if checks.iter().any(|check| matches!(check, Verdict::Verified { .. })) {
         "partial"
     } else {
-        "unverifiable"
+        "unproven"
     }
 }
 
@@ -165,7 +175,11 @@ fn share(direction: &SubflowDirection) -> String {
 }
 
 fn rtt(direction: &SubflowDirection) -> String {
-    direction.rtt.or(direction.rtt_timestamps).map(|rtt| text::duration(rtt.p50_ns).replace(' ', "")).unwrap_or_default()
+    direction
+        .rtt
+        .or(direction.rtt_timestamps)
+        .map(|rtt| text::duration(rtt.p50_ns).replace(' ', ""))
+        .unwrap_or_default()
 }
 
 /// Errors and warnings of the subflow; those of the connection show at its first.

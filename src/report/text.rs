@@ -2,12 +2,14 @@
 
 use std::borrow::Cow;
 
+use crate::frame::Timestamp;
+
 /// A count with thousands separators: `1,234,567`.
 pub fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut text = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index) % 3 == 0 {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -47,7 +49,7 @@ pub fn duration(nanos: u64) -> String {
     match nanos {
         0 => "0 s".to_owned(),
         1..1_000 => format!("{nanos} ns"),
-        _ if tenths >= 1000 || seconds >= 100 => match seconds {
+        _ if tenths >= 1000 => match seconds {
             0..3_600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
             3_600..86_400 => format!("{} h {:02} min", seconds / 3600, seconds / 60 % 60),
             _ => format!("{} d {:02} h", seconds / 86_400, seconds / 3600 % 24),
@@ -65,8 +67,15 @@ pub fn share(part: f64) -> String {
         _ if part >= 1.0 => "100%".to_owned(),
         _ if part < 0.005 => "<1%".to_owned(),
         _ if part >= 0.995 => ">99%".to_owned(),
-        _ => format!("{:.0}%", part * 100.0),
+        _ => format!("{}%", (part * 100.0).round()),
     }
+}
+
+/// A date and time to the second: `2026-11-22 12:10:48 UTC`.
+pub fn date_and_time(time: Timestamp) -> String {
+    let text = time.to_string();
+    let seconds = text.split('.').next().unwrap_or(&text);
+    format!("{} UTC", seconds.replace('T', " "))
 }
 
 /// `number / unit` with three significant digits, rounded half up.
@@ -117,13 +126,11 @@ fn ascii_spelling(c: char) -> Option<&'static str> {
         '←' => "<-",
         '↑' => "up",
         '↓' => "down",
-        '├' => "|",
+        '├' | '│' => "|",
         '└' => "`",
-        '│' => "|",
-        '─' => "-",
         '✓' => "ok",
         '✗' => "BAD",
-        '·' | '–' | '—' => "-",
+        '─' | '·' | '–' | '—' => "-",
         '…' => "...",
         'µ' => "u",
         '§' => "sec. ",

@@ -68,7 +68,13 @@ impl Tracker {
 
     /// A SYN, or a flow whose 4-tuple was taken over lately.
     #[cold]
-    fn eventful<O: Observer>(&mut self, key: FlowKey, id: FlowId, arrival: &Arrival<'_, '_>, observer: &mut O) -> Assigned {
+    fn eventful<O: Observer>(
+        &mut self,
+        key: FlowKey,
+        id: FlowId,
+        arrival: &Arrival<'_, '_>,
+        observer: &mut O,
+    ) -> Assigned {
         let Some(flow) = self.flows.get_mut(id) else { return Assigned::Plain };
         let (connection, subflow, side) = (flow.connection, flow.subflow, flow.sender(arrival.from_low));
         let previous = flow.more.as_ref().and_then(|more| more.previous);
@@ -84,7 +90,8 @@ impl Tracker {
             if same || simultaneous {
                 return current;
             }
-            let alive = !record.is_closed() && arrival.at.time.since(record.last.time) < STALE_NS && record.syn_ack.is_some();
+            let alive =
+                !record.is_closed() && arrival.at.time.since(record.last.time) < STALE_NS && record.syn_ack.is_some();
             let old = (connection, subflow, flow_side(side, arrival.from_low));
             let assigned = self.new_flow(key, arrival, observer);
             if alive {
@@ -147,7 +154,9 @@ impl Tracker {
             Some(view) => view,
             None => self.open_view(connection, subflow, low_side, arrival)?,
         };
-        if let Some(other) = self.flows.get_mut(id).and_then(|flow| flow.more.as_mut()).and_then(|more| more.taps.get_mut(index)) {
+        if let Some(other) =
+            self.flows.get_mut(id).and_then(|flow| flow.more.as_mut()).and_then(|more| more.taps.get_mut(index))
+        {
             other.view = Some((view, view_subflow, low));
         }
         let from = if arrival.from_low { low } else { low.peer() };
@@ -161,7 +170,13 @@ impl Tracker {
     }
 
     /// Finds or makes the view of a connection at another input, and in it the subflow.
-    fn open_view(&mut self, of: ConnectionId, of_subflow: u16, low_side: Side, arrival: &Arrival<'_, '_>) -> Option<(ConnectionId, u16, Side)> {
+    fn open_view(
+        &mut self,
+        of: ConnectionId,
+        of_subflow: u16,
+        low_side: Side,
+        arrival: &Arrival<'_, '_>,
+    ) -> Option<(ConnectionId, u16, Side)> {
         let main = self.connection(of)?;
         let of = main.view_of.unwrap_or(of);
         let template = main.subflows.get(usize::from(of_subflow))?.clone_identity(arrival);
@@ -169,7 +184,9 @@ impl Tracker {
         let is_join = template.join.is_some();
         let holds = |view: &Connection| view.subflows.iter().any(|known| known.same_tuple(&template));
         let views = self.connections().filter(|view| view.view_of == Some(of));
-        let mut at_input = views.filter(|view| !holds(view) && (is_join || view.subflows.is_empty() || view.input == arrival.frame.id.input));
+        let mut at_input = views.filter(|view| {
+            !holds(view) && (is_join || view.subflows.is_empty() || view.input == arrival.frame.id.input)
+        });
         let found = at_input.next().map(|view| view.id);
         drop(at_input);
         let id = match found {
@@ -233,7 +250,13 @@ impl Tracker {
 
     /// A segment of a flow that had no MPTCP so far.
     #[cold]
-    fn plain_flow<O: Observer>(&mut self, key: FlowKey, id: FlowId, arrival: &Arrival<'_, '_>, observer: &mut O) -> Assigned {
+    fn plain_flow<O: Observer>(
+        &mut self,
+        key: FlowKey,
+        id: FlowId,
+        arrival: &Arrival<'_, '_>,
+        observer: &mut O,
+    ) -> Assigned {
         let is_syn = arrival.segment.flags.syn() && !arrival.segment.flags.ack();
         if arrival.options.mptcp {
             self.counts.tcp_connections = self.counts.tcp_connections.saturating_sub(u64::from(!is_syn));
@@ -267,7 +290,12 @@ impl Tracker {
     }
 
     /// A new connection, known by MP_CAPABLE or, in a capture that begins in the middle, by later options.
-    fn initial<O: Observer>(&mut self, source: Side, arrival: &Arrival<'_, '_>, observer: &mut O) -> Option<(ConnectionId, u16, Side)> {
+    fn initial<O: Observer>(
+        &mut self,
+        source: Side,
+        arrival: &Arrival<'_, '_>,
+        observer: &mut O,
+    ) -> Option<(ConnectionId, u16, Side)> {
         let id = self.open_connection(arrival, observer)?;
         let initiator = Side::Client;
         let keys = self.config.keys.clone();
@@ -312,7 +340,13 @@ impl Tracker {
     }
 
     /// A join's SYN: its token names the end being joined.
-    fn join<O: Observer>(&mut self, token: Token, nonce: Nonce, arrival: &Arrival<'_, '_>, observer: &mut O) -> Option<(ConnectionId, u16, Side)> {
+    fn join<O: Observer>(
+        &mut self,
+        token: Token,
+        nonce: Nonce,
+        arrival: &Arrival<'_, '_>,
+        observer: &mut O,
+    ) -> Option<(ConnectionId, u16, Side)> {
         let input = arrival.frame.id.input;
         let found = self.choose(token, arrival);
         let (mut connection, joined) = match found {
@@ -324,7 +358,12 @@ impl Tracker {
             if self.shows_at(record, input) {
                 // The same join under another 4-tuple: a NAT lies between two taps of one input.
                 let alias = (arrival.segment.ip, arrival.segment.source_port, arrival.segment.destination_port);
-                let record = self.connections.get_mut(connection as usize)?.as_deref_mut()?.subflows.get_mut(usize::from(subflow))?;
+                let record = self
+                    .connections
+                    .get_mut(connection as usize)?
+                    .as_deref_mut()?
+                    .subflows
+                    .get_mut(usize::from(subflow))?;
                 if record.also_seen_as.len() < limits::VIEWS {
                     record.also_seen_as.push(alias);
                 }
@@ -346,7 +385,9 @@ impl Tracker {
         }
         let join = Join { token: Some(token), initiator_nonce: Some(nonce), ..Join::default() };
         let denied = state.ends[joined].flags.is_some_and(|flags| flags & 0x20 != 0)
-            && state.initial().is_some_and(|initial| initial.address_of(joined) == (arrival.segment.ip.destination(), arrival.segment.destination_port));
+            && state.initial().is_some_and(|initial| {
+                initial.address_of(joined) == (arrival.segment.ip.destination(), arrival.segment.destination_port)
+            });
         state.subflows.push(Subflow::new(arrival, source, source, Some(join)));
         let subflow = (state.subflows.len() - 1) as u16;
         if denied {
@@ -401,7 +442,12 @@ impl Tracker {
     }
 
     /// A join whose connection is not in the capture: joins with the same token are grouped.
-    fn open_orphan<O: Observer>(&mut self, token: Token, arrival: &Arrival<'_, '_>, observer: &mut O) -> Option<ConnectionId> {
+    fn open_orphan<O: Observer>(
+        &mut self,
+        token: Token,
+        arrival: &Arrival<'_, '_>,
+        observer: &mut O,
+    ) -> Option<ConnectionId> {
         let keys = self.config.keys.clone();
         let id = self.open_connection(arrival, observer)?;
         let state = self.connections.get_mut(id as usize)?.as_deref_mut()?;
@@ -415,11 +461,17 @@ impl Tracker {
             }
         }
         self.tokens.insert(token, id, Side::Server);
+        self.tokens.orphans += 1;
         Some(id)
     }
 
     /// A join's SYN/ACK or ACK without its SYN: no token says whose it is.
-    fn unknown_join<O: Observer>(&mut self, source: Side, arrival: &Arrival<'_, '_>, observer: &mut O) -> Option<(ConnectionId, u16, Side)> {
+    fn unknown_join<O: Observer>(
+        &mut self,
+        source: Side,
+        arrival: &Arrival<'_, '_>,
+        observer: &mut O,
+    ) -> Option<(ConnectionId, u16, Side)> {
         let id = self.open_connection(arrival, observer)?;
         let state = self.connections.get_mut(id as usize)?.as_deref_mut()?;
         state.orphan = true;
@@ -476,7 +528,8 @@ impl Subflow {
     fn clone_identity(&self, arrival: &Arrival<'_, '_>) -> Self {
         let source = self.initiator;
         let mut fresh = Self::new(arrival, source, source, self.join.as_ref().map(|_| Join::default()));
-        let turned = arrival.segment.ip.source() != self.ip.source() && arrival.segment.ip.source() == self.ip.destination();
+        let turned =
+            arrival.segment.ip.source() != self.ip.source() && arrival.segment.ip.source() == self.ip.destination();
         if turned || (arrival.segment.flags.syn() && arrival.segment.flags.ack()) {
             fresh.ip = fresh.ip.reversed();
             std::mem::swap(&mut fresh.source_port, &mut fresh.destination_port);
@@ -524,10 +577,14 @@ impl Tracker {
     pub(super) fn try_given_keys(&mut self) {
         for id in std::mem::take(&mut self.undecided) {
             for key in self.config.keys.clone() {
-                let Some(state) = self.connections.get_mut(id as usize).and_then(Option::as_deref_mut) else { continue };
+                let Some(state) = self.connections.get_mut(id as usize).and_then(Option::as_deref_mut) else {
+                    continue;
+                };
                 for side in Side::BOTH {
                     let fits = if state.ends[side].key.is_none() { state.dialect_that_fits(side, key) } else { None };
-                    if let Some(dialect) = fits.filter(|_| state.dialect.is_none_or(|known: Dialect| fits == Some(known))) {
+                    if let Some(dialect) =
+                        fits.filter(|_| state.dialect.is_none_or(|known: Dialect| fits == Some(known)))
+                    {
                         state.dialect = Some(dialect);
                         state.ends[side].learn(key, dialect.suite(), KeySource::CommandLine, None);
                         state.keys_changed(side);

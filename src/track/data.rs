@@ -380,6 +380,42 @@ impl DataLevel {
         self.fin.is_some_and(|(fin, _)| self.acked.is_some_and(|acked| acked > fin))
     }
 
+    /// Counts what `other` saw of the same stream, on subflows that are numbered from `base` here. Which of two subflows
+    /// carried a byte first can no longer be told: what both saw counts as reinjected by the other's.
+    pub fn absorb(&mut self, other: &Self, base: u16) {
+        let Some(dsn) = other.base.dsn else { return };
+        let shift = match self.base.dsn {
+            Some(own) if other.base.high_unknown => unwrap(own, dsn as u32).wrapping_sub(own),
+            Some(own) => dsn.wrapping_sub(own),
+            None => {
+                self.base = other.base;
+                0
+            }
+        };
+        let place = |position: u64| position.wrapping_add(shift);
+        if shift.wrapping_add(REACH) >= 2 * REACH {
+            return;
+        }
+        let at = other.blocks.last;
+        if let (Some(at), true) = (at, other.seen.end() != 0) {
+            let first = (other.seen.origin(), other.seen.contiguous());
+            for (start, end) in
+                std::iter::once(first).chain(other.seen.beyond().iter().copied()).filter(|range| range.0 < range.1)
+            {
+                self.deliver(place(start), place(end), base, at);
+            }
+        }
+        self.reinjected += other.reinjected;
+        self.reinjected_useful += other.reinjected_useful;
+        self.resent += other.resent;
+        if let Some(acked) = other.acked {
+            self.acknowledge(place(acked));
+        }
+        if self.fin.is_none() {
+            self.fin = other.fin.map(|(position, mark)| (place(position), mark));
+        }
+    }
+
     /// Gives back what only an open stream needs.
     pub fn close(&mut self) {
         self.carriers = VecDeque::new();

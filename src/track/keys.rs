@@ -113,7 +113,11 @@ impl EndIdentity {
                 known.source = known.source.max(source);
                 Learned::Nothing
             }
-            Some(known) if self.proven || source < known.source || (source == known.source && source == KeySource::Acknowledged) => {
+            Some(known)
+                if self.proven
+                    || source < known.source
+                    || (source == known.source && source == KeySource::Acknowledged) =>
+            {
                 self.keep_other(KnownKey { key, identity: identify(suite, key), source, frame });
                 Learned::Rejected
             }

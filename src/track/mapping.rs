@@ -110,7 +110,16 @@ pub struct Mappings {
 
 impl Mapping {
     fn new(placed: Placed) -> Self {
-        Self { placed, prefix: 0, sum: 0, pieces: Vec::new(), other_copy: None, cut: false, done: false, last_frame: placed.frame }
+        Self {
+            placed,
+            prefix: 0,
+            sum: 0,
+            pieces: Vec::new(),
+            other_copy: None,
+            cut: false,
+            done: false,
+            last_frame: placed.frame,
+        }
     }
 
     /// Takes the part of `payload`, which begins at `start`, that belongs to this mapping and is not summed yet.
@@ -163,7 +172,8 @@ impl Mapping {
                 }
                 _ => {
                     let stop = next.map_or(end, |piece| piece.offset.min(end));
-                    let bytes = bytes.get((at - offset) as usize..((stop - offset) as usize).min(bytes.len())).unwrap_or(&[]);
+                    let bytes =
+                        bytes.get((at - offset) as usize..((stop - offset) as usize).min(bytes.len())).unwrap_or(&[]);
                     let sum = if summing { aligned_sum(at, bytes) } else { 0 };
                     self.pieces.insert(index, Piece { offset: at, len: stop - at, sum });
                     self.last_frame = frame;
@@ -289,7 +299,14 @@ impl Mappings {
 
     /// Hands payload to every mapping it belongs to; `complete` hears of those it completes.
     #[inline]
-    pub fn cover(&mut self, start: u64, payload: &[u8], wire_end: u64, frame: Mark, mut complete: impl FnMut(Complete)) {
+    pub fn cover(
+        &mut self,
+        start: u64,
+        payload: &[u8],
+        wire_end: u64,
+        frame: Mark,
+        mut complete: impl FnMut(Complete),
+    ) {
         let Some(back) = self.open.back_mut() else { return };
         if start >= back.placed.start {
             back.cover(start, payload, wire_end, frame);
@@ -306,7 +323,14 @@ impl Mappings {
     }
 
     #[cold]
-    fn cover_slowly(&mut self, start: u64, payload: &[u8], wire_end: u64, frame: Mark, complete: &mut dyn FnMut(Complete)) {
+    fn cover_slowly(
+        &mut self,
+        start: u64,
+        payload: &[u8],
+        wire_end: u64,
+        frame: Mark,
+        complete: &mut dyn FnMut(Complete),
+    ) {
         let first = self.first_reaching(start);
         for mapping in self.open.range_mut(first..) {
             if mapping.placed.start >= wire_end {

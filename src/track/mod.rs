@@ -5,6 +5,7 @@
 //! tables that know all connections. *What does that connection make of it?* is answered in [`connection`], whose state is
 //! self-contained.
 
+mod adopt;
 pub(crate) mod assign;
 pub mod connection;
 pub mod data;
@@ -152,7 +153,13 @@ impl Tracker {
 
     /// Takes one TCP segment whose options have been read.
     #[inline]
-    pub fn segment<O: Observer>(&mut self, frame: &Frame<'_>, segment: &Segment<'_>, options: &Options<'_>, observer: &mut O) -> Assigned {
+    pub fn segment<O: Observer>(
+        &mut self,
+        frame: &Frame<'_>,
+        segment: &Segment<'_>,
+        options: &Options<'_>,
+        observer: &mut O,
+    ) -> Assigned {
         let at = Moment { frame: Mark::from(frame.id), time: frame.time };
         let tap = self.taps.of(frame, segment);
         let assigned = self.assign(frame, segment, options, at, tap, observer);
@@ -194,6 +201,9 @@ impl Tracker {
         let effects = state.segment(&input, &mut env);
         if effects.keys {
             self.tokens.learn(state, connection);
+            if self.tokens.orphans > 0 && state.view_of.is_none() && !state.orphan {
+                self.adopt_orphans(connection);
+            }
         }
     }
 
@@ -213,10 +223,13 @@ impl Tracker {
 
     /// Two taps may show a connection under different addresses: equal keys of both ends tell.
     fn link_views(&mut self) {
-        let mut seen: hashbrown::HashMap<(Key, Key), (ConnectionId, u16), foldhash::fast::RandomState> = hashbrown::HashMap::default();
+        let mut seen: hashbrown::HashMap<(Key, Key), (ConnectionId, u16), foldhash::fast::RandomState> =
+            hashbrown::HashMap::default();
         let mut links = Vec::new();
         for connection in self.connections.iter().flatten().filter(|connection| connection.view_of.is_none()) {
-            let (Some(client), Some(server)) = (connection.ends.client.key, connection.ends.server.key) else { continue };
+            let (Some(client), Some(server)) = (connection.ends.client.key, connection.ends.server.key) else {
+                continue;
+            };
             match seen.get(&(client.key, server.key)) {
                 Some(&(first, input)) if input != connection.input => links.push((connection.id, first)),
                 Some(_) => {}

@@ -40,7 +40,8 @@ impl<'a> Options<'a> {
     #[inline]
     pub fn of(segment: &Segment<'a>) -> Self {
         let mut options = Self::default();
-        let walk = if segment.options_cut { wire::options_cut(segment.options) } else { wire::options(segment.options) };
+        let walk =
+            if segment.options_cut { wire::options_cut(segment.options) } else { wire::options(segment.options) };
         let mut nops = 0u8;
         for item in walk {
             match item.option {

@@ -136,7 +136,14 @@ pub struct JoinProof {
 impl Join {
     /// Checks the handshake. `responder` is the key of the end being joined, `initiator` the other; `responder_token` its
     /// token. `None` in place of keys says which is not known.
-    pub fn verify(&self, suite: Option<Suite>, initiator: Option<Key>, responder: Option<Key>, responder_token: Option<Token>, orphan: bool) -> JoinProof {
+    pub fn verify(
+        &self,
+        suite: Option<Suite>,
+        initiator: Option<Key>,
+        responder: Option<Key>,
+        responder_token: Option<Token>,
+        orphan: bool,
+    ) -> JoinProof {
         let unknown = Verdict::Unverifiable(if orphan { Why::ConnectionNotSeen } else { Why::KeysNotSeen });
         let token = match (self.token, responder.and(responder_token)) {
             (Some(seen), Some(expected)) => Verdict::compare(&expected.0.to_be_bytes(), &seen.0.to_be_bytes()),
@@ -150,7 +157,9 @@ impl Join {
         let syn_ack = match (self.syn_ack_hmac, nonces) {
             (None, _) => Verdict::Unverifiable(Why::SegmentsMissing),
             (_, None) => Verdict::Unverifiable(Why::NonceNotSeen),
-            (Some(seen), Some((r_a, r_b))) => Verdict::compare(&join_syn_ack_hmac(suite, key_b, key_a, r_b, r_a), &seen),
+            (Some(seen), Some((r_a, r_b))) => {
+                Verdict::compare(&join_syn_ack_hmac(suite, key_b, key_a, r_b, r_a), &seen)
+            }
         };
         let ack = match (self.ack_hmac, nonces) {
             (None, _) => Verdict::Unverifiable(Why::SegmentsMissing),

@@ -73,7 +73,13 @@ impl Recent {
     /// IPv4 packet its own identification, so the same one with the same sequence numbers is the same packet. Where there
     /// is none (IPv6, or 0), only another tap or another direction through the capturing host makes it a copy.
     #[inline]
-    pub(crate) fn is_copy(&mut self, owner: u64, segment: &Segment<'_>, timestamps: Option<(u32, u32)>, tap: u16) -> bool {
+    pub(crate) fn is_copy(
+        &mut self,
+        owner: u64,
+        segment: &Segment<'_>,
+        timestamps: Option<(u32, u32)>,
+        tap: u16,
+    ) -> bool {
         let (value, echo) = timestamps.unwrap_or((0, 0));
         let words = [
             owner,

@@ -13,6 +13,8 @@ use crate::limits;
 pub(crate) struct TokenTable {
     /// The latest connection; most tokens have one only.
     latest: HashMap<u32, (ConnectionId, Side), foldhash::fast::RandomState>,
+    /// How many groups of orphans were put in.
+    pub(crate) orphans: usize,
     /// Further ones, oldest first.
     more: HashMap<u32, Vec<(ConnectionId, Side)>, foldhash::fast::RandomState>,
 }

@@ -6,11 +6,11 @@ use mptcp_inspect::report::model::*;
 use mptcp_inspect::report::{Report, Summary};
 
 /// A report of given parts.
-pub struct Sample {
-    pub header: Header,
-    pub connections: Vec<Connection>,
-    pub orphans: Vec<Orphans>,
-    pub findings: Vec<Finding>,
+pub(crate) struct Sample {
+    pub(crate) header: Header,
+    pub(crate) connections: Vec<Connection>,
+    pub(crate) orphans: Vec<Orphans>,
+    pub(crate) findings: Vec<Finding>,
 }
 
 impl Report for Sample {
@@ -44,12 +44,12 @@ impl Report for Sample {
 }
 
 /// Nothing was read.
-pub fn empty() -> Sample {
+pub(crate) fn empty() -> Sample {
     Sample { header: header(&["empty.pcap"], 0), connections: vec![], orphans: vec![], findings: vec![] }
 }
 
 /// One healthy connection.
-pub fn healthy() -> Sample {
+pub(crate) fn healthy() -> Sample {
     Sample {
         header: header(&["two-paths.pcapng"], 995),
         connections: vec![two_paths(1)],
@@ -59,11 +59,12 @@ pub fn healthy() -> Sample {
 }
 
 /// Everything that can go wrong.
-pub fn troubled() -> Sample {
+pub(crate) fn troubled() -> Sample {
     let mut header = header(&["phone.pcapng", "server\u{1b}[31m.pcap"], 1_234_567);
     header.capture.duplicates = 12;
     header.capture.skipped = Skipped { not_ip: 1_203, not_tcp: 88, malformed: 1, ..Skipped::default() };
     header.inputs[1].cut_after = Some(98_123);
+    header.inputs[1].interfaces[0].name = Some("rmnet0\u{202e}".to_owned());
     header.tcp_connections = TcpConnections { seen: 14, asked_for_mptcp: 5 };
     Sample {
         header,
@@ -72,21 +73,24 @@ pub fn troubled() -> Sample {
         findings: vec![Finding {
             id: "options-stripped-on-port",
             severity: Severity::Warning,
-            message: "MP_CAPABLE was answered on 3 of 3 connections to port 443 and on 0 of 5 to port 80: something on the \
+            message:
+                "MP_CAPABLE was answered on 3 of 3 connections to port 443 and on 0 of 5 to port 80: something on the \
                       path to port 80 removes it."
-                .to_owned(),
+                    .to_owned(),
             connection: None,
             subflow: None,
             frames: (1..=12).map(|number| frame_of(0, number * 7)).collect(),
             rfc: None,
             counter: None,
-            advice: Some("Compare with a capture taken at the server: if the SYN arrives there without the option, it is the path."),
+            advice: Some(
+                "Compare with a capture taken at the server: if the SYN arrives there without the option, it is the path.",
+            ),
         }],
     }
 }
 
 /// `count` small connections, one of them with an error.
-pub fn many(count: u64) -> Sample {
+pub(crate) fn many(count: u64) -> Sample {
     let mut connections: Vec<Connection> = (1..=count).map(small).collect();
     if let Some(last) = connections.last_mut() {
         last.findings = bad_join(last.id).findings;
@@ -267,7 +271,10 @@ fn two_paths(id: u64) -> Connection {
     second.address_ids.destination = Some(1);
     Connection {
         checksum: Some(true),
-        directions: Directions { client_to_server: direction(500_000, 170), server_to_client: direction(1_200_000, 1_405) },
+        directions: Directions {
+            client_to_server: direction(500_000, 170),
+            server_to_client: direction(1_200_000, 1_405),
+        },
         addresses: vec![Address {
             by: "server",
             id: 1,
@@ -301,7 +308,10 @@ fn bad_join(id: u64) -> Connection {
     refused.join = Some(Join {
         token: Some(Token(0xb4eb_a729)),
         token_check: verified(),
-        syn_ack_hmac: Verdict::Mismatch { expected: "a1b2c3d4e5f60718".to_owned(), seen: "0000000000000000".to_owned() },
+        syn_ack_hmac: Verdict::Mismatch {
+            expected: "a1b2c3d4e5f60718".to_owned(),
+            seen: "0000000000000000".to_owned(),
+        },
         ack_hmac: Verdict::Unverifiable { why: "segments_missing" },
     });
     refused.reset = Some(Reset {
@@ -364,7 +374,8 @@ fn bad_join(id: u64) -> Connection {
 
 fn fallback(id: u64) -> Connection {
     let mut only = subflow(0, socket("192.168.178.23", 50_124), socket("203.0.113.200", 80));
-    only.directions = Directions { client_to_server: carried(412, 412, 9), server_to_client: carried(8_812, 8_812, 12) };
+    only.directions =
+        Directions { client_to_server: carried(412, 412, 9), server_to_client: carried(8_812, 8_812, 12) };
     let by_path = Fallback {
         cause: "no_option_in_syn_ack",
         by: None,
@@ -393,8 +404,7 @@ fn handover(id: u64) -> Connection {
     let mut wifi = subflow(0, socket("192.168.178.23", 50_200), socket("203.0.113.201", 443));
     wifi.directions.server_to_client = carried(30_000_000, 54_000_000, 20_000);
     wifi.state = "reset";
-    wifi.reset =
-        Some(Reset { by: Some("server"), frame: frame(4_001), reason: None, meaning: None, transient: None });
+    wifi.reset = Some(Reset { by: Some("server"), frame: frame(4_001), reason: None, meaning: None, transient: None });
     let mut lte = subflow(1, socket("100.64.3.2", 50_201), socket("203.0.113.201", 443));
     lte.directions.server_to_client = carried(24_000_000, 54_000_000, 16_000);
     lte.also_seen_as =
@@ -475,8 +485,12 @@ fn orphan() -> Subflow {
     subflow.role = "join";
     subflow.state = "established";
     let unseen = || Verdict::Unverifiable { why: "connection_not_seen" };
-    subflow.join =
-        Some(Join { token: Some(Token(0x1122_3344)), token_check: unseen(), syn_ack_hmac: unseen(), ack_hmac: unseen() });
+    subflow.join = Some(Join {
+        token: Some(Token(0x1122_3344)),
+        token_check: unseen(),
+        syn_ack_hmac: unseen(),
+        ack_hmac: unseen(),
+    });
     subflow
 }
 

@@ -3,15 +3,20 @@
 use super::Context;
 use super::subflow;
 use crate::report::model::{
-    Address, At, CapableFlags, ChecksumMismatch, Checksums, Connection, ConnectionDirection, DataFin, Directions, Endpoint, Fallback,
-    Handover, Reorder, Sequence64, Stack, View,
+    Address, At, CapableFlags, ChecksumMismatch, Checksums, Connection, ConnectionDirection, DataFin, Directions,
+    Endpoint, Fallback, Handover, Reorder, Sequence64, Stack, View,
 };
 use crate::track::connection::{self as tracked, FallbackCause};
 use crate::track::mark::Moment;
 use crate::track::side::Side;
 use crate::track::verdict::Verdict;
 
-pub(super) fn build(id: u64, connection: &tracked::Connection, views: &[&tracked::Connection], context: &Context<'_>) -> Connection {
+pub(super) fn build(
+    id: u64,
+    connection: &tracked::Connection,
+    views: &[&tracked::Connection],
+    context: &Context<'_>,
+) -> Connection {
     let closed = connection.is_closed();
     Connection {
         id,
@@ -28,7 +33,9 @@ pub(super) fn build(id: u64, connection: &tracked::Connection, views: &[&tracked
         duration_ns: connection.last.time.since(connection.first.time),
         directions: directions(connection, context),
         addresses: connection.addresses.iter().map(|announced| address(connection, announced, context)).collect(),
-        subflows: (0..connection.subflows.len()).filter_map(|index| subflow::build(connection, index, context)).collect(),
+        subflows: (0..connection.subflows.len())
+            .filter_map(|index| subflow::build(connection, index, context))
+            .collect(),
         views: views.iter().map(|view| self::view(view, context)).collect(),
         stack: Stack::default(),
         findings: Vec::new(),
@@ -79,7 +86,11 @@ fn direction(connection: &tracked::Connection, side: Side, context: &Context<'_>
             p50_wait_ns: order.waits.percentile(50),
             p95_wait_ns: order.waits.percentile(95),
             max_buffer_bytes: order.max_buffer,
-            slowest_subflow: order.released_by.iter().max_by_key(|entry| (entry.1, u16::MAX - entry.0)).map(|entry| u64::from(entry.0)),
+            slowest_subflow: order
+                .released_by
+                .iter()
+                .max_by_key(|entry| (entry.1, u16::MAX - entry.0))
+                .map(|entry| u64::from(entry.0)),
         },
         handovers: connection.handovers[side]
             .iter()
@@ -139,12 +150,18 @@ pub(super) fn model_verdict(verdict: &Verdict) -> crate::report::model::Verdict 
     use crate::report::model::Verdict as Model;
     match verdict {
         Verdict::Verified(variant) => Model::Verified { variant: *variant },
-        Verdict::Mismatch { expected, seen } => Model::Mismatch { expected: expected.to_string(), seen: seen.to_string() },
+        Verdict::Mismatch { expected, seen } => {
+            Model::Mismatch { expected: expected.to_string(), seen: seen.to_string() }
+        }
         Verdict::Unverifiable(why) => Model::Unverifiable { why: why.name() },
     }
 }
 
-fn fallback(connection: &tracked::Connection, views: &[&tracked::Connection], context: &Context<'_>) -> Option<Fallback> {
+fn fallback(
+    connection: &tracked::Connection,
+    views: &[&tracked::Connection],
+    context: &Context<'_>,
+) -> Option<Fallback> {
     let seen = connection.fallback?;
     Some(Fallback {
         cause: cause_name(seen.cause),

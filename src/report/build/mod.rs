@@ -5,7 +5,9 @@ mod subflow;
 
 use std::collections::BTreeMap;
 
-use super::model::{CaptureSummary, Connection, Finding, FrameRef, Header, Input, Interface, Orphans, SCHEMA, Skipped, TcpConnections};
+use super::model::{
+    CaptureSummary, Connection, Finding, FrameRef, Header, Input, Interface, Orphans, SCHEMA, Skipped, TcpConnections,
+};
 use super::{FindingCounts, Report, Summary};
 use crate::capture::InputInfo;
 use crate::diagnose;
@@ -165,7 +167,8 @@ impl Report for TrackedReport {
         };
         let views = self.views_of(tracked.id);
         let mut built = connection::build(id, tracked, &views, &self.context());
-        built.findings = diagnose::connection(&self.evidence(tracked)).into_iter().map(|found| self.finding(id, found)).collect();
+        built.findings =
+            diagnose::connection(&self.evidence(tracked)).into_iter().map(|found| self.finding(id, found)).collect();
         built
     }
 
@@ -190,7 +193,8 @@ impl Report for TrackedReport {
         let context = self.context();
         let mut list: Vec<Orphans> = Vec::new();
         for tracked in self.orphans.iter().filter_map(|&id| self.tracker.connection(id)) {
-            let subflows: Vec<_> = (0..tracked.subflows.len()).filter_map(|index| subflow::build(tracked, index, &context)).collect();
+            let subflows: Vec<_> =
+                (0..tracked.subflows.len()).filter_map(|index| subflow::build(tracked, index, &context)).collect();
             let token = tracked.ends.server.token();
             match list.iter_mut().find(|known| known.token == token && token.is_some()) {
                 Some(known) => known.subflows.extend(subflows),
@@ -212,7 +216,11 @@ fn input(info: &InputInfo) -> Input {
         interfaces: info
             .interfaces
             .iter()
-            .map(|interface| Interface { name: interface.name.clone(), link_type: interface.link.to_string(), snaplen: interface.snaplen })
+            .map(|interface| Interface {
+                name: interface.name.clone(),
+                link_type: interface.link.to_string(),
+                snaplen: interface.snaplen,
+            })
             .collect(),
         packets: info.packets,
         cut_after: info.cut_after,

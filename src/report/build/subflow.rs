@@ -3,7 +3,8 @@
 use super::Context;
 use super::connection::model_verdict;
 use crate::report::model::{
-    AddressIds, At, Backup, BackupChange, Directions, FourTuple, Join, Reset, Rtt, SocketAddress, Subflow, SubflowDirection, Syn,
+    AddressIds, At, Backup, BackupChange, Directions, FourTuple, Join, Reset, Rtt, SocketAddress, Subflow,
+    SubflowDirection, Syn,
 };
 use crate::track::connection::Connection;
 use crate::track::histogram::Histogram;
@@ -28,8 +29,14 @@ pub(super) fn build(connection: &Connection, index: usize, context: &Context<'_>
                 destination: SocketAddress { address: ip.destination(), port: *destination },
             })
             .collect(),
-        interfaces: std::iter::once(subflow.interface).chain(subflow.more_interfaces.iter().copied()).map(|at| context.interface(at)).collect(),
-        address_ids: AddressIds { source: id_of(subflow, subflow.initiator), destination: id_of(subflow, subflow.initiator.peer()) },
+        interfaces: std::iter::once(subflow.interface)
+            .chain(subflow.more_interfaces.iter().copied())
+            .map(|at| context.interface(at))
+            .collect(),
+        address_ids: AddressIds {
+            source: id_of(subflow, subflow.initiator),
+            destination: id_of(subflow, subflow.initiator.peer()),
+        },
         backup: Backup {
             client: subflow.backup.client,
             server: subflow.backup.server,
@@ -86,7 +93,12 @@ fn syn(seen: &tracked::SynSeen, context: &Context<'_>) -> Syn {
     }
 }
 
-fn direction(connection: &Connection, subflow: &tracked::Subflow, side: Side, context: &Context<'_>) -> SubflowDirection {
+fn direction(
+    connection: &Connection,
+    subflow: &tracked::Subflow,
+    side: Side,
+    context: &Context<'_>,
+) -> SubflowDirection {
     let half = &subflow.halves[side];
     let all = connection.data[side].unique;
     SubflowDirection {

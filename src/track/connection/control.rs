@@ -67,7 +67,13 @@ impl Connection {
     /// An MPTCP option that is none of MP_CAPABLE, MP_JOIN and DSS.
     #[cold]
     #[inline(never)]
-    pub(super) fn control<O: Observer>(&mut self, option: &MptcpOption<'_>, input: &Input<'_, '_>, env: &mut Env<'_, O>, effects: &mut Effects) {
+    pub(super) fn control<O: Observer>(
+        &mut self,
+        option: &MptcpOption<'_>,
+        input: &Input<'_, '_>,
+        env: &mut Env<'_, O>,
+        effects: &mut Effects,
+    ) {
         match option {
             MptcpOption::AddAddr(add) if add.echo() => self.echo(add, input),
             MptcpOption::AddAddr(add) => self.add_addr(add, input, env),
@@ -119,13 +125,21 @@ impl Connection {
         } else {
             self.anomalies_dropped += 1;
         }
-        env.observer.event(Event { connection: self.id, subflow: Some(input.subflow), at: env.at, what: What::AddressAnnounced });
+        env.observer.event(Event {
+            connection: self.id,
+            subflow: Some(input.subflow),
+            at: env.at,
+            what: What::AddressAnnounced,
+        });
     }
 
     fn echo(&mut self, add: &AddAddr, input: &Input<'_, '_>) {
         let announcer = input.side.peer();
         let matching = |known: &&mut Announced| {
-            known.by == announcer && known.id == add.address_id && known.address == add.address && known.port == add.port
+            known.by == announcer
+                && known.id == add.address_id
+                && known.address == add.address
+                && known.port == add.port
         };
         if let Some(known) = self.addresses.iter_mut().rev().find(matching) {
             known.echoed.get_or_insert(self.last.frame);
@@ -135,8 +149,14 @@ impl Connection {
     fn remove_addr<O: Observer>(&mut self, id: u8, input: &Input<'_, '_>, env: &mut Env<'_, O>) {
         let by = input.side;
         // REMOVE_ADDR is sent again on other subflows: only a new announcement makes a second one new.
-        let again = self.removals.iter().rev().find(|removal| removal.by == by && removal.id == id).map(|removal| removal.frame);
-        let announced = self.addresses.iter_mut().rev().find(|known| known.by == by && known.id == id && known.removed.is_none());
+        let again = self
+            .removals
+            .iter()
+            .rev()
+            .find(|removal| removal.by == by && removal.id == id)
+            .map(|removal| removal.frame);
+        let announced =
+            self.addresses.iter_mut().rev().find(|known| known.by == by && known.id == id && known.removed.is_none());
         let was_announced = announced.is_some();
         if let Some(known) = announced {
             known.removed = Some(env.at.frame);
@@ -154,7 +174,12 @@ impl Connection {
         if !hit {
             self.anomaly(AnomalyKind::RemovedUnknown, input, env.at, None, u64::from(id));
         }
-        env.observer.event(Event { connection: self.id, subflow: Some(input.subflow), at: env.at, what: What::AddressRemoved });
+        env.observer.event(Event {
+            connection: self.id,
+            subflow: Some(input.subflow),
+            at: env.at,
+            what: What::AddressRemoved,
+        });
     }
 
     fn prio<O: Observer>(&mut self, prio: &MpPrio, input: &Input<'_, '_>, env: &mut Env<'_, O>) {
@@ -184,10 +209,18 @@ impl Connection {
     }
 
     /// The key in MP_FASTCLOSE is that of the receiver: it proves who sent it, or teaches a key that was not seen.
-    fn fastclose<O: Observer>(&mut self, close: &MpFastclose, input: &Input<'_, '_>, env: &mut Env<'_, O>, effects: &mut Effects) {
+    fn fastclose<O: Observer>(
+        &mut self,
+        close: &MpFastclose,
+        input: &Input<'_, '_>,
+        env: &mut Env<'_, O>,
+        effects: &mut Effects,
+    ) {
         let receiver = input.side.peer();
         let right = match &self.ends[receiver].key {
-            Some(known) if known.source > KeySource::Fastclose || known.key == close.key => Some(known.key == close.key),
+            Some(known) if known.source > KeySource::Fastclose || known.key == close.key => {
+                Some(known.key == close.key)
+            }
             _ => {
                 if self.dialect.is_none() {
                     self.dialect = self.dialect_that_fits(receiver, close.key);
@@ -202,7 +235,12 @@ impl Connection {
         }
         if self.fastclose.is_none() {
             self.fastclose = Some((input.side, env.at, right));
-            env.observer.event(Event { connection: self.id, subflow: Some(input.subflow), at: env.at, what: What::Fastclosed });
+            env.observer.event(Event {
+                connection: self.id,
+                subflow: Some(input.subflow),
+                at: env.at,
+                what: What::Fastclosed,
+            });
         }
     }
 

@@ -158,12 +158,19 @@ impl Connection {
     }
 
     /// MP_CAPABLE beyond the SYNs: the third ACK with both keys, or first data with them (RFC 8684 §3.1).
-    pub(super) fn capable<O: Observer>(&mut self, capable: &MpCapable, input: &Input<'_, '_>, env: &mut Env<'_, O>, effects: &mut Effects) {
+    pub(super) fn capable<O: Observer>(
+        &mut self,
+        capable: &MpCapable,
+        input: &Input<'_, '_>,
+        env: &mut Env<'_, O>,
+        effects: &mut Effects,
+    ) {
         let (Some(sender), Some(receiver)) = (capable.sender_key, capable.receiver_key) else {
             self.anomaly(AnomalyKind::OptionOutOfPlace, input, env.at, None, 0);
             return;
         };
-        if input.side != Side::Client || self.subflows.get(usize::from(input.subflow)).is_some_and(|s| s.join.is_some()) {
+        if input.side != Side::Client || self.subflows.get(usize::from(input.subflow)).is_some_and(|s| s.join.is_some())
+        {
             self.anomaly(AnomalyKind::OptionOutOfPlace, input, env.at, None, 0);
             return;
         }
@@ -214,7 +221,12 @@ impl Connection {
         if learned == Learned::Changed {
             self.keys_changed(side);
             effects.keys = true;
-            env.observer.event(Event { connection: self.id, subflow: Some(input.subflow), at: env.at, what: What::KeysLearned });
+            env.observer.event(Event {
+                connection: self.id,
+                subflow: Some(input.subflow),
+                at: env.at,
+                what: What::KeysLearned,
+            });
         }
         learned
     }
@@ -299,7 +311,12 @@ impl Connection {
         if join.ack_hmac.is_none() {
             join.ack_hmac = Some(*hmac);
             join.ack_frame = Some(env.at.frame);
-            env.observer.event(Event { connection: id, subflow: Some(input.subflow), at: env.at, what: What::JoinShown });
+            env.observer.event(Event {
+                connection: id,
+                subflow: Some(input.subflow),
+                at: env.at,
+                what: What::JoinShown,
+            });
         }
         if input.segment.payload_len == 0 {
             subflow.halves[input.side].learn_syn(input.segment.seq.wrapping_sub(1), SynSource::Acknowledged);
@@ -307,7 +324,13 @@ impl Connection {
         }
     }
 
-    pub(super) fn fall_back<O: Observer>(&mut self, cause: FallbackCause, frame: Mark, side: Option<Side>, env: &mut Env<'_, O>) {
+    pub(super) fn fall_back<O: Observer>(
+        &mut self,
+        cause: FallbackCause,
+        frame: Mark,
+        side: Option<Side>,
+        env: &mut Env<'_, O>,
+    ) {
         if self.fallback.is_none() {
             self.fallback = Some(FallbackSeen { cause, frame, side });
             env.observer.event(Event { connection: self.id, subflow: Some(0), at: env.at, what: What::FellBack });

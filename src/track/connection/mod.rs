@@ -317,12 +317,22 @@ impl Connection {
         }
         if input.segment.flags.rst() && subflow.reset.is_none() {
             subflow.reset = Some(self::outcome::reset_of(subflow, input, env.at));
-            env.observer.event(Event { connection: self.id, subflow: Some(input.subflow), at: env.at, what: What::SubflowReset });
+            env.observer.event(Event {
+                connection: self.id,
+                subflow: Some(input.subflow),
+                at: env.at,
+                what: What::SubflowReset,
+            });
         } else if let Some(reset) = subflow.reset.as_mut().filter(|_| input.segment.flags.rst()) {
             self::outcome::amend_reset(reset, input);
         }
         if subflow.is_closed() {
-            env.observer.event(Event { connection: self.id, subflow: Some(input.subflow), at: env.at, what: What::SubflowClosed });
+            env.observer.event(Event {
+                connection: self.id,
+                subflow: Some(input.subflow),
+                at: env.at,
+                what: What::SubflowClosed,
+            });
         }
         if !self.closed && self.subflows.iter().all(Subflow::is_closed) {
             self.closed = true;
@@ -331,7 +341,14 @@ impl Connection {
         }
     }
 
-    pub(crate) fn anomaly(&mut self, kind: AnomalyKind, input: &Input<'_, '_>, at: Moment, other: Option<Mark>, value: u64) {
+    pub(crate) fn anomaly(
+        &mut self,
+        kind: AnomalyKind,
+        input: &Input<'_, '_>,
+        at: Moment,
+        other: Option<Mark>,
+        value: u64,
+    ) {
         let anomaly = Anomaly { kind, frame: at.frame, subflow: input.subflow, side: input.side, other, value };
         self.note(anomaly);
     }

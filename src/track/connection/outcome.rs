@@ -147,7 +147,9 @@ impl Connection {
             return Outcome::Fallback;
         }
         let handshake = &self.handshake;
-        let Some(initial) = self.initial() else { return if self.orphan { Outcome::Unknown } else { Outcome::Unknown } };
+        let Some(initial) = self.initial() else {
+            return if self.orphan { Outcome::Unknown } else { Outcome::Unknown };
+        };
         if handshake.syn.is_some() && handshake.syn_ack.is_none() && handshake.ack.is_none() {
             let answered = initial.halves.server.segments > 0;
             return match &initial.reset {
@@ -223,9 +225,13 @@ impl Connection {
             let first = half.unmapped.first_frame().filter(|_| initial.bare[side].segments > 0)?;
             Some((half.last_mapping_end.is_some(), first))
         };
-        let found = Side::BOTH.into_iter().filter_map(|side| lacking(side).map(|(mapped, frame)| (mapped, frame, side))).min_by_key(|found| (found.0, found.1));
+        let found = Side::BOTH
+            .into_iter()
+            .filter_map(|side| lacking(side).map(|(mapped, frame)| (mapped, frame, side)))
+            .min_by_key(|found| (found.0, found.1));
         let Some((mapped, frame, side)) = found else { return self.conclude_silent_server(env) };
-        let third_ack_bare = self.handshake.bare_ack.is_some() && self.handshake.ack.is_none() && initial.options.client.is_none();
+        let third_ack_bare =
+            self.handshake.bare_ack.is_some() && self.handshake.ack.is_none() && initial.options.client.is_none();
         let (cause, frame) = match (third_ack_bare, self.handshake.bare_ack) {
             (true, Some(bare)) => (FallbackCause::NoOptionInThirdAck, bare),
             _ if mapped && self.failed.client.or(self.failed.server).is_some() => (FallbackCause::MpFail, frame),
@@ -240,9 +246,12 @@ impl Connection {
     fn conclude_silent_server<O: Observer>(&mut self, env: &mut Env<'_, O>) {
         let Some(initial) = self.initial() else { return };
         let client = &initial.halves.client;
-        let acked_data = client.acked.zip(client.syn).is_some_and(|(acked, syn)| acked > syn + 1 + u64::from(client.fast_open));
-        let silent = initial.options.server.is_none() && self.handshake.syn_ack.is_some() && self.data.client.acked.is_none();
-        let third_ack_bare = self.handshake.bare_ack.filter(|_| self.handshake.ack.is_none() && initial.options.client.is_none());
+        let acked_data =
+            client.acked.zip(client.syn).is_some_and(|(acked, syn)| acked > syn + 1 + u64::from(client.fast_open));
+        let silent =
+            initial.options.server.is_none() && self.handshake.syn_ack.is_some() && self.data.client.acked.is_none();
+        let third_ack_bare =
+            self.handshake.bare_ack.filter(|_| self.handshake.ack.is_none() && initial.options.client.is_none());
         if let Some(frame) = third_ack_bare.filter(|_| self.handshake.syn_ack.is_some()) {
             self.fall_back(FallbackCause::NoOptionInThirdAck, frame, Some(Side::Client), env);
         } else if acked_data && silent && initial.halves.server.segments > 1 {
@@ -267,7 +276,8 @@ impl Connection {
 
 /// What a RST says.
 pub(super) fn reset_of(subflow: &Subflow, input: &Input<'_, '_>, at: Moment) -> Reset {
-    let of_syn = subflow.syn_ack.is_none() && input.side != subflow.initiator && subflow.halves[input.side].segments <= 1;
+    let of_syn =
+        subflow.syn_ack.is_none() && input.side != subflow.initiator && subflow.halves[input.side].segments <= 1;
     let mut reset = Reset { by: input.side, at, reason: None, of_syn, fastclose: false, fail: false };
     amend_reset(&mut reset, input);
     reset

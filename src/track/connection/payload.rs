@@ -104,6 +104,18 @@ impl ChecksumTally {
         }
     }
 
+    /// Counts what another tally saw, on subflows that are numbered from `base` here.
+    pub(in crate::track) fn absorb(&mut self, other: &Self, base: u16) {
+        self.verified += other.verified;
+        self.mismatch += other.mismatch;
+        self.cut += other.cut;
+        self.missing += other.missing;
+        self.inferred.extend_from_slice(&other.inferred);
+        let moved = other.mismatches.iter().map(|mismatch| Mismatch { subflow: mismatch.subflow + base, ..*mismatch });
+        self.mismatches.extend(moved);
+        self.mismatches.truncate(limits::MISMATCHES);
+    }
+
     /// Mappings whose checksum could not be judged.
     pub fn unverifiable(&self) -> u64 {
         self.cut + self.missing + self.inferred.iter().map(|candidate| candidate.1).sum::<u64>()
@@ -190,7 +202,13 @@ impl Connection {
     }
 
     /// The mapping that MP_CAPABLE with data implies: IDSN + 1, SSN 1 (RFC 8684 §3.1).
-    pub(super) fn map_first_data<O: Observer>(&mut self, len: u16, checksum: Option<u16>, input: &Input<'_, '_>, env: &mut Env<'_, O>) {
+    pub(super) fn map_first_data<O: Observer>(
+        &mut self,
+        len: u16,
+        checksum: Option<u16>,
+        input: &Input<'_, '_>,
+        env: &mut Env<'_, O>,
+    ) {
         let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return };
         let half = &mut subflow.halves[input.side];
         if half.syn.is_none() && u32::from(len) == input.segment.payload_len {
@@ -260,7 +278,14 @@ impl Connection {
 
     /// Bytes `[start, end)` of a segment's payload, which begins at `segment_start`, were not seen before.
     #[inline]
-    fn fresh<O: Observer>(&mut self, start: u64, end: u64, segment_start: u64, input: &Input<'_, '_>, env: &mut Env<'_, O>) {
+    fn fresh<O: Observer>(
+        &mut self,
+        start: u64,
+        end: u64,
+        segment_start: u64,
+        input: &Input<'_, '_>,
+        env: &mut Env<'_, O>,
+    ) {
         let Some(subflow) = self.subflows.get(usize::from(input.subflow)) else { return };
         let mut parts = [Part::default(); 4];
         let mut count = 0;
@@ -278,14 +303,19 @@ impl Connection {
             let to = ((part.end - segment_start) as usize).min(input.segment.payload.len());
             let bytes = input.segment.payload.get(from..to).unwrap_or(&[]);
             match &part.placed {
-                Some(placed) => self.deliver_mapped(part.start, part.end, bytes, placed, input.side, input.subflow, env.at, env),
+                Some(placed) => {
+                    self.deliver_mapped(part.start, part.end, bytes, placed, input.side, input.subflow, env.at, env)
+                }
                 None => self.unmapped(part.start, part.end, bytes, input, env),
             }
         }
     }
 
     #[inline]
-    #[expect(clippy::too_many_arguments, reason = "a private step of the hot path; a struct would be built to be taken apart")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "a private step of the hot path; a struct would be built to be taken apart"
+    )]
     fn deliver_mapped<O: Observer>(
         &mut self,
         start: u64,
@@ -307,7 +337,15 @@ impl Connection {
     }
 
     #[inline]
-    fn deliver<O: Observer>(&mut self, position: u64, len: u64, side: Side, subflow: u16, at: Moment, env: &mut Env<'_, O>) {
+    fn deliver<O: Observer>(
+        &mut self,
+        position: u64,
+        len: u64,
+        side: Side,
+        subflow: u16,
+        at: Moment,
+        env: &mut Env<'_, O>,
+    ) {
         let before = self.data[side].blocks.last;
         let delivered = self.data[side].deliver(position, position + len, subflow, at);
         if let Some(record) = self.subflows.get_mut(usize::from(subflow)) {
@@ -351,7 +389,14 @@ impl Connection {
     /// Payload that no mapping covers, now: in a fallback it follows from where the stream stood; else it waits.
     #[cold]
     #[inline(never)]
-    fn unmapped<O: Observer>(&mut self, start: u64, end: u64, bytes: &[u8], input: &Input<'_, '_>, env: &mut Env<'_, O>) {
+    fn unmapped<O: Observer>(
+        &mut self,
+        start: u64,
+        end: u64,
+        bytes: &[u8],
+        input: &Input<'_, '_>,
+        env: &mut Env<'_, O>,
+    ) {
         let decided = self.fallback.is_some() && input.subflow == 0;
         let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return };
         let half = &mut subflow.halves[input.side];
@@ -364,7 +409,15 @@ impl Connection {
             if O::WANTS_DATA {
                 let offset = offset_of(position);
                 let (side, subflow) = (input.side, input.subflow);
-                env.observer.data(Data { connection: self.id, side, subflow, offset, bytes, len: end - start, mapping: None });
+                env.observer.data(Data {
+                    connection: self.id,
+                    side,
+                    subflow,
+                    offset,
+                    bytes,
+                    len: end - start,
+                    mapping: None,
+                });
             }
             return;
         }
@@ -436,7 +489,15 @@ impl Connection {
                     let offset = offset_of(position);
                     let bytes = piece.bytes.get(skip..).unwrap_or(&[]);
                     let len = piece.end - start;
-                    env.observer.data(Data { connection: self.id, side, subflow: 0, offset, bytes, len, mapping: None });
+                    env.observer.data(Data {
+                        connection: self.id,
+                        side,
+                        subflow: 0,
+                        offset,
+                        bytes,
+                        len,
+                        mapping: None,
+                    });
                 }
             }
         }
@@ -449,7 +510,12 @@ impl Connection {
         }
         let right = self.checksums[side].settle(complete, &self.data[side], subflow);
         if right == Some(false) {
-            env.observer.event(Event { connection: self.id, subflow: Some(subflow), at: env.at, what: What::ChecksumMismatch });
+            env.observer.event(Event {
+                connection: self.id,
+                subflow: Some(subflow),
+                at: env.at,
+                what: What::ChecksumMismatch,
+            });
         }
         if O::WANTS_DATA {
             let (offset, len) = (offset_of(complete.placed.position), complete.placed.len);
@@ -461,15 +527,28 @@ impl Connection {
         let data = &mut self.data[input.side];
         if data.fin.is_none() {
             data.fin = Some((position, env.at.frame));
-            env.observer.event(Event { connection: self.id, subflow: Some(input.subflow), at: env.at, what: What::DataFin });
+            env.observer.event(Event {
+                connection: self.id,
+                subflow: Some(input.subflow),
+                at: env.at,
+                what: What::DataFin,
+            });
         }
     }
 
     /// A DATA_FIN without data: SSN 0, length 1; its checksum covers the pseudo-header only. Counted once a subflow.
-    fn bare_data_fin<O: Observer>(&mut self, mapping: &Mapping, position: u64, input: &Input<'_, '_>, env: &mut Env<'_, O>) {
+    fn bare_data_fin<O: Observer>(
+        &mut self,
+        mapping: &Mapping,
+        position: u64,
+        input: &Input<'_, '_>,
+        env: &mut Env<'_, O>,
+    ) {
         let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return };
         let half = &mut subflow.halves[input.side];
-        if half.bare_data_fin.replace((position, mapping.checksum)) == Some((position, mapping.checksum)) || mapping.checksum.is_none() {
+        if half.bare_data_fin.replace((position, mapping.checksum)) == Some((position, mapping.checksum))
+            || mapping.checksum.is_none()
+        {
             return;
         }
         let placed = Placed {

@@ -1,0 +1,292 @@
+//! The cells of the tree's lines: what each line says, without how lines are drawn.
+
+use std::collections::BTreeSet;
+
+use super::layout::Cell;
+use super::model::{
+    Address, Checksums, Connection, ConnectionDirection, Directions, Endpoint, Header, Subflow, SubflowDirection,
+    TcpConnections, Verdict,
+};
+use super::style::Role;
+use super::{FindingCounts, Selection, sentences, text};
+
+/// `14 TCP connections, 5 asked for MPTCP: 1 v0, 2 v1, 1 fell back to TCP; 7 subflows`.
+pub(super) fn tally(header: &Header, selection: &Selection) -> Vec<Cell> {
+    let tally = selection.tally;
+    let TcpConnections { seen, asked_for_mptcp } = header.tcp_connections;
+    let mut cells = Vec::new();
+    if selection.filtered {
+        cells.push(Cell::plain(text::counted(tally.connections, "chosen connection")));
+    } else {
+        cells.push(Cell::plain(format!("{},", text::counted(seen, "TCP connection"))));
+        cells.push(Cell::plain(match asked_for_mptcp {
+            0 => "none asked for MPTCP".to_owned(),
+            asked => format!("{} asked for MPTCP", text::count(asked)),
+        }));
+    }
+    let outcomes = [
+        (tally.v0, "MPTCP v0", Role::Strong),
+        (tally.v1, "MPTCP v1", Role::Strong),
+        (tally.version_unknown, "MPTCP of unknown version", Role::Strong),
+        (tally.fallback, "fell back to TCP", Role::Warning),
+        (tally.refused, "refused", Role::Error),
+        (tally.unanswered, "unanswered", Role::Warning),
+        (tally.unknown, "of unknown outcome", Role::Plain),
+    ];
+    let mut punctuation = ":";
+    for (number, what, role) in outcomes.into_iter().filter(|(number, ..)| *number > 0) {
+        push_after(&mut cells, punctuation, Cell::of(role, format!("{} {what}", text::count(number))));
+        punctuation = ",";
+    }
+    punctuation = ";";
+    if tally.subflows > 0 {
+        push_after(&mut cells, punctuation, Cell::plain(text::counted(tally.subflows, "subflow")));
+        punctuation = ",";
+    }
+    let joins: u64 = selection.orphans.iter().map(|group| group.subflows.len() as u64).sum();
+    if joins > 0 {
+        let joins = text::counted(joins, "join") + " without connection";
+        push_after(&mut cells, punctuation, Cell::of(Role::Warning, joins));
+    }
+    cells
+}
+
+/// Appends a cell, with `punctuation` to the one before it.
+fn push_after(cells: &mut Vec<Cell>, punctuation: &str, cell: Cell) {
+    if let Some(previous) = cells.pop() {
+        cells.push(previous.and(Role::Plain, punctuation));
+    }
+    cells.push(cell);
+}
+
+pub(super) fn finding_counts(counts: FindingCounts) -> Vec<Cell> {
+    [
+        (counts.errors, "error", Role::Error),
+        (counts.warnings, "warning", Role::Warning),
+        (counts.notes, "note", Role::Plain),
+    ]
+    .into_iter()
+    .filter(|(number, ..)| *number > 0)
+    .map(|(number, noun, role)| Cell::of(role, text::counted(number, noun)))
+    .collect()
+}
+
+pub(super) fn connection(connection: &Connection) -> Vec<Cell> {
+    let Connection { client, server, directions, .. } = connection;
+    let mut cells = vec![
+        sentences::protocol(connection),
+        Cell::plain(format!("{} → {}", endpoint(client), endpoint(server))),
+        Cell::plain(format!(
+            "↑ {} ↓ {}",
+            text::bytes(directions.client_to_server.bytes),
+            text::bytes(directions.server_to_client.bytes)
+        )),
+        Cell::plain(text::duration(connection.duration_ns)),
+        sentences::close(connection.close),
+    ];
+    if client.token.is_some() || server.token.is_some() {
+        let token = |end: &Endpoint| end.token.map_or_else(|| "?".to_owned(), |token| token.to_string());
+        cells.push(Cell::of(Role::Dim, format!("tokens {} {}", token(client), token(server))));
+    }
+    for (name, end) in [("client", client), ("server", server)] {
+        match end.key_source {
+            Some("command_line") => cells.push(Cell::of(Role::Dim, format!("{name}'s key given"))),
+            Some("mp_fastclose") => cells.push(Cell::of(Role::Dim, format!("{name}'s key from MP_FASTCLOSE"))),
+            _ => {}
+        }
+    }
+    cells.extend(checksum_cells(connection));
+    for (arrow, direction) in both(&directions.client_to_server, &directions.server_to_client) {
+        let amounts = [
+            (direction.missing_bytes, "missing", Role::Warning),
+            (direction.unmapped_bytes, "without mapping", Role::Warning),
+            (unacknowledged(connection, direction), "never acknowledged", Role::Warning),
+            (direction.reinjected_bytes, "reinjected", Role::Plain),
+            (direction.resent_bytes, "resent", Role::Plain),
+        ];
+        for (number, what, role) in amounts.into_iter().filter(|(number, ..)| *number > 0) {
+            cells.push(Cell::of(role, format!("{arrow} {} {what}", text::bytes(number))));
+        }
+    }
+    cells
+}
+
+/// Bytes of a closed MPTCP connection that no DATA_ACK covered.
+fn unacknowledged(connection: &Connection, direction: &ConnectionDirection) -> u64 {
+    match direction.acked_bytes {
+        Some(acked) if connection.closed.is_some() && connection.outcome == "mptcp" => {
+            (direction.bytes + direction.missing_bytes).saturating_sub(acked)
+        }
+        _ => 0,
+    }
+}
+
+fn checksum_cells(connection: &Connection) -> Vec<Cell> {
+    let Directions { client_to_server: up, server_to_client: down } = &connection.directions;
+    let sum = |count: fn(&Checksums) -> u64| count(&up.checksums) + count(&down.checksums);
+    let (verified, mismatch) = (sum(|counts| counts.verified), sum(|counts| counts.mismatch));
+    let unverifiable = sum(|counts| counts.unverifiable);
+    let mut cells = Vec::new();
+    if verified > 0 {
+        cells.push(Cell::of(Role::Good, format!("✓ {}", text::counted(verified, "checksum"))));
+    }
+    if mismatch > 0 {
+        cells.push(Cell::of(Role::Error, format!("✗ {}", text::counted(mismatch, "checksum"))));
+    }
+    // Where checksums were not negotiated there is nothing to miss.
+    if unverifiable > 0 && connection.checksum != Some(false) {
+        cells.push(Cell::of(Role::Warning, format!("? {}", text::counted(unverifiable, "checksum"))));
+    }
+    cells
+}
+
+pub(super) fn settings(connection: &Connection) -> Vec<Cell> {
+    let pattern = |value: &Option<serde_json::Value>, key: &str| {
+        Some(value.as_ref()?.get(key)?.get("pattern")?.as_str()?.replace('_', " "))
+    };
+    let stack = &connection.stack;
+    let settings = [
+        ("client's path manager", pattern(&stack.path_manager, "client")),
+        ("server's path manager", pattern(&stack.path_manager, "server")),
+        ("↑ scheduler", pattern(&stack.scheduler, "client_to_server")),
+        ("↓ scheduler", pattern(&stack.scheduler, "server_to_client")),
+    ];
+    settings.into_iter().filter_map(|(name, pattern)| Some(Cell::plain(format!("{name}: {}", pattern?)))).collect()
+}
+
+pub(super) fn reorder(arrow: &str, direction: &ConnectionDirection) -> Vec<Cell> {
+    let reorder = direction.reorder;
+    let mut cells = vec![
+        Cell::plain(format!("{arrow} {} out of order", text::bytes(reorder.late_bytes))),
+        Cell::plain(format!(
+            "waited {} (median), {} (95%), {} (longest)",
+            text::duration(reorder.p50_wait_ns),
+            text::duration(reorder.p95_wait_ns),
+            text::duration(reorder.max_wait_ns)
+        )),
+        Cell::plain(format!("up to {} at once", text::bytes(reorder.max_buffer_bytes))),
+    ];
+    cells.extend(reorder.slowest_subflow.map(|id| Cell::plain(format!("mostly for subflow {id}"))));
+    cells
+}
+
+/// Who joined whom, in which state.
+pub(super) fn ends(subflow: &Subflow, several_interfaces: bool) -> Vec<Cell> {
+    let (client, server, arrow) = sides(subflow, subflow.source, subflow.destination);
+    let (client_id, server_id, id_arrow) = sides(subflow, subflow.address_ids.source, subflow.address_ids.destination);
+    let id = |id: Option<u8>| id.map_or_else(|| "?".to_owned(), |id| id.to_string());
+    let backup = match (subflow.backup.client, subflow.backup.server) {
+        (true, true) => "backup",
+        (true, false) => "backup (client)",
+        (false, true) => "backup (server)",
+        (false, false) => "",
+    };
+    let interfaces: BTreeSet<&str> = subflow.interfaces.iter().map(String::as_str).collect();
+    let interfaces = interfaces.into_iter().collect::<Vec<_>>().join(", ");
+    vec![
+        Cell::plain(format!("{client} {arrow} {server}")),
+        Cell::of(Role::Dim, format!("ids {}{id_arrow}{}", id(client_id), id(server_id))),
+        Cell::of(Role::Dim, if several_interfaces { interfaces } else { String::new() }),
+        Cell::of(Role::Warning, backup),
+        sentences::state(subflow.state),
+    ]
+}
+
+/// Proof and bytes of subflows, as rows of the same columns.
+pub(super) fn loads(subflows: &[Subflow], shares: bool) -> Vec<Vec<Cell>> {
+    let cell = |arrow: &str, direction: &SubflowDirection, width: usize| {
+        let share = direction.share.filter(|_| shares).map_or_else(String::new, |s| format!(" {:>4}", text::share(s)));
+        match direction.data_bytes {
+            0 => Cell::default(),
+            bytes => Cell::plain(format!("{arrow} {:>width$}{share}", text::bytes(bytes))),
+        }
+    };
+    let width = |direction: fn(&Subflow) -> &SubflowDirection| {
+        subflows.iter().map(|subflow| text::bytes(direction(subflow).data_bytes).len()).max().unwrap_or(0)
+    };
+    let (up, down) = (width(|s| &s.directions.client_to_server), width(|s| &s.directions.server_to_client));
+    subflows
+        .iter()
+        .map(|subflow| {
+            let directions = &subflow.directions;
+            let proof = match &subflow.join {
+                Some(join) => sentences::proof(join),
+                None if subflow.role == "initial" => Cell::of(Role::Dim, "initial"),
+                None => Cell::default(),
+            };
+            let idle = directions.client_to_server.data_bytes == 0 && directions.server_to_client.data_bytes == 0;
+            let up = if idle { Cell::of(Role::Dim, "no data") } else { cell("↑", &directions.client_to_server, up) };
+            vec![proof, up, cell("↓", &directions.server_to_client, down)]
+        })
+        .collect()
+}
+
+pub(super) fn details(arrow: &str, direction: &SubflowDirection) -> Vec<Cell> {
+    let mut cells = vec![
+        Cell::plain(format!("{arrow} {}", text::counted(direction.segments, "segment"))),
+        Cell::plain(format!("{} payload", text::bytes(direction.payload_bytes))),
+    ];
+    let amounts = [(direction.retransmitted_bytes, "retransmitted"), (direction.reinjected_bytes, "reinjected")];
+    for (number, what) in amounts.into_iter().filter(|(number, _)| *number > 0) {
+        cells.push(Cell::plain(format!("{} {what}", text::bytes(number))));
+    }
+    if let Some(rtt) = direction.rtt.or(direction.rtt_timestamps) {
+        let [min, p50, p95] = [rtt.min_ns, rtt.p50_ns, rtt.p95_ns].map(text::duration);
+        cells.push(Cell::plain(format!("RTT {p50} (least {min}, 95% {p95})")));
+    }
+    if direction.max_in_flight_bytes > 0 {
+        cells.push(Cell::plain(format!("{} in flight", text::bytes(direction.max_in_flight_bytes))));
+    }
+    cells
+}
+
+/// A pair by source and destination of the SYN, as client's side, server's side, and the arrow from who sent it.
+pub(super) fn sides<T>(subflow: &Subflow, source: T, destination: T) -> (T, T, &'static str) {
+    if subflow.initiator == Some("server") { (destination, source, "←") } else { (source, destination, "→") }
+}
+
+pub(super) fn both<'d, T>(up: &'d T, down: &'d T) -> [(&'static str, &'d T); 2] {
+    [("↑", up), ("↓", down)]
+}
+
+fn endpoint(end: &Endpoint) -> String {
+    match (end.address, end.port) {
+        (Some(address), Some(port)) => std::net::SocketAddr::new(address, port).to_string(),
+        (Some(address), None) => address.to_string(),
+        (None, _) => "?".to_owned(),
+    }
+}
+
+/// Dim cells with a dot after each but the last.
+pub(super) fn separated(texts: Vec<String>) -> Vec<Cell> {
+    let last = texts.len().saturating_sub(1);
+    let dot = |index| if index == last { "" } else { " ·" };
+    texts.into_iter().enumerate().map(|(i, text)| Cell::of(Role::Dim, text + dot(i))).collect()
+}
+
+/// `server announced 10.8.2.2 as id 1  ✓ HMAC  echoed`.
+pub(super) fn address(address: &Address, version: Option<u8>) -> Vec<Cell> {
+    let port = address.port.map_or_else(String::new, |port| format!(" port {port}"));
+    let mut cells =
+        vec![Cell::plain(format!("{} announced {}{port} as id {}", address.by, address.address, address.id))];
+    match &address.hmac {
+        Some(Verdict::Unverifiable { why }) => {
+            cells.push(Cell::of(Role::Warning, format!("? HMAC ({})", sentences::why(why))));
+        }
+        Some(verdict) => cells.push(sentences::check(verdict, "HMAC")),
+        None => {}
+    }
+    if address.echoed.is_some() {
+        cells.push(Cell::plain("echoed"));
+    } else if version == Some(1) {
+        cells.push(Cell::of(Role::Warning, "no echo"));
+    }
+    if address.sent > 1 {
+        cells.push(Cell::plain(format!("sent {} times", address.sent)));
+    }
+    if let Some(removed) = address.removed {
+        cells.push(Cell::plain(format!("removed at frame {}", removed.frame)));
+    }
+    cells.push(Cell::of(Role::Dim, format!("frame {}", address.frame)));
+    cells
+}

@@ -1,0 +1,111 @@
+//! Joins seen before their connection: captures merged with clocks apart, or written interface by interface. When a key
+//! shows whose token a group of orphans named, they move into their connection.
+
+use super::Tracker;
+use super::connection::Connection;
+use super::flow::FlowKey;
+use super::observer::ConnectionId;
+use super::side::Side;
+
+impl Tracker {
+    /// Moves the subflows of orphans that name a token of `id` into it.
+    #[cold]
+    pub(super) fn adopt_orphans(&mut self, id: ConnectionId) {
+        for side in Side::BOTH {
+            let Some(token) =
+                self.connection(id).and_then(|state| state.ends[side].key).map(|known| known.identity.token)
+            else {
+                continue;
+            };
+            let orphan = self.tokens.candidates(token).map(|(orphan, _)| orphan).find(|&orphan| {
+                orphan != id && self.connection(orphan).is_some_and(|state| state.orphan && state.view_of.is_none())
+            });
+            if let Some(orphan) = orphan {
+                self.adopt(orphan, id, side);
+            }
+        }
+    }
+
+    /// `joined` is the side whose token the orphans named; among themselves they took it for the server.
+    fn adopt(&mut self, orphan: ConnectionId, id: ConnectionId, joined: Side) {
+        let Some(mut orphan) = self.connections.get_mut(orphan as usize).and_then(Option::take) else { return };
+        self.open_count = self.open_count.saturating_sub(1);
+        let Some(Some(state)) = self.connections.get_mut(id as usize) else { return };
+        if joined == Side::Client {
+            orphan.swap_sides();
+        }
+        let base = state.subflows.len();
+        state.absorb(&mut orphan);
+        let moved: Vec<_> = state
+            .subflows
+            .iter()
+            .enumerate()
+            .skip(base)
+            .map(|(index, subflow)| {
+                let (key, from_low) = FlowKey::new(subflow.ip, subflow.source_port, subflow.destination_port);
+                let low = if from_low { subflow.initiator } else { subflow.initiator.peer() };
+                (key, index as u16, low)
+            })
+            .collect();
+        for (key, subflow, low_side) in moved {
+            if let Some(flow) = self.flows.find(key).and_then(|flow| self.flows.get_mut(flow)) {
+                if flow.connection == orphan.id {
+                    flow.connection = id;
+                    flow.subflow = subflow;
+                    flow.low_side = low_side;
+                }
+            }
+        }
+    }
+}
+
+impl Connection {
+    /// Exchanges client and server: the first guess was wrong.
+    fn swap_sides(&mut self) {
+        self.ends.swap();
+        self.data.swap();
+        self.checksums.swap();
+        self.failed.swap();
+        self.infinite.swap();
+        self.handovers.swap();
+        for subflow in &mut self.subflows {
+            subflow.initiator = subflow.initiator.peer();
+            subflow.halves.swap();
+            subflow.address_ids.swap();
+            subflow.backup.swap();
+            subflow.options.swap();
+            subflow.bare.swap();
+            subflow.source_routed.swap();
+            subflow.backup_changes.iter_mut().for_each(|change| change.1 = change.1.peer());
+        }
+        self.addresses.iter_mut().for_each(|address| address.by = address.by.peer());
+        self.removals.iter_mut().for_each(|removal| removal.by = removal.by.peer());
+        self.anomalies.iter_mut().for_each(|anomaly| anomaly.side = anomaly.side.peer());
+        if let Some((side, _, _)) = &mut self.fastclose {
+            *side = side.peer();
+        }
+    }
+
+    /// Takes over the subflows of `other`, whose data is counted with this connection's.
+    fn absorb(&mut self, other: &mut Self) {
+        let base = self.subflows.len() as u16;
+        self.subflows.append(&mut other.subflows);
+        for side in Side::BOTH {
+            self.data[side].absorb(&other.data[side], base);
+            self.checksums[side].absorb(&other.checksums[side], base);
+        }
+        self.addresses.append(&mut other.addresses);
+        self.removals.append(&mut other.removals);
+        for anomaly in other.anomalies.drain(..) {
+            self.note(super::connection::Anomaly { subflow: anomaly.subflow + base, ..anomaly });
+        }
+        self.fastclose = self.fastclose.or(other.fastclose);
+        self.segments += other.segments;
+        if other.first.time < self.first.time {
+            self.first = other.first;
+        }
+        if other.last.time > self.last.time {
+            self.last = other.last;
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! The program as its users meet it: the real binary, its output, its messages and its exit status.
+#![cfg(feature = "cli")]
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+/// The program with arguments as a shell would split them, in a known locale.
+fn program(arguments: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_mptcp-inspect"));
+    command.args(arguments.split_whitespace()).env_clear().env("LC_ALL", "C.UTF-8").stdin(Stdio::null());
+    command
+}
+
+fn run(arguments: &str) -> Output {
+    program(arguments).output().expect("the program starts")
+}
+
+/// Standard error and exit status of a run that prints nothing to standard output.
+fn complaint(arguments: &str) -> String {
+    let Output { status, stdout, stderr } = run(arguments);
+    assert_eq!(String::from_utf8_lossy(&stdout), "", "{arguments}");
+    format!("{}exit status {}\n", String::from_utf8_lossy(&stderr), status.code().unwrap())
+}
+
+/// A file of this test run, in a directory of its own.
+fn file(name: &str, content: &[u8]) -> PathBuf {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::write(&path, content).unwrap();
+    path
+}
+
+/// A pcap with `packets` ARP frames, one a second.
+fn pcap(packets: u32) -> Vec<u8> {
+    let arp: [u8; 42] = {
+        let mut frame = [0; 42];
+        (frame[12], frame[13]) = (0x08, 0x06);
+        frame
+    };
+    let mut bytes = [0xa1b2_c3d4_u32, 0x0004_0002, 0, 0, 262_144, 1].map(u32::to_le_bytes).concat();
+    for second in 0..packets {
+        bytes.extend([second, 0, arp.len() as u32, arp.len() as u32].map(u32::to_le_bytes).concat());
+        bytes.extend(arp);
+    }
+    bytes
+}
+
+fn json(output: &Output) -> serde_json::Value {
+    serde_json::from_slice(&output.stdout).expect("one JSON object")
+}
+
+#[test]
+fn help_is_short_or_long() {
+    let short = String::from_utf8(run("-h").stdout).unwrap();
+    assert!(short.lines().count() <= 50, "-h fits one screen");
+    insta::assert_snapshot!("help", short);
+    let long = String::from_utf8(run("--help").stdout).unwrap();
+    assert!(long.lines().all(|line| line.chars().count() <= 100));
+    insta::assert_snapshot!("long_help", long);
+    assert_eq!(run("--help").status.code(), Some(0));
+}
+
+#[test]
+fn no_arguments_print_the_short_help() {
+    let output = run("");
+    assert_eq!(output.status.code(), Some(2));
+    assert!(output.stdout.is_empty());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("Usage: mptcp-inspect [OPTIONS] <FILE>..."));
+}
+
+#[test]
+fn wrong_usage_is_told_in_one_line_and_a_hint() {
+    let wrong = [
+        "--bad",
+        "-F xml a.pcap",
+        "--key 12 a.pcap",
+        "--connection x a.pcap",
+        "--width 20 a.pcap",
+        "-w out.pcap a.pcap",
+        "-i lo -f tcp port 80",
+        "explain no-such-finding",
+        "-F json",
+    ];
+    let complaints: Vec<String> =
+        wrong.iter().map(|line| format!("$ mptcp-inspect {line}\n{}", complaint(line))).collect();
+    insta::assert_snapshot!(complaints.join("\n"));
+}
+
+#[test]
+fn what_is_no_capture_is_refused_by_name() {
+    let text = file("notes.txt", b"Dear diary,\ntoday I captured nothing.\n");
+    let empty = file("empty.pcap", b"");
+    let here = env!("CARGO_TARGET_TMPDIR");
+    let shown =
+        [format!("{here}/missing.pcap"), here.to_owned(), text.display().to_string(), empty.display().to_string()]
+            .map(|name| complaint(&name).replace(here, "TMP"));
+    insta::assert_snapshot!(shown.join("\n"));
+}
+
+#[cfg(unix)]
+#[test]
+fn an_unreadable_file_is_told_by_name() {
+    use std::os::unix::fs::PermissionsExt;
+    let secret = file("secret.pcap", &pcap(1));
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0)).unwrap();
+    if File::open(&secret).is_ok() {
+        eprintln!("skipped: this user (root?) may read every file");
+        return;
+    }
+    let complaint = complaint(&secret.display().to_string());
+    assert!(complaint.contains("secret.pcap: cannot be opened: Permission denied"), "{complaint}");
+    assert!(complaint.ends_with("exit status 2\n"), "{complaint}");
+}
+
+#[test]
+fn readable_files_are_reported_even_if_others_are_not() {
+    let good = file("good.pcap", &pcap(3));
+    let output = run(&format!("-F json /missing.pcap {}", good.display()));
+    assert_eq!(output.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&output.stderr).starts_with("mptcp-inspect: /missing.pcap: "));
+    let report = json(&output);
+    assert_eq!(report["inputs"].as_array().unwrap().len(), 1);
+    assert_eq!(report["capture"]["packets"], 3);
+    assert_eq!(report["capture"]["skipped"]["not_ip"], 3);
+}
+
+#[test]
+fn a_cut_file_is_reported_up_to_the_cut() {
+    let mut bytes = pcap(3);
+    bytes.truncate(bytes.len() - 10);
+    let cut = file("cut.pcap", &bytes);
+    let output = run(&format!("-F json {}", cut.display()));
+    assert_eq!(output.status.code(), Some(2));
+    assert!(
+        String::from_utf8_lossy(&output.stderr).contains("cut short in the middle of packet 3 (2 whole packets read)")
+    );
+    let report = json(&output);
+    assert_eq!(report["capture"]["packets"], 2);
+    assert_eq!(report["inputs"][0]["cut_after"], 2);
+}
+
+#[test]
+fn count_and_duration_stop_reading() {
+    let ten = file("ten.pcap", &pcap(10)).display().to_string();
+    let packets = |options: &str| json(&run(&format!("-F json {options} {ten}")))["capture"]["packets"].clone();
+    assert_eq!(packets(""), 10);
+    assert_eq!(packets("-c 4"), 4);
+    assert_eq!(packets("--duration 2.5"), 3);
+}
+
+#[test]
+fn an_unknown_connection_is_an_error() {
+    let one = file("one.pcap", &pcap(1));
+    let output = run(&format!("--connection 7 {}", one.display()));
+    assert_eq!(output.status.code(), Some(2));
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "mptcp-inspect: no connection 7 in this capture\n");
+}
+
+#[test]
+fn output_goes_to_a_file_but_never_over_an_input() {
+    let input = file("input.pcap", &pcap(2));
+    let report = file("report.json", b"old and much longer than nothing");
+    let output = run(&format!("-F json -o {} {}", report.display(), input.display()));
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(0), 0));
+    let written: serde_json::Value = serde_json::from_slice(&fs::read(&report).unwrap()).unwrap();
+    assert_eq!(written["capture"]["packets"], 2);
+
+    let complaint = complaint(&format!("-o {0} {0}", input.display()));
+    assert!(complaint.contains("is an input: the output would overwrite it"), "{complaint}");
+    assert_eq!(fs::read(&input).unwrap(), pcap(2));
+}
+
+#[test]
+fn standard_input_is_a_capture_too() {
+    let mut child =
+        program("-F json -").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the program starts");
+    child.stdin.take().unwrap().write_all(&pcap(5)).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(json(&output)["inputs"][0]["name"], "-");
+    assert_eq!(json(&output)["capture"]["packets"], 5);
+}
+
+/// `| head -1`: a reader that goes away is no error, and nothing is said about it.
+#[test]
+fn a_closed_pipe_ends_quietly() {
+    let one = file("pipe.pcap", &pcap(1)).display().to_string();
+    for arguments in ["--help", "--generate man", "--generate bash", &format!("-F json {one}"), &one] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut child = program(arguments).stdout(writer).stderr(Stdio::piped()).spawn().expect("the program starts");
+        let mut stderr = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+        assert_eq!((child.wait().unwrap().code(), stderr.as_str()), (Some(0), ""), "{arguments}");
+    }
+}
+
+#[test]
+fn the_locale_decides_the_characters_and_nothing_else_does() {
+    let one = file("locale.pcap", &pcap(1)).display().to_string();
+    let tree = |variables: &[(&str, &str)]| {
+        let mut command = program(&format!("{one} --connection 7"));
+        command.env_remove("LC_ALL").envs(variables.iter().copied());
+        command.output().unwrap().stdout
+    };
+    let plain = tree(&[]);
+    assert!(!plain.contains(&0x1b), "no colours into a pipe");
+    assert_eq!(tree(&[("COLUMNS", "40"), ("TERM", "xterm-256color"), ("LC_CTYPE", "de_DE.UTF-8")]), plain);
+}
+
+#[test]
+fn man_page_and_completions_are_generated() {
+    for (what, sign) in [
+        ("man", ".TH mptcp-inspect 1"),
+        ("bash", "-o default mptcp-inspect"),
+        ("zsh", "#compdef mptcp-inspect"),
+        ("fish", "complete -c"),
+    ] {
+        let output = run(&format!("--generate {what}"));
+        assert_eq!(output.status.code(), Some(0));
+        assert!(String::from_utf8_lossy(&output.stdout).contains(sign), "{what}");
+    }
+}
