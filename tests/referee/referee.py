@@ -304,7 +304,8 @@ def addresses(connection):
 
 
 def judge(paths):
-    flows = tcp_flows(segments(paths))
+    everything = segments(paths)
+    flows = tcp_flows(everything)
     connections = [Connection(flow) for flow in flows if any(o[2] >> 4 == MPC for _, s, o in flow.options if s.flags & SYN)]
     joins, by_nonce = [], {}
     for flow in flows:
@@ -327,6 +328,7 @@ def judge(paths):
             "idsn": [None if idsn is None else str(idsn) for idsn in c.idsn], "joins": [join.report(c) for join in c.joins],
             "addresses": addresses(c), "client_to_server": direction_report(c, 0), "server_to_client": direction_report(c, 1),
         } for c in connections],
+        "payload_cut": any(s.payload_len > len(s.payload) or s.options_cut for s in everything),
         "orphans": sorted({join.token for join in orphans}),
     }
 
