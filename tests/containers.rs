@@ -11,7 +11,15 @@ const SAME_AS_MERGED: [&str; 5] =
     ["merged-bigendian.pcap", "merged-nsec.pcap", "merged.pcap.gz", "merged.pcap.zst", "merged-2if.pcapng"];
 /// The connection of `02-client-endpoint`, IPv4 only.
 const IPV4: [&str; 9] = [
-    "gtpu.pcap", "ipip.pcap", "ipv4-options.pcap", "loop-be.pcap", "mpls2.pcap", "null.pcap", "pppoe.pcap", "rawip12.pcap", "triple-vlan.pcap",
+    "gtpu.pcap",
+    "ipip.pcap",
+    "ipv4-options.pcap",
+    "loop-be.pcap",
+    "mpls2.pcap",
+    "null.pcap",
+    "pppoe.pcap",
+    "rawip12.pcap",
+    "triple-vlan.pcap",
 ];
 /// The same, with four frames of ARP between.
 const IPV4_WITH_ARP: [&str; 2] = ["eth-trailer.pcap", "llc-snap.pcap"];
@@ -132,11 +140,15 @@ fn difference(path: &str, got: &Value, expected: &Value) -> Option<String> {
 fn essence(report: &Value) -> Vec<String> {
     let mut lines = Vec::new();
     for connection in list(&report["connections"]) {
-        let ends = ["client", "server"].map(|end| [&connection[end]["address"], &connection[end]["key"], &connection[end]["token"]]);
+        let ends = ["client", "server"]
+            .map(|end| [&connection[end]["address"], &connection[end]["key"], &connection[end]["token"]]);
         lines.push(format!("{ends:?} {} {} {}", connection["version"], connection["outcome"], connection["close"]));
         for direction in DIRECTIONS {
             let sums = &connection["directions"][direction];
-            lines.push(format!("{direction} {} {} {}", sums["bytes"], sums["missing_bytes"], sums["checksums"]["verified"]));
+            lines.push(format!(
+                "{direction} {} {} {}",
+                sums["bytes"], sums["missing_bytes"], sums["checksums"]["verified"]
+            ));
         }
         for subflow in list(&connection["subflows"]) {
             let join = ["token_check", "syn_ack_hmac", "ack_hmac"].map(|check| &subflow["join"][check]["verdict"]);

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde_json::Value;
-use sha2::{Digest, Sha256};
 use support::{Complaints, DIRECTIONS, file_name, four_tuples, list, socket, text};
 
 fn main() -> ExitCode {
@@ -90,7 +89,11 @@ fn judge_joins(c: &mut Complaints, expected: &Value, found: &Value) {
             c.0.push(format!("connection {id}: join {flows:?} is missing"));
             continue;
         };
-        c.equal(&format!("connection {id}: 4-tuples of a join"), four_tuples(subflow).into_iter().collect(), flows.clone());
+        c.equal(
+            &format!("connection {id}: 4-tuples of a join"),
+            four_tuples(subflow).into_iter().collect(),
+            flows.clone(),
+        );
         c.equal(&format!("{flows:?}: initiator"), &subflow["initiator"], &join["initiator"]);
         c.equal(&format!("{flows:?}: token"), &subflow["join"]["token"], &join["token"]);
         for check in ["syn_ack_hmac", "ack_hmac"] {
@@ -114,7 +117,11 @@ fn judge_direction(c: &mut Complaints, expected: &Value, found: &Value, directio
     let id = &found["id"];
     let ours = &found["directions"][direction];
     for verdict in ["verified", "mismatch", "unverifiable"] {
-        c.equal(&format!("connection {id}: checksums {verdict} {direction}"), &ours["checksums"][verdict], &expected["checksums"][verdict]);
+        c.equal(
+            &format!("connection {id}: checksums {verdict} {direction}"),
+            &ours["checksums"][verdict],
+            &expected["checksums"][verdict],
+        );
     }
     if cut {
         return;
@@ -125,7 +132,11 @@ fn judge_direction(c: &mut Complaints, expected: &Value, found: &Value, directio
     if expected["missing_bytes"] == 0 && bytes > 0 {
         let name = format!("conn-{id}-{direction}.bin");
         let content = std::fs::read(extracted.join(&name)).unwrap_or_default();
-        let sum: String = Sha256::digest(&content).iter().map(|byte| format!("{byte:02x}")).collect();
-        c.equal(&format!("SHA-256 of {name} ({} bytes, referee {bytes})", content.len()), sum.as_str(), text(&expected["sha256"]));
+        let sum = support::sha256(&content);
+        c.equal(
+            &format!("SHA-256 of {name} ({} bytes, referee {bytes})", content.len()),
+            sum.as_str(),
+            text(&expected["sha256"]),
+        );
     }
 }

@@ -9,60 +9,60 @@ use crate::exceptions::{Exception, exception};
 use crate::support::{Folder, file_name, list, text};
 
 /// One run of the program and what its report must say. `None` is not judged: the truth has no word on it.
-pub struct Case {
-    pub name: String,
-    pub files: Vec<PathBuf>,
-    pub version: u64,
-    pub exception: Option<Exception>,
-    pub packets: Option<u64>,
-    pub tcp_segments: Option<u64>,
-    pub connections: Vec<Connection>,
+pub(crate) struct Case {
+    pub(crate) name: String,
+    pub(crate) files: Vec<PathBuf>,
+    pub(crate) version: u64,
+    pub(crate) exception: Option<Exception>,
+    pub(crate) packets: Option<u64>,
+    pub(crate) tcp_segments: Option<u64>,
+    pub(crate) connections: Vec<Connection>,
     /// Tokens of joins whose connection is not in the files.
-    pub orphans: BTreeSet<String>,
+    pub(crate) orphans: BTreeSet<String>,
     /// Verified, mismatched, unverifiable mappings over all connections.
-    pub checksums: Option<[u64; 3]>,
-    pub add_addr_verified: Option<u64>,
+    pub(crate) checksums: Option<[u64; 3]>,
+    pub(crate) add_addr_verified: Option<u64>,
     /// Joins, SYN/ACK HMACs and ACK HMACs verified, over all connections.
-    pub join_totals: Option<[u64; 3]>,
+    pub(crate) join_totals: Option<[u64; 3]>,
     /// Sender and reason of the first MP_TCPRST.
-    pub reset: Option<(&'static str, u64)>,
-    pub close: Option<&'static str>,
+    pub(crate) reset: Option<(&'static str, u64)>,
+    pub(crate) close: Option<&'static str>,
 }
 
-pub struct Connection {
-    pub client: String,
-    pub server: String,
-    pub tokens: [Option<String>; 2],
-    pub keys: [Option<String>; 2],
-    pub idsn: [Option<u64>; 2],
-    pub outcome: Option<&'static str>,
+pub(crate) struct Connection {
+    pub(crate) client: String,
+    pub(crate) server: String,
+    pub(crate) tokens: [Option<String>; 2],
+    pub(crate) keys: [Option<String>; 2],
+    pub(crate) idsn: [Option<u64>; 2],
+    pub(crate) outcome: Option<&'static str>,
     /// One of these, where it is a fallback and the truth tells why.
-    pub causes: &'static [&'static str],
-    pub joins: Option<Vec<Join>>,
+    pub(crate) causes: &'static [&'static str],
+    pub(crate) joins: Option<Vec<Join>>,
     /// 4-tuples that must be among the subflows.
-    pub flows: Vec<String>,
-    pub streams: [Option<Stream>; 2],
+    pub(crate) flows: Vec<String>,
+    pub(crate) streams: [Option<Stream>; 2],
 }
 
-pub struct Join {
-    pub flow: String,
-    pub token: String,
-    pub initiator: String,
-    pub address_ids: [Option<u64>; 2],
+pub(crate) struct Join {
+    pub(crate) flow: String,
+    pub(crate) token: String,
+    pub(crate) initiator: String,
+    pub(crate) address_ids: [Option<u64>; 2],
     /// B bit in the SYN and in the SYN/ACK.
-    pub backup: [Option<bool>; 2],
-    pub syn_ack_hmac: &'static str,
-    pub ack_hmac: &'static str,
+    pub(crate) backup: [Option<bool>; 2],
+    pub(crate) syn_ack_hmac: &'static str,
+    pub(crate) ack_hmac: &'static str,
 }
 
 /// An application's stream: what was sent, and what was received where a middlebox changed it.
-pub struct Stream {
-    pub bytes: Vec<u64>,
-    pub sha256: Vec<String>,
+pub(crate) struct Stream {
+    pub(crate) bytes: Vec<u64>,
+    pub(crate) sha256: Vec<String>,
 }
 
 /// All cases of a folder.
-pub fn cases(folder: &Folder) -> Vec<Case> {
+pub(crate) fn cases(folder: &Folder) -> Vec<Case> {
     if folder.truth.is_null() {
         Vec::new()
     } else if folder.is_v0() {
@@ -135,9 +135,9 @@ fn v1_verified(folder: &Folder, names: &str, verified: &Value) -> Option<Case> {
     if complete {
         case.checksums = Some([count("csum_ok"), count("csum_bad"), count("csum_unverifiable")]);
     }
-    case.reset = list(&verified["rst_reasons"])
-        .first()
-        .map(|reset| (if text(&reset["dir"]) == "s2c" { "server" } else { "client" }, reset["reason"].as_u64().expect("reason")));
+    case.reset = list(&verified["rst_reasons"]).first().map(|reset| {
+        (if text(&reset["dir"]) == "s2c" { "server" } else { "client" }, reset["reason"].as_u64().expect("reason"))
+    });
     let all_streams = count("streams_checked") > 0 && count("streams_match") == count("streams_checked");
     if verified["events"]["MP_FASTCLOSE"].is_u64() {
         case.close = Some("fastclose");
@@ -152,7 +152,9 @@ fn v1_verified(folder: &Folder, names: &str, verified: &Value) -> Option<Case> {
             Some(pair) => [0, 1].map(|end| pair[end].as_str().map(str::to_owned)),
             None => ["client_token", "server_token"].map(|field| truths[index][field].as_str().map(str::to_owned)),
         };
-        let Some(truth) = truths.iter().find(|truth| truth["client_token"].as_str() == tokens[0].as_deref()) else { continue };
+        let Some(truth) = truths.iter().find(|truth| truth["client_token"].as_str() == tokens[0].as_deref()) else {
+            continue;
+        };
         let mut connection = v1_connection(truth);
         connection.outcome = fell_back.map(|number| if number == 0 { "mptcp" } else { "fallback" });
         connection.causes = late_causes(&folder.truth["nstat"]);
@@ -182,8 +184,11 @@ fn v1_verified(folder: &Folder, names: &str, verified: &Value) -> Option<Case> {
         }
         case.connections.push(connection);
     }
-    case.orphans =
-        list(&verified["join_list"]).iter().filter(|join| join["known"] == false).map(|join| text(&join["token"]).to_owned()).collect();
+    case.orphans = list(&verified["join_list"])
+        .iter()
+        .filter(|join| join["known"] == false)
+        .map(|join| text(&join["token"]).to_owned())
+        .collect();
     Some(case)
 }
 
@@ -211,7 +216,9 @@ fn v1_joins(verified: &Value, truth: &Value, tokens: &[Option<String>; 2]) -> Op
         // Left out of the truth where there are very many.
         return (verified["joins"].as_u64().unwrap_or(0) == 0 || truth.is_null()).then(Vec::new);
     }
-    let ours = list(&verified["join_list"]).iter().filter(|join| tokens.iter().flatten().any(|token| join["token"] == **token));
+    let ours = list(&verified["join_list"])
+        .iter()
+        .filter(|join| tokens.iter().flatten().any(|token| join["token"] == **token));
     Some(
         ours.map(|join| Join {
             flow: v1_flow(text(&join["flow"])),
@@ -297,7 +304,12 @@ fn v0_cases(folder: &Folder) -> Vec<Case> {
 }
 
 fn v0_view(folder: &Folder, view: &Value) -> Option<Case> {
-    let mut files: Vec<_> = view["files"].as_object()?.iter().filter(|(_, packets)| **packets != 0).map(|(name, _)| folder.path.join(name)).collect();
+    let mut files: Vec<_> = view["files"]
+        .as_object()?
+        .iter()
+        .filter(|(_, packets)| **packets != 0)
+        .map(|(name, _)| folder.path.join(name))
+        .collect();
     if files.is_empty() || !files.iter().all(|file| file.is_file()) {
         return None;
     }
@@ -317,7 +329,9 @@ fn v0_view(folder: &Folder, view: &Value) -> Option<Case> {
     }
     let wanted = view["connections_with_mp_capable_syn"].as_u64()? as usize;
     for truth in list(&folder.truth["connections"]).iter().take(wanted) {
-        let found = list(&view["connections"]).iter().find(|found| text(&found["initial"]).starts_with(text(&truth["client"]["local"])));
+        let found = list(&view["connections"])
+            .iter()
+            .find(|found| text(&found["initial"]).starts_with(text(&truth["client"]["local"])));
         case.connections.push(v0_connection(folder, view, truth, found.unwrap_or(&Value::Null), complete));
     }
     Some(case)
@@ -328,7 +342,9 @@ fn v0_connection(folder: &Folder, view: &Value, truth: &Value, found: &Value, co
     let mptcp = truth["mptcp"]["client"] == 1;
     let infinite = folder.truth["counters"]["server"]["mptcp"]["InfiniteMapRx"].is_u64();
     let own = |hex: &Value| hex.as_str().and_then(|hex| u64::from_str_radix(hex, 16).ok());
-    let joins = view["joins"].as_array().map(|joins| joins.iter().filter(|join| join["connection"] == *client).map(v0_join).collect());
+    let joins = view["joins"]
+        .as_array()
+        .map(|joins| joins.iter().filter(|join| join["connection"] == *client).map(v0_join).collect());
     let stream = |name: &str| -> Option<Stream> {
         let sums: Vec<_> = [("equals_sent", "sha256_sent"), ("equals_received", "sha256_received")]
             .iter()
