@@ -316,7 +316,7 @@ impl Connection {
             half.next = half.next.max(at + 1);
         }
         if input.segment.flags.rst() && subflow.reset.is_none() {
-            subflow.reset = Some(self::outcome::reset_of(subflow, input, env.at));
+            subflow.reset = Some(outcome::reset_of(subflow, input, env.at));
             env.observer.event(Event {
                 connection: self.id,
                 subflow: Some(input.subflow),
@@ -324,7 +324,7 @@ impl Connection {
                 what: What::SubflowReset,
             });
         } else if let Some(reset) = subflow.reset.as_mut().filter(|_| input.segment.flags.rst()) {
-            self::outcome::amend_reset(reset, input);
+            outcome::amend_reset(reset, input);
         }
         if subflow.is_closed() {
             env.observer.event(Event {
