@@ -12,6 +12,7 @@
 mod build;
 #[cfg(feature = "cli")]
 mod cells;
+pub mod counters;
 pub mod explain;
 pub mod json;
 #[cfg(feature = "cli")]
@@ -29,7 +30,7 @@ pub mod text;
 pub mod tree;
 
 use crate::crypto::Token;
-use model::{Connection, Finding, Header, Orphans, Severity};
+use model::{Connection, Finding, Header, KernelCounters, Orphans, Severity};
 
 pub use build::TrackedReport;
 pub use selection::{ConnectionFilter, Selection, Tally};
@@ -55,6 +56,11 @@ pub trait Report {
 
     /// Findings of no connection.
     fn findings(&self) -> Vec<Finding>;
+
+    /// The counters of both ends' kernels that the capture implies; `None` where that was not looked at.
+    fn kernel_counters(&self) -> Option<KernelCounters> {
+        None
+    }
 }
 
 /// The cheap part of a connection.

@@ -36,6 +36,8 @@ pub struct DataLevel {
     pub acked: Option<u64>,
     /// Position of the DATA_FIN and its first frame.
     pub fin: Option<(u64, Mark)>,
+    /// When the DATA_FIN was first seen.
+    pub fin_time: Option<Timestamp>,
     carriers: VecDeque<Carrier>,
     /// Runs of new data on one subflow.
     pub blocks: Blocks,

@@ -6,7 +6,7 @@ mod subflow;
 use std::collections::BTreeMap;
 
 use super::model::{
-    CaptureSummary, Connection, Finding, FrameRef, Header, Input, Interface, Orphans, SCHEMA, Skipped, TcpConnections,
+    CaptureSummary, Connection, Finding, FrameRef, Header, Input, Interface, KernelCounters, Orphans, SCHEMA, Skipped, TcpConnections,
 };
 use super::{FindingCounts, Report, Summary};
 use crate::capture::InputInfo;
@@ -97,14 +97,14 @@ impl TrackedReport {
     }
 
     fn evidence<'a>(&'a self, connection: &'a tracked::Connection) -> diagnose::Evidence<'a> {
-        diagnose::Evidence { connection, views: self.views_of(connection.id), capture_end: self.capture_end() }
+        diagnose::Evidence { connection, views: self.views_of(connection.id), capture_end: self.capture_end(), inputs: &self.inputs }
     }
 
     fn capture_end(&self) -> Timestamp {
         self.tracker.counts.last.unwrap_or_default()
     }
 
-    fn finding(&self, id: u64, found: diagnose::Found) -> Finding {
+    fn finding(&self, id: Option<u64>, found: diagnose::Found) -> Finding {
         let context = self.context();
         let mut frames: Vec<FrameRef> = found.frames.iter().map(|&mark| context.frame(mark)).collect();
         frames.sort();
@@ -114,7 +114,7 @@ impl TrackedReport {
             id: rule.id,
             severity: rule.severity,
             message: found.message,
-            connection: Some(id),
+            connection: id,
             subflow: found.subflow.map(u64::from),
             frames,
             rfc: (!rule.rfc.is_empty()).then_some(rule.rfc),
@@ -168,7 +168,7 @@ impl Report for TrackedReport {
         let views = self.views_of(tracked.id);
         let mut built = connection::build(id, tracked, &views, &self.context());
         built.findings =
-            diagnose::connection(&self.evidence(tracked)).into_iter().map(|found| self.finding(id, found)).collect();
+            diagnose::connection(&self.evidence(tracked)).into_iter().map(|found| self.finding(Some(id), found)).collect();
         built
     }
 
@@ -205,7 +205,19 @@ impl Report for TrackedReport {
     }
 
     fn findings(&self) -> Vec<Finding> {
-        Vec::new()
+        let nothing = tracked::Connection::empty();
+        let listed = self.listed.iter().filter_map(|&id| self.tracker.connection(id));
+        let orphans = self.orphans.iter().filter_map(|&id| self.tracker.connection(id));
+        let found = diagnose::across::capture(listed, orphans, &self.evidence(&nothing));
+        found.into_iter().map(|found| self.finding(None, found)).collect()
+    }
+
+    fn kernel_counters(&self) -> Option<KernelCounters> {
+        let mut counters = diagnose::counters::Counters::default();
+        for connection in self.tracker.connections().filter(|connection| connection.view_of.is_none()) {
+            diagnose::counters::add(&mut counters, connection);
+        }
+        Some(KernelCounters { client: counters.client, server: counters.server })
     }
 }
 

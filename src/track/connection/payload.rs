@@ -527,6 +527,7 @@ impl Connection {
         let data = &mut self.data[input.side];
         if data.fin.is_none() {
             data.fin = Some((position, env.at.frame));
+            data.fin_time = Some(env.at.time);
             env.observer.event(Event {
                 connection: self.id,
                 subflow: Some(input.subflow),
