@@ -196,6 +196,7 @@ impl Half {
 
     /// Gives back what only an open subflow needs.
     pub fn close(&mut self) {
+        self.mappings.shrink();
         if let Some(rtt) = self.rtt.written() {
             rtt.close();
         }

@@ -359,6 +359,14 @@ impl Connection {
         self.note(anomaly);
     }
 
+    /// Adds a subflow. Most connections have one or two, and a subflow is large: room is made for no more than needed.
+    pub(crate) fn add_subflow(&mut self, subflow: Subflow) {
+        if self.subflows.len() == self.subflows.capacity() {
+            self.subflows.reserve_exact(self.subflows.len().max(1));
+        }
+        self.subflows.push(subflow);
+    }
+
     pub(crate) fn note(&mut self, anomaly: Anomaly) {
         if self.anomalies.len() < limits::ANOMALIES {
             self.anomalies.push(anomaly);
