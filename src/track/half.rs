@@ -65,6 +65,9 @@ pub struct Half {
     pub base_hint: Option<u32>,
     /// In a fallback: a sequence number and its data-level position; the rest of the stream follows from it.
     pub line: Option<(u64, u64)>,
+    /// ACKs that carry only MPTCP signalling and repeat an acknowledgement: no sign of loss (RFC 8684 §3.4.1). The first,
+    /// and how many.
+    pub signalling_acks: Option<(Mark, u32)>,
 }
 
 /// How the initial sequence number is known.

@@ -95,6 +95,8 @@ pub struct SynSeen {
     pub nop_run: u8,
     /// TTL of the first copy.
     pub ttl: u8,
+    /// SLL2: the kernel's index of the interface that saw the first copy; 0 where unknown.
+    pub interface_index: u32,
 }
 
 /// Handshake of a join (RFC 8684 §3.2).

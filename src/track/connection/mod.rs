@@ -290,6 +290,12 @@ impl Connection {
             half.mappings.acknowledged(acked, |complete| {
                 tally.settle(&complete, data, input.subflow);
             });
+        } else if input.options.control[0].is_some()
+            && input.segment.payload_len == 0
+            && !input.segment.flags.any(TcpFlags::FIN | TcpFlags::RST)
+        {
+            let repeated = &mut subflow.halves[input.side].signalling_acks;
+            repeated.get_or_insert((env.at.frame, 0)).1 += 1;
         }
     }
 

@@ -219,6 +219,10 @@ impl Connection {
         if initial.syn.is_none() && initial.syn_ack.is_none() {
             return;
         }
+        // A view of a connection whose options were gone when they came here: never more than TCP.
+        if initial.syn.is_some() && self.handshake.syn.is_none() && self.handshake.syn_ack.is_none() {
+            return;
+        }
         // The side whose payload lacks options, the one that never had any first.
         let lacking = |side: Side| -> Option<(bool, Mark)> {
             let half = &initial.halves[side];
