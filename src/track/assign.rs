@@ -208,7 +208,7 @@ impl Tracker {
         if view.subflows.len() >= limits::SUBFLOWS {
             return None;
         }
-        view.subflows.push(template);
+        view.add_subflow(template);
         Some((id, (view.subflows.len() - 1) as u16, low_side))
     }
 
@@ -300,7 +300,7 @@ impl Tracker {
         let initiator = Side::Client;
         let keys = self.config.keys.clone();
         let state = self.connections.get_mut(id as usize)?.as_deref_mut()?;
-        state.subflows.push(Subflow::new(arrival, source, initiator, None));
+        state.add_subflow(Subflow::new(arrival, source, initiator, None));
         observer.event(Event { connection: id, subflow: Some(0), at: arrival.at, what: What::SubflowOpened });
         if !arrival.segment.flags.syn() && !keys.is_empty() {
             self.undecided.push(id);
@@ -388,7 +388,7 @@ impl Tracker {
             && state.initial().is_some_and(|initial| {
                 initial.address_of(joined) == (arrival.segment.ip.destination(), arrival.segment.destination_port)
             });
-        state.subflows.push(Subflow::new(arrival, source, source, Some(join)));
+        state.add_subflow(Subflow::new(arrival, source, source, Some(join)));
         let subflow = (state.subflows.len() - 1) as u16;
         if denied {
             state.note_join_denied(subflow, source, arrival.at.frame);
@@ -475,7 +475,7 @@ impl Tracker {
         let id = self.open_connection(arrival, observer)?;
         let state = self.connections.get_mut(id as usize)?.as_deref_mut()?;
         state.orphan = true;
-        state.subflows.push(Subflow::new(arrival, source, Side::Client, Some(Join::default())));
+        state.add_subflow(Subflow::new(arrival, source, Side::Client, Some(Join::default())));
         observer.event(Event { connection: id, subflow: Some(0), at: arrival.at, what: What::SubflowOpened });
         Some((id, 0, source))
     }

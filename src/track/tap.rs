@@ -54,7 +54,7 @@ impl Taps {
 
 /// Fingerprints of recent segments.
 pub(crate) struct Recent {
-    slots: Box<[Slot]>,
+    slots: Box<[Slot; limits::RECENT_SEGMENTS]>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -66,7 +66,7 @@ struct Slot {
 
 impl Recent {
     pub(crate) fn new() -> Self {
-        Self { slots: vec![Slot::default(); limits::RECENT_SEGMENTS].into_boxed_slice() }
+        Self { slots: Box::new([Slot::default(); limits::RECENT_SEGMENTS]) }
     }
 
     /// Whether this segment of flow `owner` was seen before at another tap, or twice at this one. A sender gives each
@@ -93,7 +93,7 @@ impl Recent {
             let product = u128::from(fingerprint ^ word) * 0x2d35_8dcc_aa6c_78a5_u128;
             fingerprint = (product as u64) ^ ((product >> 64) as u64) ^ word.rotate_left(29);
         }
-        let index = (fingerprint >> 40) as usize % self.slots.len().max(1);
+        let index = (fingerprint >> 40) as usize % limits::RECENT_SEGMENTS;
         let Some(slot) = self.slots.get_mut(index) else { return false };
         let packet_type = segment.tap.packet_type;
         let copy = slot.fingerprint == fingerprint
