@@ -53,8 +53,11 @@ impl Tracker {
         if flow.connection == PLAIN {
             return self.plain_flow(key, id, &arrival, observer);
         }
-        let owner = u64::from(flow.connection) << 17 | u64::from(flow.subflow) << 1 | u64::from(from_low);
         let (connection, subflow, side) = (flow.connection, flow.subflow, flow.sender(from_low));
+        let owner = owner(connection, subflow, side);
+        if flow.is_view {
+            return self.feed_view(connection, subflow, side, &arrival);
+        }
         let eventful = flow.more.is_some() || (segment.flags.syn() && !segment.flags.ack());
         if self.recent.is_copy(owner, segment, options.timestamps, tap) {
             self.note_interface(connection, subflow, frame);
@@ -134,10 +137,12 @@ impl Tracker {
         }
         let flow = self.flows.get_mut(id)?;
         let more = flow.more.get_or_insert_default();
-        let index = match more.taps.iter().position(|other| other.tap == arrival.tap) {
+        // Interfaces of one input show one view: what one of them repeats is a copy within it.
+        let input = arrival.frame.id.input;
+        let index = match more.taps.iter().position(|other| other.input == input) {
             Some(index) => index,
             None if more.taps.len() < limits::VIEWS => {
-                more.taps.push(OtherTap { tap: arrival.tap, directions: 0, view: None });
+                more.taps.push(OtherTap { input, directions: 0, view: None });
                 more.taps.len() - 1
             }
             None => return Some(Assigned::Copy),
@@ -160,8 +165,17 @@ impl Tracker {
             other.view = Some((view, view_subflow, low));
         }
         let from = if arrival.from_low { low } else { low.peer() };
-        self.feed(view, view_subflow, from, arrival.segment, arrival.options, arrival.at, &mut Silent);
-        Some(Assigned::View(view))
+        Some(self.feed_view(view, view_subflow, from, arrival))
+    }
+
+    /// Hands a segment to another tap's view of a connection, which no observer hears of.
+    fn feed_view(&mut self, view: ConnectionId, subflow: u16, from: Side, arrival: &Arrival<'_, '_>) -> Assigned {
+        let owner = owner(view, subflow, from);
+        if self.recent.is_copy(owner, arrival.segment, arrival.options.timestamps, arrival.tap) {
+            return Assigned::Copy;
+        }
+        self.feed(view, subflow, from, arrival.segment, arrival.options, arrival.at, &mut Silent);
+        Assigned::View(view)
     }
 
     fn holds_syn(&self, connection: ConnectionId, subflow: u16, seq: u32) -> bool {
@@ -235,13 +249,11 @@ impl Tracker {
         let Some((connection, subflow, source)) = placed else { return Assigned::Plain };
         let flow = self.flow(connection, subflow, arrival, source);
         self.insert_flow(key, flow);
-        let state = self.connection(connection);
-        if state.is_some_and(|state| state.view_of.is_some()) {
-            self.feed(connection, subflow, source, arrival.segment, options, arrival.at, &mut Silent);
-            return Assigned::View(connection);
+        if self.connection(connection).is_some_and(|state| state.view_of.is_some()) {
+            return self.feed_view(connection, subflow, source, arrival);
         }
         // An alias of a subflow already seen (NAT): its packets were counted there.
-        let owner = u64::from(connection) << 17 | u64::from(subflow) << 1 | u64::from(arrival.from_low);
+        let owner = owner(connection, subflow, source);
         if self.recent.is_copy(owner, arrival.segment, options.timestamps, arrival.tap) {
             return Assigned::Copy;
         }
@@ -280,6 +292,7 @@ impl Tracker {
             low_side: flow_side(source, arrival.from_low),
             directions: if arrival.from_low { 1 } else { 2 },
             tap: arrival.tap,
+            is_view: self.connection(connection).is_some_and(|state| state.view_of.is_some()),
             syn: 0,
             more: None,
         }
@@ -355,19 +368,24 @@ impl Tracker {
         };
         let source = joined.peer();
         if let Some((subflow, record)) = self.with_nonce(connection, token, nonce) {
-            if self.shows_at(record, input) {
+            let shown_here = record.interface.0 == input;
+            let view = self.connections().filter(|view| view.view_of == Some(connection) && view.input == input);
+            let mut views = view.filter_map(|view| Some((view.id, self.with_nonce(view.id, token, nonce)?.0)));
+            let in_view = views.next();
+            drop(views);
+            if let Some((alias_of, subflow)) = if shown_here { Some((connection, subflow)) } else { in_view } {
                 // The same join under another 4-tuple: a NAT lies between two taps of one input.
                 let alias = (arrival.segment.ip, arrival.segment.source_port, arrival.segment.destination_port);
                 let record = self
                     .connections
-                    .get_mut(connection as usize)?
+                    .get_mut(alias_of as usize)?
                     .as_deref_mut()?
                     .subflows
                     .get_mut(usize::from(subflow))?;
                 if record.also_seen_as.len() < limits::VIEWS {
                     record.also_seen_as.push(alias);
                 }
-                return Some((connection, subflow, source));
+                return Some((alias_of, subflow, source));
             }
             let low_side = flow_side(source, arrival.from_low);
             let (view, subflow, low) = self.open_view(connection, subflow, low_side, arrival)?;
@@ -428,10 +446,6 @@ impl Tracker {
         let same = |join: &Join| join.token == Some(token) && join.initiator_nonce == Some(nonce);
         let index = state.subflows.iter().position(|subflow| subflow.join.as_deref().is_some_and(same))?;
         Some((index as u16, state.subflows.get(index)?))
-    }
-
-    fn shows_at(&self, record: &Subflow, input: u16) -> bool {
-        record.interface.0 == input
     }
 
     fn view_at(&self, of: ConnectionId, input: u16) -> Option<ConnectionId> {
@@ -550,6 +564,11 @@ impl Subflow {
             (self.ip.destination(), self.destination_port)
         }
     }
+}
+
+/// What tells the two directions of all subflows apart, for the memory of recent segments.
+fn owner(connection: ConnectionId, subflow: u16, from: Side) -> u64 {
+    u64::from(connection) << 17 | u64::from(subflow) << 1 | u64::from(from == Side::Client)
 }
 
 /// The side with the lower endpoint, when `source` sent a segment that comes from the lower endpoint or not.

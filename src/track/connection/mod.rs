@@ -290,7 +290,7 @@ impl Connection {
             half.mappings.acknowledged(acked, |complete| {
                 tally.settle(&complete, data, input.subflow);
             });
-        } else if input.options.control[0].is_some()
+        } else if input.options.control
             && input.segment.payload_len == 0
             && !input.segment.flags.any(TcpFlags::FIN | TcpFlags::RST)
         {
