@@ -41,7 +41,8 @@ pub trait Report {
     /// Everything that is not a connection, an orphan or a finding.
     fn header(&self) -> Header;
 
-    /// Number of connections. The connection at index `i` has the id `i + 1`.
+    /// How many connections there are. Their ids ascend from 1, with gaps where one turned out to be another tap's view of
+    /// an earlier one, or was pushed out by a limit.
     fn connection_count(&self) -> usize;
 
     /// Builds one connection. `index` is below [`Report::connection_count`].
@@ -60,6 +61,8 @@ pub trait Report {
 /// The cheap part of a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
+    /// As [`Connection::id`].
+    pub id: u64,
     /// MPTCP version: 0, 1, or unknown.
     pub version: Option<u8>,
     /// As [`Connection::outcome`].

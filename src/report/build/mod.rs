@@ -80,7 +80,7 @@ impl TrackedReport {
 
     /// The number that the report gives a tracker's connection; `None` for views and orphans.
     pub fn number_of(&self, id: ConnectionId) -> Option<u64> {
-        self.listed.binary_search(&id).ok().map(|index| index as u64 + 1)
+        self.listed.binary_search(&id).ok().and_then(|_| self.tracker.connection(id)?.number)
     }
 
     fn context(&self) -> Context<'_> {
@@ -155,7 +155,6 @@ impl Report for TrackedReport {
     }
 
     fn connection(&self, index: usize) -> Connection {
-        let id = index as u64 + 1;
         // The caller keeps to `connection_count`; an index beyond it gets the connection it would be, empty.
         let fallback;
         let tracked = match self.tracked(index) {
@@ -165,6 +164,7 @@ impl Report for TrackedReport {
                 &fallback
             }
         };
+        let id = tracked.number.unwrap_or(index as u64 + 1);
         let views = self.views_of(tracked.id);
         let mut built = connection::build(id, tracked, &views, &self.context());
         built.findings =
@@ -179,6 +179,7 @@ impl Report for TrackedReport {
             findings.add(found.rule.severity);
         }
         Summary {
+            id: tracked.number.unwrap_or(index as u64 + 1),
             version: tracked.dialect.map(crate::track::keys::Dialect::version),
             outcome: tracked.outcome().name(),
             findings,

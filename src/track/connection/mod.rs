@@ -14,7 +14,7 @@ pub mod payload;
 use super::data::DataLevel;
 use super::keys::{Dialect, EndIdentity};
 use super::mark::{Mark, Moment};
-use super::observer::{ConnectionId, Event, Observer, What};
+use super::observer::{Checked, ConnectionId, Event, Observer, What};
 use super::options::Options;
 use super::side::{PerSide, Side};
 use super::subflow::{Bare, Join, JoinProof, Subflow};
@@ -29,8 +29,10 @@ pub use payload::ChecksumTally;
 /// One MPTCP connection as one tap saw it.
 #[derive(Clone, Debug)]
 pub struct Connection {
-    /// Its number.
+    /// Its place in the tracker.
     pub id: ConnectionId,
+    /// Its number in the report, from 1, in order of first packet; orphans and views have none.
+    pub number: Option<u64>,
     /// The rules it follows, where its MP_CAPABLE showed them.
     pub dialect: Option<Dialect>,
     /// Only joins of it were seen: its token is known, its first subflow is not.
@@ -191,6 +193,7 @@ impl Connection {
     pub(crate) fn new(id: ConnectionId, at: Moment, input: u16) -> Self {
         Self {
             id,
+            number: None,
             dialect: None,
             orphan: false,
             ends: PerSide::default(),
@@ -286,7 +289,18 @@ impl Connection {
             }
             let (tally, data) = (&mut self.checksums[peer], &self.data[peer]);
             half.mappings.acknowledged(acked, |complete| {
-                tally.settle(&complete, data, input.subflow);
+                let right = tally.settle(&complete, data, input.subflow);
+                if O::WANTS_DATA && complete.placed.checksum.is_some() {
+                    env.observer.checked(Checked {
+                        connection: self.id,
+                        number: self.number,
+                        side: peer,
+                        subflow: input.subflow,
+                        offset: data.offset(complete.placed.position),
+                        len: complete.placed.len,
+                        right,
+                    });
+                }
             });
         }
     }
@@ -319,6 +333,7 @@ impl Connection {
             subflow.reset = Some(outcome::reset_of(subflow, input, env.at));
             env.observer.event(Event {
                 connection: self.id,
+                number: self.number,
                 subflow: Some(input.subflow),
                 at: env.at,
                 what: What::SubflowReset,
@@ -329,6 +344,7 @@ impl Connection {
         if subflow.is_closed() {
             env.observer.event(Event {
                 connection: self.id,
+                number: self.number,
                 subflow: Some(input.subflow),
                 at: env.at,
                 what: What::SubflowClosed,
@@ -337,7 +353,13 @@ impl Connection {
         if !self.closed && self.subflows.iter().all(Subflow::is_closed) {
             self.closed = true;
             effects.closed = true;
-            env.observer.event(Event { connection: self.id, subflow: None, at: env.at, what: What::ConnectionClosed });
+            env.observer.event(Event {
+                connection: self.id,
+                number: self.number,
+                subflow: None,
+                at: env.at,
+                what: What::ConnectionClosed,
+            });
         }
     }
 
