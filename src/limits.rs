@@ -91,3 +91,6 @@ pub const EXTRACT_FILL: u64 = 1 << 30;
 pub const EXTRACT_RANGES: usize = 1024;
 /// Extracted streams whose files are open at once. A process may have 1024 unless told otherwise (64 keep 4 MiB of buffers).
 pub const EXTRACT_OPEN_FILES: usize = 64;
+/// Bytes of output lines held back until a token tells whether `--connection` asks for them: handshakes of some thousands
+/// of connections.
+pub const HELD_LINES: usize = 8 << 20;

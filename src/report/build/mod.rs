@@ -1,6 +1,6 @@
 //! From the tracker to the report model: the only place that knows both.
 
-mod connection;
+pub(super) mod connection;
 mod subflow;
 
 use std::collections::BTreeMap;
@@ -48,12 +48,19 @@ impl Context<'_> {
     }
 
     pub(super) fn interface(&self, (input, index): (u16, u16)) -> String {
-        let Some(info) = self.inputs.get(usize::from(input)) else { return format!("{}", input + 1) };
-        match info.interfaces.get(usize::from(index)).and_then(|interface| interface.name.clone()) {
-            Some(name) => name,
-            None if info.interfaces.len() > 1 => format!("{}:{index}", info.name),
-            None => info.name.clone(),
+        match self.inputs.get(usize::from(input)) {
+            Some(info) => interface_name(info, index),
+            None => format!("{}", input + 1),
         }
+    }
+}
+
+/// The report's name of an input's interface.
+pub fn interface_name(info: &InputInfo, index: u16) -> String {
+    match info.interfaces.get(usize::from(index)).and_then(|interface| interface.name.clone()) {
+        Some(name) => name,
+        None if info.interfaces.len() > 1 => format!("{}:{index}", info.name),
+        None => info.name.clone(),
     }
 }
 

@@ -104,6 +104,23 @@ pub enum FallbackCause {
     BadOption,
 }
 
+impl FallbackCause {
+    /// Its name in the report.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NoOptionInSynAck => "no_option_in_syn_ack",
+            Self::OptionEchoed => "option_echoed",
+            Self::SynRetriedWithoutOption => "syn_retried_without_option",
+            Self::NoOptionInThirdAck => "no_option_in_third_ack",
+            Self::NoOptionOnData => "no_option_on_data",
+            Self::OptionsVanished => "options_vanished",
+            Self::MpFail => "mp_fail",
+            Self::InfiniteMapping => "infinite_mapping",
+            Self::BadOption => "bad_option",
+        }
+    }
+}
+
 /// New data moved from a silent subflow to another.
 #[derive(Clone, Copy, Debug)]
 pub struct HandoverSeen {
