@@ -8,7 +8,7 @@ use super::observer::{ConnectionId, Event, Observer, Silent, What};
 use super::options::Options;
 use super::side::{PerSide, Side};
 use super::subflow::{Join, Subflow};
-use super::{Assigned, Tracker};
+use super::{Assigned, Place, Tracker};
 use crate::crypto::{Nonce, Token};
 use crate::frame::Frame;
 use crate::limits;
@@ -61,12 +61,12 @@ impl Tracker {
         let eventful = flow.more.is_some() || (segment.flags.syn() && !segment.flags.ack());
         if self.recent.is_copy(owner, segment, options.timestamps, tap) {
             self.note_interface(connection, subflow, frame);
-            return Assigned::Copy;
+            return Assigned::Copy(Some(Place { connection, subflow, from: side }));
         }
         if eventful {
             return self.eventful(key, id, &arrival, observer);
         }
-        Assigned::To { connection, subflow, from: side }
+        Assigned::To(Place { connection, subflow, from: side })
     }
 
     /// A SYN, or a flow whose 4-tuple was taken over lately.
@@ -81,7 +81,7 @@ impl Tracker {
         let Some(flow) = self.flows.get_mut(id) else { return Assigned::Plain };
         let (connection, subflow, side) = (flow.connection, flow.subflow, flow.sender(arrival.from_low));
         let previous = flow.more.as_ref().and_then(|more| more.previous);
-        let current = Assigned::To { connection, subflow, from: side };
+        let current = Assigned::To(Place { connection, subflow, from: side });
         let Some(state) = self.connections.get(connection as usize).and_then(|state| state.as_deref()) else {
             return if arrival.segment.flags.syn() { self.new_flow(key, arrival, observer) } else { current };
         };
@@ -121,7 +121,7 @@ impl Tracker {
             return current;
         }
         let from = if arrival.from_low { old_low } else { old_low.peer() };
-        Assigned::To { connection: old_connection, subflow: old_subflow, from }
+        Assigned::To(Place { connection: old_connection, subflow: old_subflow, from })
     }
 
     /// A flow's segment at a tap that is not its first. `None` lets it count as if it were.
@@ -145,7 +145,7 @@ impl Tracker {
                 more.taps.push(OtherTap { input, directions: 0, view: None });
                 more.taps.len() - 1
             }
-            None => return Some(Assigned::Copy),
+            None => return Some(Assigned::Copy(None)),
         };
         let other = more.taps.get_mut(index)?;
         other.directions |= direction;
@@ -168,14 +168,28 @@ impl Tracker {
         Some(self.feed_view(view, view_subflow, from, arrival))
     }
 
-    /// Hands a segment to another tap's view of a connection, which no observer hears of.
+    /// Hands a segment to another tap's view of a connection, which no observer hears of. The place told is that in the
+    /// connection itself.
     fn feed_view(&mut self, view: ConnectionId, subflow: u16, from: Side, arrival: &Arrival<'_, '_>) -> Assigned {
         let owner = owner(view, subflow, from);
+        let place = self.place_in_main(view, subflow, from);
         if self.recent.is_copy(owner, arrival.segment, arrival.options.timestamps, arrival.tap) {
-            return Assigned::Copy;
+            return Assigned::Copy(place);
         }
         self.feed(view, subflow, from, arrival.segment, arrival.options, arrival.at, &mut Silent);
-        Assigned::View(view)
+        place.map_or(Assigned::Copy(None), Assigned::View)
+    }
+
+    /// Where a view's subflow is in the connection that it shows: the initial one first, a join where its nonce is.
+    fn place_in_main(&self, view: ConnectionId, subflow: u16, from: Side) -> Option<Place> {
+        let state = self.connection(view)?;
+        let connection = state.view_of?;
+        let shown = state.subflows.get(usize::from(subflow))?;
+        let main = self.connection(connection)?;
+        let nonce = |record: &Subflow| record.join.as_ref().and_then(|join| join.initiator_nonce);
+        let same = |record: &Subflow| record.join.is_some() == shown.join.is_some() && nonce(record) == nonce(shown);
+        let subflow = main.subflows.iter().position(same).unwrap_or(0) as u16;
+        Some(Place { connection, subflow, from })
     }
 
     fn holds_syn(&self, connection: ConnectionId, subflow: u16, seq: u32) -> bool {
@@ -206,7 +220,7 @@ impl Tracker {
         let id = match found {
             Some(id) => id,
             None => {
-                let id = self.open_connection(arrival, &mut Silent)?;
+                let id = self.open_connection(arrival)?;
                 let view = self.connections.get_mut(id as usize)?.as_deref_mut()?;
                 view.view_of = Some(of);
                 if is_join {
@@ -255,9 +269,9 @@ impl Tracker {
         // An alias of a subflow already seen (NAT): its packets were counted there.
         let owner = owner(connection, subflow, source);
         if self.recent.is_copy(owner, arrival.segment, options.timestamps, arrival.tap) {
-            return Assigned::Copy;
+            return Assigned::Copy(Some(Place { connection, subflow, from: source }));
         }
-        Assigned::To { connection, subflow, from: source }
+        Assigned::To(Place { connection, subflow, from: source })
     }
 
     /// A segment of a flow that had no MPTCP so far.
@@ -309,26 +323,29 @@ impl Tracker {
         arrival: &Arrival<'_, '_>,
         observer: &mut O,
     ) -> Option<(ConnectionId, u16, Side)> {
-        let id = self.open_connection(arrival, observer)?;
-        let initiator = Side::Client;
+        let id = self.open_connection(arrival)?;
         let keys = self.config.keys.clone();
         let state = self.connections.get_mut(id as usize)?.as_deref_mut()?;
-        state.add_subflow(Subflow::new(arrival, source, initiator, None));
-        observer.event(Event { connection: id, subflow: Some(0), at: arrival.at, what: What::SubflowOpened });
+        self.listed += 1;
+        let number = Some(self.listed);
+        state.number = number;
+        state.add_subflow(Subflow::new(arrival, source, Side::Client, None));
+        for (subflow, what) in [(None, What::ConnectionOpened), (Some(0), What::SubflowOpened)] {
+            observer.event(Event { connection: id, number, subflow, at: arrival.at, what });
+        }
         if !arrival.segment.flags.syn() && !keys.is_empty() {
             self.undecided.push(id);
         }
         Some((id, 0, source))
     }
 
-    fn open_connection<O: Observer>(&mut self, arrival: &Arrival<'_, '_>, observer: &mut O) -> Option<ConnectionId> {
+    fn open_connection(&mut self, arrival: &Arrival<'_, '_>) -> Option<ConnectionId> {
         if self.open_count >= limits::CONNECTIONS {
             self.evict_one();
         }
         let id = ConnectionId::try_from(self.connections.len()).ok()?;
         self.open_count += 1;
         self.connections.push(Some(Box::new(Connection::new(id, arrival.at, arrival.frame.id.input))));
-        observer.event(Event { connection: id, subflow: None, at: arrival.at, what: What::ConnectionOpened });
         Some(id)
     }
 
@@ -364,7 +381,7 @@ impl Tracker {
         let found = self.choose(token, arrival);
         let (mut connection, joined) = match found {
             Some(found) => found,
-            None => (self.open_orphan(token, arrival, observer)?, Side::Server),
+            None => (self.open_orphan(token, arrival)?, Side::Server),
         };
         let source = joined.peer();
         if let Some((subflow, record)) = self.with_nonce(connection, token, nonce) {
@@ -412,7 +429,8 @@ impl Tracker {
             state.note_join_denied(subflow, source, arrival.at.frame);
         }
         if !is_view {
-            observer.event(Event { connection, subflow: Some(subflow), at: arrival.at, what: What::SubflowOpened });
+            let (number, at, what) = (state.number, arrival.at, What::SubflowOpened);
+            observer.event(Event { connection, number, subflow: Some(subflow), at, what });
         }
         Some((connection, subflow, source))
     }
@@ -456,14 +474,9 @@ impl Tracker {
     }
 
     /// A join whose connection is not in the capture: joins with the same token are grouped.
-    fn open_orphan<O: Observer>(
-        &mut self,
-        token: Token,
-        arrival: &Arrival<'_, '_>,
-        observer: &mut O,
-    ) -> Option<ConnectionId> {
+    fn open_orphan(&mut self, token: Token, arrival: &Arrival<'_, '_>) -> Option<ConnectionId> {
         let keys = self.config.keys.clone();
-        let id = self.open_connection(arrival, observer)?;
+        let id = self.open_connection(arrival)?;
         let state = self.connections.get_mut(id as usize)?.as_deref_mut()?;
         state.orphan = true;
         state.ends.server.token_named = Some(token);
@@ -486,11 +499,12 @@ impl Tracker {
         arrival: &Arrival<'_, '_>,
         observer: &mut O,
     ) -> Option<(ConnectionId, u16, Side)> {
-        let id = self.open_connection(arrival, observer)?;
+        let id = self.open_connection(arrival)?;
         let state = self.connections.get_mut(id as usize)?.as_deref_mut()?;
         state.orphan = true;
         state.add_subflow(Subflow::new(arrival, source, Side::Client, Some(Join::default())));
-        observer.event(Event { connection: id, subflow: Some(0), at: arrival.at, what: What::SubflowOpened });
+        let (at, what) = (arrival.at, What::SubflowOpened);
+        observer.event(Event { connection: id, number: None, subflow: Some(0), at, what });
         Some((id, 0, source))
     }
 
