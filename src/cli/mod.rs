@@ -4,6 +4,7 @@
 pub mod analyze;
 pub mod args;
 pub mod exit;
+pub mod follow;
 pub mod generate;
 pub mod plan;
 pub mod progress;
@@ -48,7 +49,7 @@ fn inspect(plan: &Plan) -> anyhow::Result<Outcome> {
         Format::Tree => tree::write(&mut out, report, &selection, plan.look, plan.all)?,
         Format::Table => table::write(&mut out, report, &selection, plan.look)?,
         Format::Json => json::write(&mut out, report, &plan.connections)?,
-        // PLUG IN: written by analyze while reading.
+        // Written while reading.
         Format::Packets | Format::Ndjson => {}
     }
     if let (true, Format::Tree | Format::Table, Some(counted)) = (plan.counters, plan.format, report.kernel_counters()) {

@@ -197,6 +197,11 @@ impl Half {
         }
     }
 
+    /// Whether no mapping was ever seen and the first byte is known: in a fallback, this is where the stream begins.
+    pub fn is_plain_from_start(&self) -> bool {
+        self.syn.is_some() && self.last_mapping_end.is_none()
+    }
+
     /// Gives back what only an open subflow needs.
     pub fn close(&mut self) {
         self.mappings.shrink();

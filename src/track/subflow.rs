@@ -157,7 +157,11 @@ impl Join {
         };
         let nonces = self.initiator_nonce.zip(self.responder_nonce);
         let syn_ack = match (self.syn_ack_hmac, nonces) {
-            (None, _) => Verdict::Unverifiable(Why::SegmentsMissing),
+            (None, _) => Verdict::Unverifiable(if self.bare_syn_ack.is_some() {
+                Why::NonceNotSeen
+            } else {
+                Why::SegmentsMissing
+            }),
             (_, None) => Verdict::Unverifiable(Why::NonceNotSeen),
             (Some(seen), Some((r_a, r_b))) => {
                 Verdict::compare(&join_syn_ack_hmac(suite, key_b, key_a, r_b, r_a), &seen)

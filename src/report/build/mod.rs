@@ -1,6 +1,6 @@
 //! From the tracker to the report model: the only place that knows both.
 
-mod connection;
+pub(super) mod connection;
 mod subflow;
 
 use std::collections::BTreeMap;
@@ -48,12 +48,19 @@ impl Context<'_> {
     }
 
     pub(super) fn interface(&self, (input, index): (u16, u16)) -> String {
-        let Some(info) = self.inputs.get(usize::from(input)) else { return format!("{}", input + 1) };
-        match info.interfaces.get(usize::from(index)).and_then(|interface| interface.name.clone()) {
-            Some(name) => name,
-            None if info.interfaces.len() > 1 => format!("{}:{index}", info.name),
-            None => info.name.clone(),
+        match self.inputs.get(usize::from(input)) {
+            Some(info) => interface_name(info, index),
+            None => format!("{}", input + 1),
         }
+    }
+}
+
+/// The report's name of an input's interface.
+pub fn interface_name(info: &InputInfo, index: u16) -> String {
+    match info.interfaces.get(usize::from(index)).and_then(|interface| interface.name.clone()) {
+        Some(name) => name,
+        None if info.interfaces.len() > 1 => format!("{}:{index}", info.name),
+        None => info.name.clone(),
     }
 }
 
@@ -80,7 +87,7 @@ impl TrackedReport {
 
     /// The number that the report gives a tracker's connection; `None` for views and orphans.
     pub fn number_of(&self, id: ConnectionId) -> Option<u64> {
-        self.listed.binary_search(&id).ok().map(|index| index as u64 + 1)
+        self.listed.binary_search(&id).ok().and_then(|_| self.tracker.connection(id)?.number)
     }
 
     fn context(&self) -> Context<'_> {
@@ -155,7 +162,6 @@ impl Report for TrackedReport {
     }
 
     fn connection(&self, index: usize) -> Connection {
-        let id = index as u64 + 1;
         // The caller keeps to `connection_count`; an index beyond it gets the connection it would be, empty.
         let fallback;
         let tracked = match self.tracked(index) {
@@ -165,6 +171,7 @@ impl Report for TrackedReport {
                 &fallback
             }
         };
+        let id = tracked.number.unwrap_or(index as u64 + 1);
         let views = self.views_of(tracked.id);
         let mut built = connection::build(id, tracked, &views, &self.context());
         built.findings =
@@ -179,6 +186,7 @@ impl Report for TrackedReport {
             findings.add(found.rule.severity);
         }
         Summary {
+            id: tracked.number.unwrap_or(index as u64 + 1),
             version: tracked.dialect.map(crate::track::keys::Dialect::version),
             outcome: tracked.outcome().name(),
             findings,

@@ -14,7 +14,7 @@ pub mod payload;
 use super::data::DataLevel;
 use super::keys::{Dialect, EndIdentity};
 use super::mark::{Mark, Moment};
-use super::observer::{ConnectionId, Event, Observer, What};
+use super::observer::{Checked, ConnectionId, Event, Observer, What};
 use super::options::Options;
 use super::side::{PerSide, Side};
 use super::subflow::{Bare, Join, JoinProof, Subflow};
@@ -29,8 +29,10 @@ pub use payload::ChecksumTally;
 /// One MPTCP connection as one tap saw it.
 #[derive(Clone, Debug)]
 pub struct Connection {
-    /// Its number.
+    /// Its place in the tracker.
     pub id: ConnectionId,
+    /// Its number in the report, from 1, in order of first packet; orphans and views have none.
+    pub number: Option<u64>,
     /// The rules it follows, where its MP_CAPABLE showed them.
     pub dialect: Option<Dialect>,
     /// Only joins of it were seen: its token is known, its first subflow is not.
@@ -100,6 +102,23 @@ pub enum FallbackCause {
     MpFail,
     InfiniteMapping,
     BadOption,
+}
+
+impl FallbackCause {
+    /// Its name in the report.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NoOptionInSynAck => "no_option_in_syn_ack",
+            Self::OptionEchoed => "option_echoed",
+            Self::SynRetriedWithoutOption => "syn_retried_without_option",
+            Self::NoOptionInThirdAck => "no_option_in_third_ack",
+            Self::NoOptionOnData => "no_option_on_data",
+            Self::OptionsVanished => "options_vanished",
+            Self::MpFail => "mp_fail",
+            Self::InfiniteMapping => "infinite_mapping",
+            Self::BadOption => "bad_option",
+        }
+    }
 }
 
 /// New data moved from a silent subflow to another.
@@ -191,6 +210,7 @@ impl Connection {
     pub(crate) fn new(id: ConnectionId, at: Moment, input: u16) -> Self {
         Self {
             id,
+            number: None,
             dialect: None,
             orphan: false,
             ends: PerSide::default(),
@@ -288,7 +308,18 @@ impl Connection {
             }
             let (tally, data) = (&mut self.checksums[peer], &self.data[peer]);
             half.mappings.acknowledged(acked, |complete| {
-                tally.settle(&complete, data, input.subflow);
+                let right = tally.settle(&complete, data, input.subflow);
+                if O::WANTS_DATA && complete.placed.checksum.is_some() {
+                    env.observer.checked(Checked {
+                        connection: self.id,
+                        number: self.number,
+                        side: peer,
+                        subflow: input.subflow,
+                        offset: data.offset(complete.placed.position),
+                        len: complete.placed.len,
+                        right,
+                    });
+                }
             });
         } else if input.options.control
             && input.segment.payload_len == 0
@@ -327,6 +358,7 @@ impl Connection {
             subflow.reset = Some(outcome::reset_of(subflow, input, env.at));
             env.observer.event(Event {
                 connection: self.id,
+                number: self.number,
                 subflow: Some(input.subflow),
                 at: env.at,
                 what: What::SubflowReset,
@@ -339,6 +371,7 @@ impl Connection {
             subflow.halves.server.close();
             env.observer.event(Event {
                 connection: self.id,
+                number: self.number,
                 subflow: Some(input.subflow),
                 at: env.at,
                 what: What::SubflowClosed,
@@ -349,7 +382,13 @@ impl Connection {
             self.data.client.close();
             self.data.server.close();
             effects.closed = true;
-            env.observer.event(Event { connection: self.id, subflow: None, at: env.at, what: What::ConnectionClosed });
+            env.observer.event(Event {
+                connection: self.id,
+                number: self.number,
+                subflow: None,
+                at: env.at,
+                what: What::ConnectionClosed,
+            });
         }
     }
 
