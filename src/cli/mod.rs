@@ -52,7 +52,8 @@ fn inspect(plan: &Plan) -> anyhow::Result<Outcome> {
         // Written while reading.
         Format::Packets | Format::Ndjson => {}
     }
-    if let (true, Format::Tree | Format::Table, Some(counted)) = (plan.counters, plan.format, report.kernel_counters()) {
+    if let (true, Format::Tree | Format::Table, Some(counted)) = (plan.counters, plan.format, report.kernel_counters())
+    {
         counters::write(&mut out, &counted)?;
     }
     out.flush()?;

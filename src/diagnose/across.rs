@@ -16,7 +16,11 @@ use crate::wire::MpTcprst;
 const PATTERN: u32 = 2;
 
 /// Rules over a whole capture. `evidence` names frames and inputs; its connection is not looked at.
-pub fn capture<'a>(connections: impl Iterator<Item = &'a Connection>, orphans: impl Iterator<Item = &'a Connection>, evidence: &Evidence<'_>) -> Vec<Found> {
+pub fn capture<'a>(
+    connections: impl Iterator<Item = &'a Connection>,
+    orphans: impl Iterator<Item = &'a Connection>,
+    evidence: &Evidence<'_>,
+) -> Vec<Found> {
     let mut found = Vec::new();
     for orphan in orphans {
         refused_orphan(orphan, evidence, &mut found);
@@ -29,7 +33,11 @@ pub fn capture<'a>(connections: impl Iterator<Item = &'a Connection>, orphans: i
 fn refused_orphan(orphan: &Connection, evidence: &Evidence<'_>, found: &mut Vec<Found>) {
     for subflow in &orphan.subflows {
         let (Some(join), Some(reset)) = (&subflow.join, subflow.reset) else { continue };
-        let Some(token) = join.token.filter(|_| subflow.state() == SubflowState::Refused && reset.by != subflow.initiator) else { continue };
+        let Some(token) =
+            join.token.filter(|_| subflow.state() == SubflowState::Refused && reset.by != subflow.initiator)
+        else {
+            continue;
+        };
         let why = reset.reason.map_or_else(
             || "without a reason".to_owned(),
             |(reason, _)| format!("with reason {reason} ({})", MpTcprst { flags: 0, reason }.meaning()),
@@ -47,7 +55,13 @@ fn refused_orphan(orphan: &Connection, evidence: &Evidence<'_>, found: &mut Vec<
             Some(_) => joins::JOIN_REFUSED_WITH_REASON,
             None => joins::JOIN_REFUSED_WITHOUT_REASON,
         };
-        found.push(Found { rule, message, subflow: None, frames: vec![subflow.first.frame, reset.at.frame], counter: None });
+        found.push(Found {
+            rule,
+            message,
+            subflow: None,
+            frames: vec![subflow.first.frame, reset.at.frame],
+            counter: None,
+        });
     }
 }
 
@@ -66,10 +80,16 @@ fn stripped<'a>(connections: impl Iterator<Item = &'a Connection>, found: &mut V
     let mut groups: BTreeMap<Network, Tally> = BTreeMap::new();
     let mut failed = false;
     for connection in connections {
-        let Some(initial) = connection.initial().filter(|initial| connection.handshake.syn.is_some() && initial.syn_ack.is_some()) else { continue };
+        let Some(initial) =
+            connection.initial().filter(|initial| connection.handshake.syn.is_some() && initial.syn_ack.is_some())
+        else {
+            continue;
+        };
         let (server, port) = initial.address_of(Side::Server);
         let tally = groups.entry((network_of(initial.address_of(Side::Client).0), server, port)).or_default();
-        let lost = connection.fallback.filter(|seen| seen.cause == FallbackCause::NoOptionInSynAck || seen.cause == FallbackCause::OptionEchoed);
+        let lost = connection
+            .fallback
+            .filter(|seen| seen.cause == FallbackCause::NoOptionInSynAck || seen.cause == FallbackCause::OptionEchoed);
         tally.asked += 1;
         tally.answered += u32::from(lost.is_none());
         if let Some(seen) = lost {
@@ -82,10 +102,14 @@ fn stripped<'a>(connections: impl Iterator<Item = &'a Connection>, found: &mut V
     if !failed {
         return;
     }
-    for ((network, server, port), tally) in groups.iter().filter(|(_, tally)| tally.answered == 0 && tally.asked >= PATTERN) {
+    for ((network, server, port), tally) in
+        groups.iter().filter(|(_, tally)| tally.answered == 0 && tally.asked >= PATTERN)
+    {
         let works = |other: &(&Network, &Tally)| other.1.answered == other.1.asked;
-        let on_port = groups.iter().filter(works).find(|(key, _)| key.0 == *network && key.1 == *server && key.2 != *port);
-        let for_network = groups.iter().filter(works).find(|(key, _)| key.0 != *network && key.1 == *server && key.2 == *port);
+        let on_port =
+            groups.iter().filter(works).find(|(key, _)| key.0 == *network && key.1 == *server && key.2 != *port);
+        let for_network =
+            groups.iter().filter(works).find(|(key, _)| key.0 != *network && key.1 == *server && key.2 == *port);
         if let Some((other, good)) = on_port {
             let message = format!(
                 "{server} answered MP_CAPABLE on {} of {} to port {} and on 0 of {} to port {port}: something on the way to port {port} removes it, or its listener is plain TCP.",
@@ -94,7 +118,13 @@ fn stripped<'a>(connections: impl Iterator<Item = &'a Connection>, found: &mut V
                 other.2,
                 tally.asked,
             );
-            found.push(Found { rule: fallback::OPTIONS_STRIPPED_ON_ONE_PORT, message, subflow: None, frames: tally.frames.clone(), counter: None });
+            found.push(Found {
+                rule: fallback::OPTIONS_STRIPPED_ON_ONE_PORT,
+                message,
+                subflow: None,
+                frames: tally.frames.clone(),
+                counter: None,
+            });
         }
         if let Some((other, good)) = for_network {
             let message = format!(
@@ -105,7 +135,13 @@ fn stripped<'a>(connections: impl Iterator<Item = &'a Connection>, found: &mut V
                 tally.asked,
                 prefix(*network),
             );
-            found.push(Found { rule: fallback::OPTIONS_STRIPPED_FOR_ONE_PREFIX, message, subflow: None, frames: tally.frames.clone(), counter: None });
+            found.push(Found {
+                rule: fallback::OPTIONS_STRIPPED_FOR_ONE_PREFIX,
+                message,
+                subflow: None,
+                frames: tally.frames.clone(),
+                counter: None,
+            });
         }
     }
 }

@@ -63,7 +63,7 @@ fn hmac_is_wrong(finder: &mut Finder<'_, '_>, connection: &Connection, announced
 fn never_echoed(finder: &mut Finder<'_, '_>, connection: &Connection, announced: &Announced) {
     let peer = announced.by.peer();
     let version_1 = connection.dialect.is_some_and(|dialect| dialect == Dialect::Rfc8684);
-    if announced.echoed.is_some() || !version_1 || connection.fallback.is_some() {
+    if announced.echoed.is_some() || !version_1 || connection.fallback.is_some() || connection.options_cut {
         return;
     }
     let spoke: u64 = connection.subflows.iter().map(|subflow| subflow.halves[peer].segments).sum();
@@ -91,7 +91,7 @@ fn never_used(finder: &mut Finder<'_, '_>, connection: &Connection, announced: &
         return;
     }
     let text = format!(
-        "The {} announced {} in frame {}, and no subflow was tried to it or from it.",
+        "The {} announced {} in frame {}, and no subflow to it or from it shows in this capture.",
         announced.by.name(),
         name(announced),
         finder.frame(announced.frame),

@@ -38,7 +38,7 @@ pub(super) fn look(finder: &mut Finder<'_, '_>) {
 }
 
 /// `, with reason 6 (middlebox interference)`.
-fn reason(reset: &Reset) -> String {
+pub(super) fn reason(reset: &Reset) -> String {
     match reset.reason {
         Some((reason, transient)) => {
             let transient = if transient { ", transient" } else { "" };
@@ -49,45 +49,70 @@ fn reason(reset: &Reset) -> String {
 }
 
 fn connection_reset(finder: &mut Finder<'_, '_>, connection: &Connection) {
-    let Some((index, last)) = finder.subflows().filter_map(|(index, subflow)| Some((index, subflow.reset?))).max_by_key(|(_, reset)| reset.at.time) else {
+    let Some((index, last)) = finder
+        .subflows()
+        .filter_map(|(index, subflow)| Some((index, subflow.reset?)))
+        .max_by_key(|(_, reset)| reset.at.time)
+    else {
         return;
     };
     // A refused connection is said to be refused.
     if last.of_syn || connection.outcome() == crate::track::connection::outcome::Outcome::Refused {
         return;
     }
-    let lifetime = text::duration(last.at.time.since(connection.first.time));
+    let age = match connection.handshake.syn {
+        Some(_) => format!(", {} after it began", text::duration(last.at.time.since(connection.first.time))),
+        None => String::new(),
+    };
     let text = format!(
-        "The {} reset the connection in frame {}{}, {lifetime} after it began.",
+        "The {} reset the connection in frame {}{}{age}.",
         last.by.name(),
         finder.frame(last.at.frame),
-        reason(&last),
+        reason(&last)
     );
-    let frames: Vec<_> = connection.subflows.iter().filter_map(|subflow| subflow.reset).map(|reset| reset.at.frame).collect();
+    let frames: Vec<_> =
+        connection.subflows.iter().filter_map(|subflow| subflow.reset).map(|reset| reset.at.frame).collect();
     finder.report(rule::CONNECTION_RESET, (connection.subflows.len() == 1).then_some(index), &frames, text);
 }
 
 /// A subflow that worked was given up before the end of the data.
 fn subflow_reset(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, subflow: &Subflow, reset: &Reset) {
-    let ended = Side::BOTH.into_iter().all(|side| connection.data[side].fin_time.is_some_and(|fin| fin <= reset.at.time));
-    let aborted = connection.fastclose.is_some_and(|(_, at, _)| at.time.since(reset.at.time) < span::SECOND || at.time <= reset.at.time);
+    let ended =
+        Side::BOTH.into_iter().all(|side| connection.data[side].fin_time.is_some_and(|fin| fin <= reset.at.time));
+    let aborted = connection
+        .fastclose
+        .is_some_and(|(_, at, _)| at.time.since(reset.at.time) < span::SECOND || at.time <= reset.at.time);
     if subflow.state() != SubflowState::Reset || ended || aborted || reset.fastclose {
+        return;
+    }
+    // MP_FAIL in the RST has its own finding.
+    if reset.fail {
         return;
     }
     let removed = connection.removals.iter().rev().find(|removal| subflow.address_ids[removal.by] == Some(removal.id));
     let mut frames = vec![reset.at.frame];
-    let mut text = format!("The {} reset subflow {index} in frame {}{}", reset.by.name(), finder.frame(reset.at.frame), reason(reset));
+    let mut text = format!(
+        "The {} reset subflow {index} in frame {}{}",
+        reset.by.name(),
+        finder.frame(reset.at.frame),
+        reason(reset)
+    );
     if let Some(removal) = removed {
-        text.push_str(&format!(", for the {} removed address id {} in frame {}", removal.by.name(), removal.id, finder.frame(removal.frame)));
+        text.push_str(&format!(
+            ": the {} had removed address id {} in frame {}.",
+            removal.by.name(),
+            removal.id,
+            finder.frame(removal.frame)
+        ));
         frames.push(removal.frame);
-    } else if reset.fail {
-        text.push_str(" and MP_FAIL: data on it arrived with a wrong checksum");
-    } else if fits(connection, index, subflow, reset) == Some(true) {
+        return finder.report(rule::SUBFLOW_RESET_BY_REMOVAL, Some(index), &frames, text);
+    }
+    if fits(connection, index, subflow, reset) == Some(true) {
         text.push_str(", which fits what is broken on it");
     }
     text.push('.');
     finder.report(rule::SUBFLOW_RESET, Some(index), &frames, text);
-    if !reset.fail && fits(connection, index, subflow, reset) == Some(false) {
+    if fits(connection, index, subflow, reset) == Some(false) {
         let text = format!(
             "The {} gave{} for the reset in frame {}, but nothing of the kind shows on subflow {index} in this capture.",
             reset.by.name(),
@@ -103,12 +128,16 @@ fn fits(connection: &Connection, index: u16, subflow: &Subflow, reset: &Reset) -
     let reason = reset.reason?.0;
     let broken = || {
         let anomaly = connection.anomalies.iter().any(|anomaly| anomaly.subflow == index);
-        let wrong = Side::BOTH.into_iter().any(|side| connection.checksums[side].mismatches.iter().any(|mismatch| mismatch.subflow == index));
-        let bare = Side::BOTH.into_iter().any(|side| subflow.bare[side].segments > 0 || !subflow.halves[side].unmapped.is_empty());
+        let wrong = Side::BOTH
+            .into_iter()
+            .any(|side| connection.checksums[side].mismatches.iter().any(|mismatch| mismatch.subflow == index));
+        let bare = Side::BOTH
+            .into_iter()
+            .any(|side| subflow.bare[side].segments > 0 || !subflow.halves[side].unmapped.is_empty());
         anomaly || wrong || bare
     };
     match reason {
-        1 | 6 => Some(broken() || reset.fail),
+        1 | 6 => Some(broken()),
         _ => None,
     }
 }
@@ -120,21 +149,29 @@ fn fastclose(finder: &mut Finder<'_, '_>, connection: &Connection) {
         Some(false) => "with a wrong key",
         None => "with a key that nothing else in the capture shows",
     };
-    let text = format!("The {} aborted the connection with MP_FASTCLOSE in frame {}, {key}.", side.name(), finder.frame(at.frame));
+    let text = format!(
+        "The {} aborted the connection with MP_FASTCLOSE in frame {}, {key}.",
+        side.name(),
+        finder.frame(at.frame)
+    );
     finder.report(rule::FASTCLOSE, None, &[at.frame], text);
 }
 
 fn unacknowledged(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side) {
     let data = &connection.data[side];
     let peer_seen = connection.subflows.iter().any(|subflow| subflow.halves[side.peer()].segments > 1);
-    if !data.counts_from_idsn() || data.unique == 0 || !peer_seen {
+    if connection.options_cut || !data.counts_from_idsn() || data.unique == 0 || !peer_seen {
         return;
     }
     let lost = data.seen.end().saturating_sub(data.acked.unwrap_or(ORIGIN + 1).max(ORIGIN + 1));
     if lost == 0 {
         return;
     }
-    let last = connection.subflows.iter().filter_map(|subflow| subflow.halves[side].last_data.map(|mark| (subflow.halves[side].last_data_time, mark))).max();
+    let last = connection
+        .subflows
+        .iter()
+        .filter_map(|subflow| subflow.halves[side].last_data.map(|mark| (subflow.halves[side].last_data_time, mark)))
+        .max();
     let text = format!(
         "The last {} of the {} were not acknowledged at the data level when the connection ended.",
         text::counted(lost, "byte"),
@@ -145,13 +182,15 @@ fn unacknowledged(finder: &mut Finder<'_, '_>, connection: &Connection, side: Si
 }
 
 fn without_data_fin(finder: &mut Finder<'_, '_>, connection: &Connection) {
-    let whole = connection.subflows.iter().all(|subflow| {
-        Side::BOTH.into_iter().all(|side| subflow.halves[side].segments > 0) && subflow.syn.is_some()
-    });
-    if !whole || connection.fallback.is_some() {
+    let whole = connection
+        .subflows
+        .iter()
+        .all(|subflow| Side::BOTH.into_iter().all(|side| subflow.halves[side].segments > 0) && subflow.syn.is_some());
+    if !whole || connection.options_cut || connection.fallback.is_some() {
         return;
     }
-    let missing: Vec<&str> = Side::BOTH.into_iter().filter(|&side| connection.data[side].fin.is_none()).map(Side::name).collect();
+    let missing: Vec<&str> =
+        Side::BOTH.into_iter().filter(|&side| connection.data[side].fin.is_none()).map(Side::name).collect();
     let text = format!(
         "All subflows are closed, the last in frame {}, and the {} never sent a DATA_FIN.",
         finder.frame(connection.last.frame),

@@ -47,8 +47,16 @@ impl Tally<'_> {
 fn version_1(tally: &mut Tally<'_>, connection: &Connection) {
     handshake(tally, connection);
     let cause = connection.fallback.map(|seen| (seen.cause, seen.side));
-    tally.one(Side::Client, "MPTcpExtMPCapableSYNTXDrop", cause.is_some_and(|cause| cause.0 == FallbackCause::SynRetriedWithoutOption));
-    tally.one(Side::Client, "MPTcpExtMPCapableDataFallback", cause == Some((FallbackCause::NoOptionOnData, Some(Side::Server))));
+    tally.one(
+        Side::Client,
+        "MPTcpExtMPCapableSYNTXDrop",
+        cause.is_some_and(|cause| cause.0 == FallbackCause::SynRetriedWithoutOption),
+    );
+    tally.one(
+        Side::Client,
+        "MPTcpExtMPCapableDataFallback",
+        cause == Some((FallbackCause::NoOptionOnData, Some(Side::Server))),
+    );
     tally.one(Side::Server, "MPTcpExtDssFallback", cause == Some((FallbackCause::NoOptionOnData, Some(Side::Client))));
     for subflow in &connection.subflows {
         if let Some(join) = &subflow.join {
@@ -68,13 +76,26 @@ fn version_1(tally: &mut Tally<'_>, connection: &Connection) {
         }
     }
     for side in Side::BOTH {
-        tally.add(side, "MPTcpExtRmAddrTx", frames(connection.removals.iter().filter(|removal| removal.by == side).map(|removal| removal.frame)));
-        tally.add(side.peer(), "MPTcpExtRmAddr", connection.removals.iter().filter(|removal| removal.by == side).count() as u64);
-        let changes = connection.subflows.iter().flat_map(|subflow| &subflow.backup_changes).filter(|change| change.1 == side);
+        tally.add(
+            side,
+            "MPTcpExtRmAddrTx",
+            frames(connection.removals.iter().filter(|removal| removal.by == side).map(|removal| removal.frame)),
+        );
+        tally.add(
+            side.peer(),
+            "MPTcpExtRmAddr",
+            connection.removals.iter().filter(|removal| removal.by == side).count() as u64,
+        );
+        let changes =
+            connection.subflows.iter().flat_map(|subflow| &subflow.backup_changes).filter(|change| change.1 == side);
         let changes = frames(changes.map(|change| change.0));
         tally.add(side, "MPTcpExtMPPrioTx", changes);
         tally.add(side.peer(), "MPTcpExtMPPrioRx", changes);
-        let fastclosed = connection.subflows.iter().filter_map(|subflow| subflow.reset).filter(|reset| reset.fastclose && reset.by == side);
+        let fastclosed = connection
+            .subflows
+            .iter()
+            .filter_map(|subflow| subflow.reset)
+            .filter(|reset| reset.fastclose && reset.by == side);
         tally.add(side, "MPTcpExtMPFastcloseTx", fastclosed.count() as u64);
         failed(tally, connection, side, ["MPTcpExtMPFailTx", "MPTcpExtMPFailRx", "MPTcpExtDataCsumErr"]);
         tally.one(side, "MPTcpExtInfiniteMapTx", connection.infinite[side].is_some());
@@ -94,7 +115,9 @@ fn handshake(tally: &mut Tally<'_>, connection: &Connection) {
     let handshake = &connection.handshake;
     let asked = handshake.syn.is_some();
     let agreed = handshake.syn_ack.is_some();
-    let bare = connection.fallback.is_some_and(|seen| matches!(seen.cause, FallbackCause::NoOptionInSynAck | FallbackCause::OptionEchoed));
+    let bare = connection
+        .fallback
+        .is_some_and(|seen| matches!(seen.cause, FallbackCause::NoOptionInSynAck | FallbackCause::OptionEchoed));
     let acknowledged = handshake.ack.is_some();
     let server_spoke = connection.initial().is_some_and(|initial| initial.options.server.is_some());
     tally.one(Side::Client, "MPTcpExtMPCapableSYNTX", asked);
@@ -135,7 +158,8 @@ fn join_1(tally: &mut Tally<'_>, connection: &Connection, subflow: &Subflow, joi
     tally.one(responder, "MPTcpExtMPJoinSynBackupRx", answered && original(initiator));
     tally.one(initiator, "MPTcpExtMPJoinSynAckBackupRx", complete && original(responder));
     let port = subflow.address_of(responder).1;
-    let to_announced_port = connection.addresses.iter().any(|announced| announced.by == responder && announced.port == Some(port));
+    let to_announced_port =
+        connection.addresses.iter().any(|announced| announced.by == responder && announced.port == Some(port));
     if to_announced_port {
         tally.one(responder, "MPTcpExtMPJoinPortSynRx", answered);
         tally.one(initiator, "MPTcpExtMPJoinPortSynAckRx", complete);
@@ -151,7 +175,10 @@ fn failed(tally: &mut Tally<'_>, connection: &Connection, side: Side, [sent, rec
         return;
     }
     tally.one(side, checksum, true);
-    let reset = connection.subflows.get(usize::from(index)).is_some_and(|subflow| subflow.reset.is_some_and(|reset| reset.fail));
+    let reset = connection
+        .subflows
+        .get(usize::from(index))
+        .is_some_and(|subflow| subflow.reset.is_some_and(|reset| reset.fail));
     let noticed = connection.failed[side.peer()].is_some() || connection.infinite[side.peer()].is_some() || reset;
     tally.one(side.peer(), received, noticed);
 }
@@ -160,7 +187,8 @@ fn failed(tally: &mut Tally<'_>, connection: &Connection, side: Side, [sent, rec
 fn orphan_joins(tally: &mut Tally<'_>, connection: &Connection) {
     for subflow in &connection.subflows {
         let Some(join) = &subflow.join else { continue };
-        let unknown = subflow.reset.is_some_and(|reset| reset.of_syn && reset.reason.is_some_and(|reason| reason.0 == 1));
+        let unknown =
+            subflow.reset.is_some_and(|reset| reset.of_syn && reset.reason.is_some_and(|reason| reason.0 == 1));
         if join.token.is_some() && unknown {
             tally.one(subflow.initiator, "MPTcpExtMPJoinSynTx", true);
             tally.one(subflow.initiator.peer(), "MPTcpExtMPJoinSynRx", true);

@@ -12,6 +12,10 @@ use crate::track::side::Side;
 
 /// Bytes below which shares of a stream say nothing.
 const ENOUGH_BYTES: u64 = 100_000;
+/// The most payload beyond a mapping that is taken for what a device inserted, not for data without mapping.
+const INSERTED: u64 = 256;
+/// Repeated ACKs from which on other tools, and TCP itself, take them for loss (RFC 5681 §3.2).
+const DUPLICATE_ACKS: u64 = 3;
 
 pub(super) fn look(finder: &mut Finder<'_, '_>) {
     let connection = finder.connection();
@@ -32,7 +36,10 @@ pub(super) fn look(finder: &mut Finder<'_, '_>) {
 
 fn rules_broken(finder: &mut Finder<'_, '_>) {
     many(finder, AnomalyKind::MappingConflict, rule::MAPPING_CONFLICT, |anomaly, who| {
-        format!("The {who} mapped bytes at subflow sequence number {} again, to another place in the stream", anomaly.value)
+        format!(
+            "The {who} mapped bytes at subflow sequence number {} again, to another place in the stream",
+            anomaly.value
+        )
     });
     many(finder, AnomalyKind::SequenceOutOfReach, rule::SEQUENCE_OUT_OF_REACH, |anomaly, who| {
         let what = if anomaly.value == 1 { "a TCP sequence number" } else { "a DSN or DATA_ACK" };
@@ -61,7 +68,11 @@ fn checksums(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side) {
     };
     let verb = if tally.mismatch == 1 { "is" } else { "are" };
     text.push_str(&format!(" of the {} {verb} wrong", side.name()));
-    let last = if first.last_frame == first.placed.frame { String::new() } else { format!(" to {}", finder.frame(first.last_frame)) };
+    let last = if first.last_frame == first.placed.frame {
+        String::new()
+    } else {
+        format!(" to {}", finder.frame(first.last_frame))
+    };
     text.push_str(&format!(
         ", first that of {} bytes from byte {} of its stream (frame {}{last})",
         text::count(u64::from(first.placed.data_len)),
@@ -72,32 +83,39 @@ fn checksums(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side) {
         text.push_str(&format!(": {why}"));
     }
     text.push('.');
-    let frames: Vec<Mark> = tally.mismatches.iter().flat_map(|mismatch| [mismatch.placed.frame, mismatch.last_frame]).collect();
+    let frames: Vec<Mark> =
+        tally.mismatches.iter().flat_map(|mismatch| [mismatch.placed.frame, mismatch.last_frame]).collect();
     let one_subflow = tally.mismatches.iter().all(|mismatch| mismatch.subflow == first.subflow);
-    finder.report(rule::CHECKSUM_MISMATCH, one_subflow.then_some(first.subflow), &frames, text);
+    let version_0 = connection.dialect.is_some_and(|dialect| dialect.version() == 0);
+    let counter = version_0.then_some("MPTcpExtMPCsumFail");
+    finder.report_with(rule::CHECKSUM_MISMATCH, one_subflow.then_some(first.subflow), &frames, text, counter);
 }
 
 /// What a wrong checksum shows beyond that it is wrong; `None` where it could be anything.
 pub fn explain_mismatch(connection: &Connection, side: Side, mismatch: &Mismatch) -> Option<&'static str> {
     let tally = &connection.checksums[side];
-    // The first mapping that fails, and everything after it on that subflow: the bytes no longer stand where they did.
-    let after: Vec<&Mismatch> = tally
+    if tally.verified == 0 {
+        let all = tally.mismatch > 2;
+        return all.then_some("no checksum of this end is right: it computes them wrongly, or everything is rewritten");
+    }
+    let half = &connection.subflows.get(usize::from(mismatch.subflow))?.halves[side];
+    let (end, position) = half.last_mapping_end?;
+    let is_last = mismatch.placed.end() == end;
+    let trailing = half.next.saturating_sub(end);
+    if is_last && connection.infinite[side].is_none() && (1..=INSERTED).contains(&trailing) {
+        return Some("more payload came than its mapping covers: bytes were inserted on the way");
+    }
+    let others = tally
         .mismatches
         .iter()
-        .filter(|other| other.subflow == mismatch.subflow && other.placed.start >= mismatch.placed.start)
-        .collect();
-    let half = &connection.subflows.get(usize::from(mismatch.subflow))?.halves[side];
-    let beyond_mappings = half.unmapped.bytes() > 0 || connection.fallback.is_some() && half.line.is_some();
-    if connection.conflicts_after(side, mismatch.subflow, mismatch.placed.frame) {
-        return Some("the length of the payload was changed: from here on mappings and payload no longer line up");
+        .filter(|other| other.subflow == mismatch.subflow && other.placed.start > mismatch.placed.start)
+        .count();
+    let infinite_fits = half.line.is_some_and(|(seq, at)| at.wrapping_sub(seq) == position.wrapping_sub(end));
+    if others == 0 && (!is_last || infinite_fits) {
+        return Some("what follows stands where it should: bytes were changed on the way, not inserted or removed");
     }
-    if after.len() >= 3 && tally.verified > 0 && after.windows(2).all(|pair| pair[0].placed.end() == pair[1].placed.start) {
-        return Some("every mapping from here on is wrong: bytes were inserted or removed before it");
-    }
-    if tally.verified > 0 && !beyond_mappings {
-        return Some("bytes were changed; the mappings around it are right, so their number is the same");
-    }
-    (tally.verified == 0 && tally.mismatch > 1).then_some("no checksum of this end is right: the sender computes them wrongly, or everything is rewritten")
+    (others > 1)
+        .then_some("mappings after it are wrong as well: bytes were changed again and again, or inserted before them")
 }
 
 /// Payload outside a fallback that nothing maps, where the capture holds the subflow whole.
@@ -138,14 +156,19 @@ fn mp_fail(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side) {
     let shown = finder.frame(frame);
     let head = format!("The {} reported a wrong checksum with MP_FAIL in frame {shown}", side.name());
     if let Some(reset) = with_reset {
-        let text = format!("{head} and reset the subflow: the {}'s data is sent again on the others.", peer.name());
+        let reason = super::close::reason(&reset);
+        let text = format!(
+            "{head} and reset subflow {index}{reason}: payload was changed on that path, and its data has to be sent again on another."
+        );
         return finder.report(rule::MP_FAIL, Some(index), &[frame, reset.at.frame], text);
     }
     let answers = [connection.failed[peer].map(|failed| failed.0), connection.infinite[peer]];
     let mut frames = vec![frame];
     frames.extend(answers.iter().flatten());
     let bare = subflow.bare[peer].segments > 0;
-    if frames.len() > 1 || bare {
+    if connection.fallback.is_some_and(|seen| seen.cause == FallbackCause::MpFail) && (frames.len() > 1 || bare) {
+        // The fallback's own finding tells it.
+    } else if frames.len() > 1 || bare {
         let how = match (connection.infinite[peer], connection.failed[peer]) {
             (Some(infinite), _) => format!("an infinite mapping in frame {}", finder.frame(infinite)),
             (None, Some(failed)) => format!("MP_FAIL in frame {}", finder.frame(failed.0)),
@@ -161,16 +184,27 @@ fn mp_fail(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side) {
 
 fn infinite(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side) {
     let Some(frame) = connection.infinite[side] else { return };
-    let other_way = if connection.infinite[side.peer()].is_some() { "" } else { "; the other direction has none, which is allowed" };
-    let text = format!("The {}'s data follows without mappings from frame {} on{other_way}.", side.name(), finder.frame(frame));
+    let other_way = if connection.infinite[side.peer()].is_some() {
+        ""
+    } else {
+        "; the other direction has none, which is allowed"
+    };
+    let text = format!(
+        "The {}'s data follows without mappings from frame {} on{other_way}.",
+        side.name(),
+        finder.frame(frame)
+    );
     finder.report(rule::INFINITE_MAPPING, Some(0), &[frame], text);
 }
 
 /// One end goes on with MPTCP after the other stopped.
-fn disagreement(finder: &mut Finder<'_, '_>, connection: &Connection) {
+pub(super) fn disagreement(finder: &mut Finder<'_, '_>, connection: &Connection) {
     let Some(seen) = connection.fallback else { return };
     let Some(silent) = seen.side else { return };
-    let lost = matches!(seen.cause, FallbackCause::OptionsVanished | FallbackCause::NoOptionOnData | FallbackCause::NoOptionInThirdAck);
+    let lost = matches!(
+        seen.cause,
+        FallbackCause::OptionsVanished | FallbackCause::NoOptionOnData | FallbackCause::NoOptionInThirdAck
+    );
     let Some(initial) = connection.initial().filter(|_| lost) else { return };
     let speaking = silent.peer();
     let Some((_, last)) = initial.options[speaking].filter(|options| options.1 > seen.frame) else { return };
@@ -183,7 +217,11 @@ fn disagreement(finder: &mut Finder<'_, '_>, connection: &Connection) {
     );
     let mut frames = vec![seen.frame, last];
     if let Some(reset) = initial.reset {
-        text.push_str(&format!("; the {} reset the connection in frame {}", reset.by.name(), finder.frame(reset.at.frame)));
+        text.push_str(&format!(
+            "; the {} reset the connection in frame {}",
+            reset.by.name(),
+            finder.frame(reset.at.frame)
+        ));
         frames.push(reset.at.frame);
     }
     text.push('.');
@@ -194,7 +232,8 @@ fn disagreement(finder: &mut Finder<'_, '_>, connection: &Connection) {
 fn blocked(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side) {
     let data = &connection.data[side];
     let order = &data.order;
-    if data.unique < ENOUGH_BYTES || order.late_bytes < data.unique / 4 || order.waits.percentile(95) < span::SECOND / 2 {
+    if data.unique < ENOUGH_BYTES || order.late_bytes < data.unique / 4 || order.waits.percentile(95) < span::SECOND / 2
+    {
         return;
     }
     let Some(&(slow, _)) = order.released_by.iter().max_by_key(|entry| (entry.1, u16::MAX - entry.0)) else { return };
@@ -218,7 +257,8 @@ fn blocked(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side) {
 
 fn reinjected(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side) {
     let data = &connection.data[side];
-    if data.unique < ENOUGH_BYTES || data.reinjected < data.unique / 5 || data.reinjected_useful >= data.reinjected / 2 {
+    if data.unique < ENOUGH_BYTES || data.reinjected < data.unique / 5 || data.reinjected_useful >= data.reinjected / 2
+    {
         return;
     }
     let text = format!(
@@ -242,21 +282,11 @@ fn signalling_acks(finder: &mut Finder<'_, '_>) {
             }
         }
     }
-    if count > 0 {
-        let (verb, sign) = if count == 1 { ("repeats", "a duplicate ACK") } else { ("repeat", "duplicate ACKs") };
+    if count >= DUPLICATE_ACKS {
         let text = format!(
-            "{} with MPTCP signalling {verb} an acknowledgement: other tools may call {sign} what is no sign of loss.",
+            "{} with MPTCP signalling repeat an acknowledgement: other tools may call duplicate ACKs what is no sign of loss.",
             text::counted(count, "ACK"),
         );
         finder.report(rule::DUP_ACK_IS_NOT_LOSS, None, &frames, text);
-    }
-}
-
-impl Connection {
-    /// Whether mappings of one direction of a subflow contradict each other after a frame.
-    fn conflicts_after(&self, side: Side, subflow: u16, frame: Mark) -> bool {
-        self.anomalies.iter().any(|anomaly| {
-            anomaly.kind == AnomalyKind::MappingConflict && anomaly.side == side && anomaly.subflow == subflow && anomaly.frame >= frame
-        })
     }
 }

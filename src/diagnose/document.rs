@@ -21,14 +21,24 @@ const TOPICS: [&str; 8] = [
 pub fn write(out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "# Findings\n")?;
     writeln!(out, "What `mptcp-inspect` can find, by id. `mptcp-inspect explain ID` prints the same text.\n")?;
-    writeln!(out, "An *error* is broken or refused, a *warning* works worse than it could, a *note* is good to know and normal in healthy traffic.\n")?;
+    writeln!(
+        out,
+        "An *error* is broken or refused, a *warning* works worse than it could, a *note* is good to know and normal in healthy traffic.\n"
+    )?;
     for (topic, rules) in TOPICS.iter().zip(rules::ALL) {
         writeln!(out, "## {topic}\n\n| id | severity | |\n|---|---|---|")?;
         for rule in *rules {
             writeln!(out, "| [`{0}`](#{0}) | {1} | {2} |", rule.id, word(rule.severity), cell(rule.title))?;
         }
         for rule in *rules {
-            writeln!(out, "\n### `{}`\n\n{}.\n\n{}\n\n*Shown by:* {}", rule.id, capital(rule.title), rule.meaning, rule.detection)?;
+            writeln!(
+                out,
+                "\n### `{}`\n\n{}.\n\n{}\n\n*Shown by:* {}",
+                rule.id,
+                capital(rule.title),
+                rule.meaning,
+                rule.detection
+            )?;
             if !rule.advice.is_empty() {
                 writeln!(out, "\n*Try:* {}", rule.advice)?;
             }

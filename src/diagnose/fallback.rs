@@ -50,7 +50,8 @@ fn by_of_bare_syn_ack(connection: &Connection, views: &[&Connection]) -> Option<
     if syn_ack.is_some_and(|syn_ack| syn_ack.nop_run >= BLANKED) {
         return Some("path");
     }
-    let seen_elsewhere = |view: &&&Connection| view.initial().is_some_and(|initial| initial.syn.is_some() && initial.syn_ack.is_some());
+    let seen_elsewhere =
+        |view: &&&Connection| view.initial().is_some_and(|initial| initial.syn.is_some() && initial.syn_ack.is_some());
     let mut server = None;
     for view in views.iter().filter(seen_elsewhere) {
         match (view.handshake.syn.is_some(), view.handshake.syn_ack.is_some()) {
@@ -65,8 +66,12 @@ fn by_of_bare_syn_ack(connection: &Connection, views: &[&Connection]) -> Option<
 /// SYN and SYN/ACK agreed, the third ACK is silent: the client saw a SYN/ACK without option, or its ACK lost it. Only where
 /// the capture was made at the client, whose answer comes at once, did it leave the option out itself.
 fn by_of_bare_ack(connection: &Connection, views: &[&Connection]) -> &'static str {
-    let proven = views.iter().any(|view| view.handshake.syn.is_some() && (view.handshake.bare_syn_ack.is_some() || view.handshake.ack.is_some()));
-    let agreed_at_client = views.iter().any(|view| nearer_to_server(connection, view) && view.handshake.syn_ack.is_some() && view.handshake.bare_ack.is_some());
+    let proven = views.iter().any(|view| {
+        view.handshake.syn.is_some() && (view.handshake.bare_syn_ack.is_some() || view.handshake.ack.is_some())
+    });
+    let agreed_at_client = views.iter().any(|view| {
+        nearer_to_server(connection, view) && view.handshake.syn_ack.is_some() && view.handshake.bare_ack.is_some()
+    });
     if agreed_at_client && !proven { "client" } else { "path" }
 }
 
@@ -100,11 +105,17 @@ fn fell_back(finder: &mut Finder<'_, '_>, connection: &Connection, seen: &Fallba
         FallbackCause::MpFail => failed(finder, connection, seen),
         FallbackCause::InfiniteMapping => {
             let who = seen.side.map_or("an end", Side::name);
-            let text = format!("The {who} announced an infinite mapping in frame {} without an MP_FAIL before it in this capture.", finder.frame(seen.frame));
+            let text = format!(
+                "The {who} announced an infinite mapping in frame {} without an MP_FAIL before it in this capture.",
+                finder.frame(seen.frame)
+            );
             (rule::FALLBACK_INFINITE_MAPPING, text, Vec::new())
         }
         FallbackCause::BadOption => {
-            let text = format!("The MP_CAPABLE in the SYN/ACK (frame {}) is malformed, lacks the server's key or must be ignored for its flags.", finder.frame(seen.frame));
+            let text = format!(
+                "The MP_CAPABLE in the SYN/ACK (frame {}) is malformed, lacks the server's key or must be ignored for its flags.",
+                finder.frame(seen.frame)
+            );
             (rule::FALLBACK_BAD_OPTION, text, Vec::new())
         }
     };
@@ -126,10 +137,14 @@ fn no_option_in_syn_ack(finder: &Finder<'_, '_>, connection: &Connection, seen: 
     let server = connection.initial().map_or_else(String::new, |initial| endpoint(initial.address_of(Side::Server)));
     let why = match fallback_by(connection, &finder.evidence.views) {
         Some("path") => "the option was removed on the way",
-        Some("server") => "the SYN reached the server with its option and the server did not answer it: it does not speak MPTCP on this port",
+        Some("server") => {
+            "the SYN reached the server with its option and the server did not answer it: it does not speak MPTCP on this port"
+        }
         _ => "the server does not speak MPTCP on this port, or the option was removed on the way",
     };
-    let text = format!("The client asked for MPTCP{asked} and the SYN/ACK of {server} (frame {frame}) carries no MP_CAPABLE: {why}.");
+    let text = format!(
+        "The client asked for MPTCP{asked} and the SYN/ACK of {server} (frame {frame}) carries no MP_CAPABLE: {why}."
+    );
     (rule::FALLBACK_NO_OPTION_IN_SYN_ACK, text, syn.into_iter().collect())
 }
 
@@ -190,9 +205,10 @@ fn options_vanished(finder: &Finder<'_, '_>, connection: &Connection, seen: &Fal
     let who = seen.side.map_or("sender", Side::name);
     let last_good = seen.side.and_then(|side| connection.initial()?.options[side]).map(|(_, last)| last);
     let text = format!(
-        "The {who}'s packets carry no MPTCP option from frame {} on{}; no MP_FAIL and no infinite mapping explains it, so the options are removed on the way.",
+        "The {who}'s packets carry no MPTCP option from frame {} on{}; no MP_FAIL and no infinite mapping explains it, so the options of one direction or of both are removed on the way.",
         finder.frame(seen.frame),
-        last_good.map_or_else(String::new, |last| format!(" (the last one with an option is frame {})", finder.frame(last))),
+        last_good
+            .map_or_else(String::new, |last| format!(" (the last one with an option is frame {})", finder.frame(last))),
     );
     (rule::FALLBACK_OPTIONS_VANISHED, text, last_good.into_iter().collect())
 }
@@ -207,17 +223,27 @@ fn failed(finder: &Finder<'_, '_>, connection: &Connection, seen: &FallbackSeen)
     let sender = first.map_or("sender", |first| first.2.peer().name());
     let at = first.map_or(seen.frame, |first| first.0);
     frames.push(at);
-    let mut text = format!("The {reporter} found a wrong checksum in data from the {sender} and said so with MP_FAIL in frame {}", finder.frame(at));
+    let mut text = format!(
+        "The {reporter} found a wrong checksum in data from the {sender} and said so with MP_FAIL in frame {}",
+        finder.frame(at)
+    );
     if let Some((_, dsn, side)) = first {
         // MP_FAIL names the DSN of the failed mapping: the offset tells where in the stream.
         let data = &connection.data[side.peer()];
         let (base, known) = data.dsn(crate::track::data::ORIGIN + 1);
         let offset = dsn.wrapping_sub(base);
         if known && offset < 1 << 40 {
-            text.push_str(&format!(" (mapping at byte {} of the {}'s stream)", text::count(offset), side.peer().name()));
+            text.push_str(&format!(
+                " (mapping at byte {} of the {}'s stream)",
+                text::count(offset),
+                side.peer().name()
+            ));
         }
         if let Some(infinite) = connection.infinite[side.peer()] {
-            text.push_str(&format!("; the {sender} went on with an infinite mapping in frame {}", finder.frame(infinite)));
+            text.push_str(&format!(
+                "; the {sender} went on with an infinite mapping in frame {}",
+                finder.frame(infinite)
+            ));
             frames.push(infinite);
         }
         let sum = &connection.checksums[side.peer()];

@@ -10,6 +10,9 @@ use crate::track::side::Side;
 use crate::track::subflow::Subflow;
 use crate::wire::Subtype;
 
+/// No stack sends a SYN again sooner: what comes faster is a copy, as a NAT or a bridge makes them.
+const RETRANSMISSION_NS: u64 = 200_000_000;
+
 pub(super) fn look(finder: &mut Finder<'_, '_>) {
     let connection = finder.connection();
     if let Some(initial) = connection.initial() {
@@ -61,13 +64,18 @@ fn late(finder: &mut Finder<'_, '_>, connection: &Connection, initial: &Subflow)
     if connection.handshake.syn.is_none() || retried || syn.retransmissions + syn_ack.retransmissions == 0 {
         return;
     }
-    if let Some(text) = late_opening(syn.retransmissions, syn_ack.retransmissions, syn_ack.last.time.since(syn.first.time)) {
+    if let Some(text) =
+        late_opening(syn.retransmissions, syn_ack.retransmissions, syn_ack.last.time.since(syn.first.time))
+    {
         finder.report(rule::SYN_RETRANSMITTED, Some(0), &[syn.first.frame, syn_ack.last.frame], text);
     }
 }
 
 /// `The SYN was sent 3 times: the subflow opened 3.01 s late.`
 pub(super) fn late_opening(syn: u32, syn_ack: u32, delay: u64) -> Option<String> {
+    if delay < RETRANSMISSION_NS {
+        return None;
+    }
     let (what, copies) = match (syn, syn_ack) {
         (0, 0) => return None,
         (0, copies) => ("SYN/ACK", copies),

@@ -4,7 +4,7 @@ use super::handshake::{late_opening, many};
 use super::rules::joins as rule;
 use super::{Finder, endpoint, span};
 use crate::report::text;
-use crate::track::connection::outcome::SubflowState;
+use crate::track::connection::outcome::{Close, SubflowState};
 use crate::track::connection::{AnomalyKind, Connection};
 use crate::track::mark::Mark;
 use crate::track::side::Side;
@@ -20,7 +20,9 @@ pub(super) fn look(finder: &mut Finder<'_, '_>) {
     }
     if !connection.anomalies.is_empty() {
         many(finder, AnomalyKind::JoinDenied, rule::JOIN_DESPITE_C_FLAG, |_, who| {
-            format!("The {who} sent a join to the address of the first subflow although the peer had set flag C, which forbids it")
+            format!(
+                "The {who} sent a join to the address of the first subflow although the peer had set flag C, which forbids it"
+            )
         });
     }
 }
@@ -35,7 +37,13 @@ fn one(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, subflow
     }
     let state = subflow.state();
     let unfinished = matches!(state, SubflowState::Refused | SubflowState::Reset | SubflowState::HalfOpen);
-    if let Some(bare) = join.bare_ack.filter(|_| join.ack_hmac.is_none() && join.syn_ack_hmac.is_some() && unfinished && !both_sent_data(subflow)) {
+    if let Some(bare) = join.bare_ack.filter(|_| {
+        join.ack_hmac.is_none()
+            && join.syn_ack_hmac.is_some()
+            && unfinished
+            && !both_sent_data(subflow)
+            && !connection.options_cut
+    }) {
         return ack_without_option(finder, index, subflow, join, bare);
     }
     match (state, subflow.reset) {
@@ -77,7 +85,11 @@ fn hmac_mismatch(finder: &mut Finder<'_, '_>, index: u16, subflow: &Subflow, joi
     );
     if let Some(reset) = subflow.reset {
         frames.push(reset.at.frame);
-        text.push_str(&format!("; the {} reset the subflow in frame {}", reset.by.name(), finder.frame(reset.at.frame)));
+        text.push_str(&format!(
+            "; the {} reset the subflow in frame {}",
+            reset.by.name(),
+            finder.frame(reset.at.frame)
+        ));
     }
     text.push('.');
     finder.report_with(rule::JOIN_HMAC_MISMATCH, Some(index), &frames, text, Some(counter));
@@ -94,7 +106,11 @@ fn syn_ack_without_option(finder: &mut Finder<'_, '_>, index: u16, subflow: &Sub
     );
     if let Some(reset) = subflow.reset {
         frames.push(reset.at.frame);
-        text.push_str(&format!("; the {} reset it in frame {}, as it must", reset.by.name(), finder.frame(reset.at.frame)));
+        text.push_str(&format!(
+            "; the {} reset it in frame {}, as it must",
+            reset.by.name(),
+            finder.frame(reset.at.frame)
+        ));
     }
     text.push('.');
     finder.report(rule::JOIN_SYN_ACK_WITHOUT_OPTION, Some(index), &frames, text);
@@ -109,7 +125,11 @@ fn ack_without_option(finder: &mut Finder<'_, '_>, index: u16, subflow: &Subflow
     );
     if let Some(reset) = subflow.reset {
         frames.push(reset.at.frame);
-        text.push_str(&format!("; the {} reset the subflow in frame {}", reset.by.name(), finder.frame(reset.at.frame)));
+        text.push_str(&format!(
+            "; the {} reset the subflow in frame {}",
+            reset.by.name(),
+            finder.frame(reset.at.frame)
+        ));
     }
     text.push('.');
     finder.report(rule::JOIN_ACK_WITHOUT_OPTION, Some(index), &frames, text);
@@ -124,7 +144,8 @@ fn refused(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, sub
     let after = if reset.of_syn { "its SYN" } else { "a complete handshake" };
     let complete = subflow.join.as_ref().is_some_and(|join| join.ack_hmac.is_some());
     let answer_to = if complete || reset.of_syn { after } else { "the SYN/ACK" };
-    let reason = reset.reason.map(|(reason, _)| format!("{} (reason {reason})", MpTcprst { flags: 0, reason }.meaning()));
+    let reason =
+        reset.reason.map(|(reason, _)| format!("{} (reason {reason})", MpTcprst { flags: 0, reason }.meaning()));
     let head = format!("The {who} answered {answer_to} of the join {} with a RST in frame {at}", route(subflow));
     if was_closing(connection, reset) {
         let text = format!("{head}: the connection was already closing.");
@@ -133,20 +154,33 @@ fn refused(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, sub
     let port = |subflow: &Subflow| subflow.address_of(responder).1;
     let other_port = connection.initial().is_some_and(|initial| port(initial) != port(subflow));
     let (rule, why) = match reset.reason {
-        Some((1, _)) if reset.of_syn && reset.by == responder => {
-            (rule::JOIN_REFUSED_UNKNOWN_TOKEN, format!(": {}. It does not know the token, although it is right: the connection was gone there, or the join reached another host", reason.unwrap_or_default()))
-        }
+        Some((1, _)) if reset.of_syn && reset.by == responder => (
+            rule::JOIN_REFUSED_UNKNOWN_TOKEN,
+            format!(
+                ": {}. It does not know the token, although it is right: the connection was gone there, or the join reached another host",
+                reason.unwrap_or_default()
+            ),
+        ),
         Some((3, _)) => {
-            let proven = if complete { ", although token and HMACs are right: a limit or its path manager forbids the subflow" } else { ": a limit or its path manager forbids the subflow" };
+            let proven = if complete {
+                ", although token and HMACs are right: a limit or its path manager forbids the subflow"
+            } else {
+                ": a limit or its path manager forbids the subflow"
+            };
             (rule::JOIN_REFUSED_PROHIBITED, format!(": {}{proven}", reason.unwrap_or_default()))
         }
         Some(_) => (rule::JOIN_REFUSED_WITH_REASON, format!(": {}", reason.unwrap_or_default())),
-        None if reset.of_syn && other_port && reset.by == responder => {
-            (rule::JOIN_REFUSED_NO_LISTENER, format!(" without a reason: nobody listens for joins on port {}", port(subflow)))
-        }
+        None if reset.of_syn && other_port && reset.by == responder => (
+            rule::JOIN_REFUSED_NO_LISTENER,
+            format!(" without a reason: nobody listens for joins on port {}", port(subflow)),
+        ),
         None => {
             let version_0 = connection.dialect.is_some_and(|dialect| dialect.version() == 0);
-            let hint = if version_0 { "version 0 has none to give" } else { "a firewall, a host without MPTCP, or the reason was stripped" };
+            let hint = if version_0 {
+                "version 0 has none to give"
+            } else {
+                "a firewall, a host without MPTCP, or the reason was stripped"
+            };
             (rule::JOIN_REFUSED_WITHOUT_REASON, format!(" without a reason ({hint})"))
         }
     };
@@ -182,7 +216,7 @@ fn incomplete(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, 
     let silent = finder.evidence.capture_end.since(subflow.last.time);
     let one_direction = Side::BOTH.into_iter().any(|side| subflow.halves[side].segments == 0);
     // An idle subflow is not confirmed before something is sent on it.
-    if one_direction || silent < span::SECOND || join.ack_hmac.is_some() || connection.is_closed() {
+    if one_direction || silent < span::SECOND || join.ack_hmac.is_some() || connection.close() != Close::Open {
         return;
     }
     let Some(syn_ack) = join.syn_ack_frame else { return };
@@ -197,7 +231,9 @@ fn incomplete(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, 
 
 fn late(finder: &mut Finder<'_, '_>, index: u16, subflow: &Subflow) {
     let (Some(syn), Some(syn_ack)) = (&subflow.syn, &subflow.syn_ack) else { return };
-    if let Some(text) = late_opening(syn.retransmissions, syn_ack.retransmissions, syn_ack.last.time.since(syn.first.time)) {
+    if let Some(text) =
+        late_opening(syn.retransmissions, syn_ack.retransmissions, syn_ack.last.time.since(syn.first.time))
+    {
         finder.report(rule::JOIN_RETRANSMITTED, Some(index), &[syn.first.frame, syn_ack.last.frame], text);
     }
 }

@@ -22,11 +22,11 @@ pub(super) fn look(finder: &mut Finder<'_, '_>) {
     }
     for side in Side::BOTH {
         backup(finder, connection, side);
-        lopsided(finder, connection, side);
         for handover in &connection.handovers[side] {
             moved(finder, connection, side, handover);
         }
     }
+    lopsided(finder, connection);
     interfaces(finder, connection);
 }
 
@@ -35,14 +35,18 @@ fn backup(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side) {
     let all = connection.data[side].unique;
     for (index, subflow) in finder.subflows() {
         let half = &subflow.halves[side];
-        let always = subflow.backup[side.peer()] && !subflow.backup_changes.iter().any(|change| change.1 == side.peer());
+        let always =
+            subflow.backup[side.peer()] && !subflow.backup_changes.iter().any(|change| change.1 == side.peer());
         if !always || half.data_bytes < BACKUP_BYTES.max(all / 20) {
             continue;
         }
         let normal = connection.subflows.iter().enumerate().find(|(_, other)| {
             let used = &other.halves[side];
             let marked = other.backup[side.peer()] || !other.backup_changes.is_empty();
-            !marked && used.data_bytes > 0 && used.last_data_time >= half.last_data_time && other.first.time < half.last_data_time
+            !marked
+                && used.data_bytes > 0
+                && used.last_data_time >= half.last_data_time
+                && other.first.time < half.last_data_time
         });
         let Some((normal, _)) = normal else { continue };
         let (Some(first), Some(last)) = (half.first_data, half.last_data) else { continue };
@@ -59,33 +63,49 @@ fn backup(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side) {
     }
 }
 
-fn lopsided(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side) {
-    let all = connection.data[side].unique;
-    if all < ENOUGH_BYTES || connection.fallback.is_some() {
+/// One finding for both directions.
+fn lopsided(finder: &mut Finder<'_, '_>, connection: &Connection) {
+    if connection.fallback.is_some() {
         return;
     }
-    let usable = |subflow: &Subflow| subflow.is_established() && !subflow.backup[side.peer()] && subflow.reset.is_none();
-    let mut best: Option<(u16, u64)> = None;
-    let mut paths = 0;
-    for (index, subflow) in finder.subflows().filter(|(_, subflow)| usable(subflow)) {
-        paths += 1;
-        let carried = subflow.halves[side].data_bytes;
-        if best.is_none_or(|best| carried > best.1) {
-            best = Some((index, carried));
+    let mut parts: Vec<String> = Vec::new();
+    let mut on = None;
+    for side in Side::BOTH {
+        let all = connection.data[side].unique;
+        let usable = |subflow: &Subflow| {
+            subflow.is_established() && !subflow.backup.client && !subflow.backup.server && subflow.reset.is_none()
+        };
+        let usable = finder.subflows().filter(|(_, subflow)| all >= ENOUGH_BYTES && usable(subflow));
+        let (mut paths, mut best) = (0, (0, 0));
+        for (index, subflow) in usable {
+            paths += 1;
+            let carried = subflow.halves[side].data_bytes;
+            if carried > best.1 {
+                best = (index, carried);
+            }
+        }
+        if paths > 1 && best.1 >= all - all / 20 && on.is_none_or(|on| on == (best.0, paths)) {
+            on = Some((best.0, paths));
+            parts.push(format!(
+                "{} of the {}'s {}",
+                text::share(best.1 as f64 / all as f64),
+                side.name(),
+                text::bytes(all)
+            ));
         }
     }
-    let Some((index, carried)) = best.filter(|best| paths > 1 && best.1 >= all - all / 20) else { return };
-    let text = format!(
-        "Subflow {index} carried {} of the {}'s {}, although {paths} subflows were there.",
-        text::share(carried as f64 / all as f64),
-        side.name(),
-        text::bytes(all),
-    );
-    finder.report(rule::ONE_PATH_CARRIES_MOST, Some(index), &[], text);
+    if let Some((index, paths)) = on {
+        let text = format!("Subflow {index} carried {}, although {paths} subflows were there.", parts.join(" and "));
+        finder.report(rule::ONE_PATH_CARRIES_MOST, Some(index), &[], text);
+    }
 }
 
 fn moved(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side, handover: &HandoverSeen) {
     let HandoverSeen { from, to, frame, gap, signal } = *handover;
+    // As a connection is aborted, its subflows end one after the other.
+    if signal == Some("reset") && connection.fastclose.is_some() {
+        return;
+    }
     let last = connection.subflows.get(usize::from(from)).and_then(|subflow| subflow.halves[side].last_data);
     let frames: Vec<Mark> = last.into_iter().chain([frame]).collect();
     let announced = match signal {
@@ -120,7 +140,9 @@ fn interfaces(finder: &mut Finder<'_, '_>, connection: &Connection) {
         let (Some(place), Some(syn)) = (place_of(subflow), &subflow.syn) else { continue };
         let address = subflow.address_of(subflow.initiator).0;
         let answered_at = subflow.syn_ack.as_ref().map_or(0, |syn_ack| syn_ack.interface_index);
-        if place.2 != 0 && answered_at != 0 && answered_at != place.2 {
+        // Only the host that opens the subflow chooses the way out; what a router forwards passes two interfaces anyway.
+        let left = syn.outgoing;
+        if left == Some(true) && place.2 != 0 && answered_at != 0 && answered_at != place.2 {
             let syn_ack = subflow.syn_ack.as_ref().map_or(syn.first.frame, |syn_ack| syn_ack.first.frame);
             let text = format!(
                 "The SYN from {address} left through interface {} (frame {}), and its answer came in on interface {} (frame {}): the route goes by destination only.",
@@ -133,7 +155,12 @@ fn interfaces(finder: &mut Finder<'_, '_>, connection: &Connection) {
             continue;
         }
         // An input is one host's interface, or all of them: only those of one input, or of the same host, compare.
-        let other = seen.iter().find(|known| known.0 == address && known.1 != place && (known.1.0 == place.0 || !connection.seen_in(place.0)));
+        if left == Some(false) {
+            continue;
+        }
+        let other = seen.iter().find(|known| {
+            known.0 == address && known.1 != place && (known.1.0 == place.0 || !connection.seen_in(place.0))
+        });
         if let Some(&(_, _, first)) = other {
             let text = format!(
                 "Subflows from {address} leave through two interfaces (frames {} and {}): the route goes by destination only, and one of the paths is not what its address says.",

@@ -22,18 +22,22 @@ pub(super) fn look(finder: &mut Finder<'_, '_>) {
     let views = finder.evidence.views.clone();
     for view in views {
         let far_is_view = nearer_to_server(view, connection);
-        let stretch = if far_is_view { Stretch { near: connection, far: view } } else { Stretch { near: view, far: connection } };
+        let stretch =
+            if far_is_view { Stretch { near: connection, far: view } } else { Stretch { near: view, far: connection } };
         for (index, subflow) in finder.subflows() {
             let Some(twin) = twin(subflow, view) else { continue };
             let (near, far) = if far_is_view { (subflow, twin) } else { (twin, subflow) };
             handshake(finder, &stretch, index, near, far);
             for side in Side::BOTH {
-                data(finder, &stretch, index, near, far, side);
+                data(finder, index, near, far, side);
             }
-            rewritten(finder, &stretch, index, near, far);
+            rewritten(finder, index, near, far);
         }
         for side in Side::BOTH {
             changed(finder, &stretch, side);
+        }
+        if !finder.found.iter().any(|found| found.rule.id == super::rules::data::ENDS_DISAGREE_ABOUT_FALLBACK.id) {
+            super::data::disagreement(finder, view);
         }
     }
     for (index, subflow) in finder.subflows() {
@@ -56,12 +60,28 @@ pub(super) fn nearer_to_server(a: &Connection, b: &Connection) -> bool {
 }
 
 impl Stretch<'_> {
+    /// The same stretch for one subflow, which other inputs may show than the first.
+    fn of(near: &Subflow, far: &Subflow) -> Inputs {
+        Inputs { near: near.interface.0, far: far.interface.0 }
+    }
+}
+
+/// The two inputs that bound a stretch.
+#[derive(Clone, Copy)]
+struct Inputs {
+    near: u16,
+    far: u16,
+}
+
+impl Inputs {
     /// `between client-e1.pcap and server-e1.pcap`, in the direction of `side`'s packets.
-    fn name(&self, finder: &Finder<'_, '_>, side: Side) -> String {
-        let (from, to) = if side == Side::Client { (self.near, self.far) } else { (self.far, self.near) };
-        let name = |connection: &Connection| finder.evidence.input_name(connection.input).to_owned();
-        let direction = if side == Side::Client { "from client to server" } else { "from server to client" };
-        format!("between {} and {}, {direction}", name(from), name(to))
+    fn name(self, finder: &Finder<'_, '_>, side: Side) -> String {
+        let (from, to, end) = match side {
+            Side::Client => (self.near, self.far, "server"),
+            Side::Server => (self.far, self.near, "client"),
+        };
+        let name = |input| finder.evidence.input_name(input);
+        format!("on the way to the {end}, between {} and {}", name(from), name(to))
     }
 }
 
@@ -69,9 +89,14 @@ impl Stretch<'_> {
 fn twin<'a>(subflow: &Subflow, view: &'a Connection) -> Option<&'a Subflow> {
     let Some(join) = &subflow.join else { return view.initial() };
     let nonce = |other: &Subflow| other.join.as_ref().and_then(|join| join.initiator_nonce);
-    let same_nonce = view.subflows.iter().find(|other| join.initiator_nonce.is_some() && nonce(other) == join.initiator_nonce);
+    let same_nonce =
+        view.subflows.iter().find(|other| join.initiator_nonce.is_some() && nonce(other) == join.initiator_nonce);
     let tuple = |subflow: &Subflow| (subflow.ip, subflow.source_port, subflow.destination_port);
-    same_nonce.or_else(|| view.subflows.iter().find(|other| other.join.is_some() && nonce(other).is_none() && tuple(other) == tuple(subflow)))
+    same_nonce.or_else(|| {
+        view.subflows
+            .iter()
+            .find(|other| other.join.is_some() && nonce(other).is_none() && tuple(other) == tuple(subflow))
+    })
 }
 
 /// Options of SYN, SYN/ACK and third ACK.
@@ -90,27 +115,34 @@ fn handshake(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, index: u16, nea
     };
     if asked(first, connections.0) && !asked(second, connections.1) {
         if let (Some(with), Some(without)) = (&first.syn, &second.syn) {
-            gone(finder, stretch, index, initiator, ("SYN", option), with, without);
+            gone(finder, Stretch::of(near, far), index, initiator, ("SYN", option), with, without);
         }
     }
     if let (Some(with), Some(without)) = (&second.syn_ack, &first.syn_ack) {
         let echoed = near.join.is_none() && connections.0.handshake.echoed && !connections.1.handshake.echoed;
         if echoed && !answered(second, connections.1) {
             let text = format!(
-                "The SYN/ACK has no MP_CAPABLE in frame {} and the client's own in frame {}: a device {} echoes options.",
+                "The SYN/ACK has no MP_CAPABLE in frame {} and the client's own in frame {}: a device echoes options {}.",
                 finder.frame(with.first.frame),
                 finder.frame(without.first.frame),
-                stretch.name(finder, initiator.peer()),
+                Stretch::of(near, far).name(finder, initiator.peer()),
             );
             finder.report(rule::PATH_ECHOED_OPTION, Some(index), &[with.first.frame, without.first.frame], text);
         } else if answered(second, connections.1) && !answered(first, connections.0) {
-            gone(finder, stretch, index, initiator.peer(), ("SYN/ACK", option), with, without);
+            gone(finder, Stretch::of(near, far), index, initiator.peer(), ("SYN/ACK", option), with, without);
         }
     }
-    third_ack(finder, stretch, index, first, second, connections);
+    third_ack(finder, Stretch::of(near, far), index, first, second, connections);
 }
 
-fn third_ack(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, index: u16, first: &Subflow, second: &Subflow, connections: (&Connection, &Connection)) {
+fn third_ack(
+    finder: &mut Finder<'_, '_>,
+    stretch: Inputs,
+    index: u16,
+    first: &Subflow,
+    second: &Subflow,
+    connections: (&Connection, &Connection),
+) {
     let (with, without) = match (&first.join, &second.join) {
         (None, None) => {
             let there = connections.0.handshake.ack.map(|(_, frame)| frame);
@@ -131,7 +163,15 @@ fn third_ack(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, index: u16, fir
 }
 
 /// An option of a SYN or SYN/ACK is there before the stretch and not behind it.
-fn gone(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, index: u16, from: Side, what: (&str, &str), with: &SynSeen, without: &SynSeen) {
+fn gone(
+    finder: &mut Finder<'_, '_>,
+    stretch: Inputs,
+    index: u16,
+    from: Side,
+    what: (&str, &str),
+    with: &SynSeen,
+    without: &SynSeen,
+) {
     let blanked = without.nop_run >= BLANKED && without.nop_run > with.nop_run;
     let (rule, how): (&'static Explanation, String) = if blanked {
         (rule::PATH_BLANKED_OPTION, format!("{} NOPs stand in its place: it was overwritten", without.nop_run))
@@ -150,12 +190,15 @@ fn gone(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, index: u16, from: Si
 }
 
 /// Mappings of one direction that do not come out of the stretch, though the payload does; and payload that does not.
-fn data(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, index: u16, near: &Subflow, far: &Subflow, side: Side) {
+fn data(finder: &mut Finder<'_, '_>, index: u16, near: &Subflow, far: &Subflow, side: Side) {
+    let stretch = Stretch::of(near, far);
+    let told = [rule::PATH_STRIPPED_OPTION.id, rule::PATH_BLANKED_OPTION.id];
+    let told = finder.found.iter().any(|found| found.subflow == Some(index) && told.contains(&found.rule.id));
     let (from, to) = if side == Side::Client { (near, far) } else { (far, near) };
     let (sent, got) = (&from.halves[side], &to.halves[side]);
     let (mapped, arrived) = (mapped_to(sent), mapped_to(got));
     let payload_came = got.syn.is_some_and(|syn| got.next.saturating_sub(syn) >= mapped);
-    if mapped > arrived && payload_came && to.bare[side].segments > 0 {
+    if !told && mapped > arrived && payload_came && to.bare[side].segments > 0 {
         let bare = to.bare[side].first;
         let text = format!(
             "Data of the {} carries mappings at {} and none at {} (from frame {}): they were removed {}.",
@@ -201,6 +244,17 @@ fn changed(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, side: Side) {
         let (before, after) = ended_at(&from.halves[side]).zip(ended_at(&to.halves[side]))?;
         (before != after).then_some((before, after, to.halves[side].fin?.1))
     });
+    // Without FIN too, a stream that is longer behind the stretch was lengthened there.
+    let lengths = lengths.or_else(|| {
+        let (from, to) = from.initial().zip(to.initial())?;
+        let reached = |subflow: &Subflow| subflow.halves[side].syn.map(|syn| subflow.halves[side].next - syn);
+        let (before, after) = reached(from).zip(reached(to))?;
+        (after > before && from.syn.is_some() && to.syn.is_some()).then_some((
+            before,
+            after,
+            to.halves[side].last_data?,
+        ))
+    });
     let offset = new.map(|mismatch| mismatch.placed.position.saturating_sub(crate::track::data::ORIGIN + 1));
     let mut frames = Vec::new();
     let mut parts = Vec::new();
@@ -228,12 +282,13 @@ fn changed(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, side: Side) {
     if parts.is_empty() {
         return;
     }
-    let text = format!("Payload was changed {}: {}.", stretch.name(finder, side), parts.join("; "));
+    let inputs = Inputs { near: stretch.near.input, far: stretch.far.input };
+    let text = format!("Payload was changed {}: {}.", inputs.name(finder, side), parts.join("; "));
     finder.report(rule::PATH_CHANGED_PAYLOAD, new.map(|mismatch| mismatch.subflow), &frames, text);
 }
 
 /// Sequence numbers, addresses and other options of the handshake.
-fn rewritten(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, index: u16, near: &Subflow, far: &Subflow) {
+fn rewritten(finder: &mut Finder<'_, '_>, index: u16, near: &Subflow, far: &Subflow) {
     let tuple = |subflow: &Subflow| (subflow.address_of(Side::Client), subflow.address_of(Side::Server));
     if tuple(near) != tuple(far) {
         let (a, b) = (tuple(near), tuple(far));
@@ -241,14 +296,16 @@ fn rewritten(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, index: u16, nea
             "Subflow {index} is {} → {} at {} and {} → {} at {}: a NAT lies between them.",
             endpoint(a.0),
             endpoint(a.1),
-            finder.evidence.input_name(stretch.near.input),
+            finder.evidence.input_name(near.interface.0),
             endpoint(b.0),
             endpoint(b.1),
-            finder.evidence.input_name(stretch.far.input),
+            finder.evidence.input_name(far.interface.0),
         );
         finder.report(rule::PATH_TRANSLATED_ADDRESSES, Some(index), &[near.first.frame, far.first.frame], text);
     }
-    for (side, name, here, there) in [(near.initiator, "SYN", &near.syn, &far.syn), (near.initiator.peer(), "SYN/ACK", &near.syn_ack, &far.syn_ack)] {
+    for (side, name, here, there) in
+        [(near.initiator, "SYN", &near.syn, &far.syn), (near.initiator.peer(), "SYN/ACK", &near.syn_ack, &far.syn_ack)]
+    {
         let (Some(here), Some(there)) = (here, there) else { continue };
         let frames = [here.first.frame, there.first.frame];
         if here.seq != there.seq {
@@ -259,14 +316,18 @@ fn rewritten(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, index: u16, nea
                 finder.frame(frames[0]),
                 there.seq,
                 finder.frame(frames[1]),
-                finder.evidence.input_name(stretch.near.input),
-                finder.evidence.input_name(stretch.far.input),
+                finder.evidence.input_name(near.interface.0),
+                finder.evidence.input_name(far.interface.0),
                 side.name(),
             );
             finder.report(rule::PATH_REWROTE_SEQUENCE_NUMBERS, Some(index), &frames, text);
         }
         if let Some(what) = other_options(here, there) {
-            let text = format!("{what} of the {name} of subflow {index} differ between frames {} and {}.", finder.frame(frames[0]), finder.frame(frames[1]));
+            let text = format!(
+                "{what} of the {name} of subflow {index} differ between frames {} and {}.",
+                finder.frame(frames[0]),
+                finder.frame(frames[1])
+            );
             finder.report(rule::PATH_CHANGED_TCP_OPTIONS, Some(index), &frames, text);
         }
     }
@@ -284,7 +345,11 @@ fn other_options(here: &SynSeen, there: &SynSeen) -> Option<String> {
 
 /// One input can show both sides of a NAT.
 fn translated_here(finder: &mut Finder<'_, '_>, index: u16, subflow: &Subflow) {
-    if finder.found.iter().any(|found| found.rule.id == rule::PATH_TRANSLATED_ADDRESSES.id && found.subflow == Some(index)) {
+    if finder
+        .found
+        .iter()
+        .any(|found| found.rule.id == rule::PATH_TRANSLATED_ADDRESSES.id && found.subflow == Some(index))
+    {
         return;
     }
     let Some((ip, source, destination)) = subflow.also_seen_as.first() else { return };

@@ -97,6 +97,8 @@ pub struct SynSeen {
     pub ttl: u8,
     /// SLL2: the kernel's index of the interface that saw the first copy; 0 where unknown.
     pub interface_index: u32,
+    /// SLL and SLL2: whether the first copy left (true) or reached (false) the capturing host.
+    pub outgoing: Option<bool>,
 }
 
 /// Handshake of a join (RFC 8684 §3.2).

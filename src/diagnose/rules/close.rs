@@ -6,6 +6,7 @@ use crate::report::model::Severity;
 /// This topic's findings.
 pub const ALL: &[&Explanation] = &[
     SUBFLOW_RESET,
+    SUBFLOW_RESET_BY_REMOVAL,
     SUBFLOW_RESET_REASON_UNSUPPORTED,
     CONNECTION_RESET,
     FASTCLOSE,
@@ -25,6 +26,19 @@ pub const SUBFLOW_RESET: &Explanation = &Explanation {
               resources, 3 policy, 4 and 5 a bad path, 6 a middlebox.",
     rfc: "8684 §3.6",
     counter: Some("MPTcpExtMPRstTx"),
+};
+
+/// A subflow was reset because its address was removed.
+pub const SUBFLOW_RESET_BY_REMOVAL: &Explanation = &Explanation {
+    id: "subflow-reset-by-removal",
+    severity: Severity::Note,
+    title: "a subflow was reset because its address was removed",
+    meaning: "The host gave an address up (link down, endpoint deleted) and ended the subflows that used it. The \
+              connection goes on over the others.",
+    detection: "RST on a subflow one of whose address ids a REMOVE_ADDR of the same connection names.",
+    advice: "",
+    rfc: "8684 §3.4.2",
+    counter: Some("MPTcpExtRmSubflow"),
 };
 
 /// The reason of a reset does not fit what the capture shows.

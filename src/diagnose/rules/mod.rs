@@ -13,16 +13,8 @@ pub mod views;
 use crate::report::explain::Explanation;
 
 /// All findings, by topic in the order of a connection's life.
-pub const ALL: &[&[&Explanation]] = &[
-    handshake::ALL,
-    fallback::ALL,
-    joins::ALL,
-    addresses::ALL,
-    data::ALL,
-    paths::ALL,
-    close::ALL,
-    views::ALL,
-];
+pub const ALL: &[&[&Explanation]] =
+    &[handshake::ALL, fallback::ALL, joins::ALL, addresses::ALL, data::ALL, paths::ALL, close::ALL, views::ALL];
 
 /// All findings.
 pub fn all() -> impl Iterator<Item = &'static Explanation> {

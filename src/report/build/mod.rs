@@ -6,7 +6,8 @@ mod subflow;
 use std::collections::BTreeMap;
 
 use super::model::{
-    CaptureSummary, Connection, Finding, FrameRef, Header, Input, Interface, KernelCounters, Orphans, SCHEMA, Skipped, TcpConnections,
+    CaptureSummary, Connection, Finding, FrameRef, Header, Input, Interface, KernelCounters, Orphans, SCHEMA, Skipped,
+    TcpConnections,
 };
 use super::{FindingCounts, Report, Summary};
 use crate::capture::InputInfo;
@@ -104,7 +105,12 @@ impl TrackedReport {
     }
 
     fn evidence<'a>(&'a self, connection: &'a tracked::Connection) -> diagnose::Evidence<'a> {
-        diagnose::Evidence { connection, views: self.views_of(connection.id), capture_end: self.capture_end(), inputs: &self.inputs }
+        diagnose::Evidence {
+            connection,
+            views: self.views_of(connection.id),
+            capture_end: self.capture_end(),
+            inputs: &self.inputs,
+        }
     }
 
     fn capture_end(&self) -> Timestamp {
@@ -174,8 +180,10 @@ impl Report for TrackedReport {
         let id = tracked.number.unwrap_or(index as u64 + 1);
         let views = self.views_of(tracked.id);
         let mut built = connection::build(id, tracked, &views, &self.context());
-        built.findings =
-            diagnose::connection(&self.evidence(tracked)).into_iter().map(|found| self.finding(Some(id), found)).collect();
+        built.findings = diagnose::connection(&self.evidence(tracked))
+            .into_iter()
+            .map(|found| self.finding(Some(id), found))
+            .collect();
         built
     }
 

@@ -385,5 +385,10 @@ fn syn_seen<O: Observer>(input: &Input<'_, '_>, env: &Env<'_, O>) -> SynSeen {
         nop_run: options.nop_run,
         ttl: input.segment.ttl,
         interface_index: input.segment.tap.interface_index,
+        outgoing: match input.segment.tap.packet_type {
+            1 => Some(false),
+            5 => Some(true),
+            _ => None,
+        },
     }
 }
