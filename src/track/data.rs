@@ -6,9 +6,11 @@
 
 use std::collections::VecDeque;
 
+use super::choices::Choices;
 use super::histogram::Histogram;
 use super::mark::{Mark, Moment, unwrap};
 use super::range_set::RangeSet;
+use super::timeline::Timeline;
 use crate::frame::Timestamp;
 use crate::limits;
 use crate::wire::RawSequence;
@@ -41,6 +43,10 @@ pub struct DataLevel {
     pub blocks: Blocks,
     /// How data came into order.
     pub order: Order,
+    /// Choices among free paths.
+    pub choices: Choices,
+    /// What subflows carried over time, where it was much.
+    pub timeline: Option<Box<Timeline>>,
 }
 
 /// Where DSNs are counted from.
@@ -73,6 +79,8 @@ pub struct Blocks {
     pub subflow: u16,
     /// Its bytes so far.
     pub bytes: u64,
+    /// When new data was first seen.
+    pub first: Option<Timestamp>,
     /// When new data was last seen.
     pub last: Option<Moment>,
 }
@@ -110,6 +118,8 @@ pub struct Delivered {
     pub useful: u64,
     /// New data moved here from this subflow.
     pub switched_from: Option<u16>,
+    /// All data before it had been acknowledged.
+    pub from_idle: bool,
 }
 
 impl DataLevel {
@@ -217,6 +227,7 @@ impl DataLevel {
             self.seen.insert(start, end, |_, _| {});
             self.carry(start, end, subflow);
             delivered.fresh = len;
+            delivered.from_idle = self.acked == Some(start);
             self.unique += len;
             self.note_block(subflow, len, at, &mut delivered);
             return delivered;
@@ -341,6 +352,7 @@ impl DataLevel {
         if blocks.count == 0 {
             blocks.count = 1;
             blocks.subflow = subflow;
+            blocks.first = Some(at.time);
         } else if blocks.subflow != subflow {
             delivered.switched_from = Some(blocks.subflow);
             blocks.sizes.add(blocks.bytes, 1);

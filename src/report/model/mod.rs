@@ -91,6 +91,8 @@ pub struct Header {
     pub capture: CaptureSummary,
     /// TCP connections, MPTCP or not.
     pub tcp_connections: TcpConnections,
+    /// What all connections together show of settings.
+    pub stack: CaptureStack,
 }
 
 /// One capture file or live run.
