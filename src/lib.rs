@@ -17,6 +17,7 @@
 //!   connection makes of it.
 //! * [`infer`]: what the traffic shows of the settings of both ends.
 //! * [`diagnose`]: rules over what was tracked: what went wrong, who did it, at which packet.
+//! * [`extract`]: the data-level byte streams, in order, into files.
 //! * [`report`]: the model that every output is a view of, and one small file per output.
 //! * [`limits`]: every bound on untrusted input.
 #![forbid(unsafe_code)]
@@ -26,6 +27,7 @@ pub mod capture;
 pub mod cli;
 pub mod crypto;
 pub mod diagnose;
+pub mod extract;
 pub mod frame;
 pub mod infer;
 pub mod limits;

@@ -7,7 +7,7 @@ use crate::limits;
 use crate::report::model::{AddressPairs, KnownAddress, PairState};
 use crate::track::connection::Connection;
 use crate::track::connection::outcome::SubflowState;
-use crate::track::mark::Mark;
+use crate::track::mark::Moment;
 use crate::track::side::Side;
 use crate::track::subflow::Subflow;
 
@@ -29,25 +29,26 @@ pub(super) fn read(connection: &Connection, naming: &dyn Naming) -> AddressPairs
 }
 
 fn known(connection: &Connection, side: Side, naming: &dyn Naming) -> Vec<KnownAddress> {
-    let mut list: Vec<(Mark, IpAddr, &'static str)> = Vec::new();
+    let mut list: Vec<(Moment, IpAddr, &'static str)> = Vec::new();
     for subflow in &connection.subflows {
         let learnt = if subflow.join.is_some() { "join" } else { "initial" };
-        list.push((subflow.first.frame, subflow.address_of(side).0, learnt));
+        list.push((subflow.first, subflow.address_of(side).0, learnt));
     }
     for announced in connection.addresses.iter().filter(|announced| announced.by == side) {
-        list.push((announced.frame, announced.address, "announced"));
+        let at = Moment { frame: announced.frame, time: announced.time };
+        list.push((at, announced.address, "announced"));
     }
-    list.sort_by_key(|entry| entry.0);
+    list.sort_by_key(|entry| (entry.2 != "initial", entry.0.time, entry.0.frame));
     let mut known: Vec<KnownAddress> = Vec::new();
-    for (frame, address, learnt) in list {
+    for (at, address, learnt) in list {
         if known.len() < limits::ADDRESSES && !known.iter().any(|known| known.address == address) {
             let removed = removal(connection, side, address);
             known.push(KnownAddress {
                 address,
                 learnt,
-                frame: naming.frame(frame),
-                removed: removed.map(|frame| naming.frame(frame)),
-                joins_after_removal: removed.map_or(0, |removed| joins_after(connection, side, address, removed)),
+                frame: naming.frame(at.frame),
+                removed: removed.map(|at| naming.frame(at.frame)),
+                joins_after_removal: removed.map_or(0, |at| joins_after(connection, side, address, at)),
             });
         }
     }
@@ -55,7 +56,7 @@ fn known(connection: &Connection, side: Side, naming: &dyn Naming) -> Vec<KnownA
 }
 
 /// The last REMOVE_ADDR of an id that the address has, by announcement or on a subflow.
-fn removal(connection: &Connection, side: Side, address: IpAddr) -> Option<Mark> {
+fn removal(connection: &Connection, side: Side, address: IpAddr) -> Option<Moment> {
     let announced = connection.addresses.iter().filter(|known| known.by == side && known.address == address);
     let used = connection.subflows.iter().filter(|subflow| subflow.address_of(side).0 == address);
     let ids: Vec<u8> = announced
@@ -63,12 +64,12 @@ fn removal(connection: &Connection, side: Side, address: IpAddr) -> Option<Mark>
         .chain(used.filter_map(|subflow| if subflow.join.is_none() { Some(0) } else { subflow.address_ids[side] }))
         .collect();
     let removals = connection.removals.iter().filter(|removal| removal.by == side && ids.contains(&removal.id));
-    removals.map(|removal| removal.frame).max()
+    removals.map(|removal| Moment { frame: removal.frame, time: removal.time }).max_by_key(|at| (at.time, at.frame))
 }
 
-fn joins_after(connection: &Connection, side: Side, address: IpAddr, removed: Mark) -> u32 {
+fn joins_after(connection: &Connection, side: Side, address: IpAddr, removed: Moment) -> u32 {
     let joined = |subflow: &&Subflow| subflow.join.is_some() && subflow.address_of(side).0 == address;
-    connection.subflows.iter().filter(joined).filter(|subflow| subflow.first.frame > removed).count() as u32
+    connection.subflows.iter().filter(joined).filter(|subflow| subflow.first.time > removed.time).count() as u32
 }
 
 fn pair(connection: &Connection, client: IpAddr, server: IpAddr) -> PairState {

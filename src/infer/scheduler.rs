@@ -40,7 +40,8 @@ struct Facts {
     reinjected: u64,
     paths: Vec<Path>,
     choices: crate::track::choices::Choices,
-    near_sender: Option<bool>,
+    /// Time that handshakes took between capture and sender, and in all.
+    distance: Option<(u64, u64)>,
 }
 
 /// One subflow that was established.
@@ -129,24 +130,22 @@ fn facts(connection: &Connection, side: Side) -> Facts {
         bytes: data.unique,
         reinjected: data.reinjected,
         paths: connection.subflows.iter().filter(|subflow| was_established(subflow)).map(path).collect(),
-        choices: data.choices,
-        near_sender: near(connection, side),
+        choices: *data.choices,
+        distance: distance(connection, side),
     }
 }
 
-/// Whether the capture is near `side`, by the handshakes.
-fn near(connection: &Connection, side: Side) -> Option<bool> {
+/// Time that complete handshakes took from the capture to `side` and back, and in all.
+fn distance(connection: &Connection, side: Side) -> Option<(u64, u64)> {
     let mut own = 0;
-    let mut other = 0;
+    let mut all = 0;
     for subflow in &connection.subflows {
         if let Some((to_responder, to_initiator)) = handshake_times(subflow) {
-            let (to_side, to_peer) =
-                if subflow.initiator == side { (to_initiator, to_responder) } else { (to_responder, to_initiator) };
-            own += to_side;
-            other += to_peer;
+            own += if subflow.initiator == side { to_initiator } else { to_responder };
+            all += to_responder + to_initiator;
         }
     }
-    (own + other > 0).then(|| own.saturating_mul(NEAR) <= own + other)
+    (all > 0).then_some((own, all))
 }
 
 impl Facts {
@@ -164,10 +163,14 @@ impl Facts {
         if let Some(named) = self.single_path(&regular) {
             return Ok(named);
         }
-        match self.near_sender {
-            Some(true) => {}
-            Some(false) => {
-                return Err("not captured near the sender: what it knew when it chose a path does not show".to_owned());
+        match self.distance {
+            Some((own, all)) if own.saturating_mul(NEAR) <= all => {}
+            Some((own, all)) => {
+                return Err(format!(
+                    "captured away from the sender ({} % of the handshakes' time lies between): what it knew when it chose a \
+                     path does not show",
+                    own.saturating_mul(100) / all
+                ));
             }
             None => return Err("no handshake shows where the capture was made".to_owned()),
         }
@@ -291,7 +294,7 @@ mod tests {
             bytes: paths.iter().map(|path| path.fresh).sum(),
             reinjected: paths.iter().map(|path| path.reinjected).sum(),
             paths: paths.to_vec(),
-            near_sender: Some(true),
+            distance: Some((1, 100)),
             ..Facts::default()
         }
     }
@@ -340,9 +343,9 @@ mod tests {
     #[test]
     fn choices_show_only_near_the_sender() {
         let mut away = choosing([10, 30], [0; 20]);
-        away.near_sender = Some(false);
+        away.distance = Some((90, 100));
         assert_eq!(named(&away), None);
-        away.near_sender = None;
+        away.distance = None;
         assert_eq!(named(&away), None);
     }
 

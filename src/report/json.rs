@@ -39,6 +39,9 @@ impl Serialize for Document<'_> {
         object.serialize_field("connections", &Connections(self))?;
         object.serialize_field("orphans", &orphans)?;
         object.serialize_field("findings", &self.report.findings())?;
+        if let Some(counters) = self.report.kernel_counters() {
+            object.serialize_field("kernel_counters", &counters)?;
+        }
         object.end()
     }
 }

@@ -3,6 +3,8 @@
 //! While paths are busy every scheduler sends where the congestion window opens next, so that the order of paths says little.
 //! When everything sent has been acknowledged at the data level, all paths are free, and the next byte shows a choice.
 
+use super::sparse::empty;
+
 /// Choices of one sender among free paths.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Choices {
@@ -16,6 +18,10 @@ pub struct Choices {
     pub shortest: u32,
     /// Which of the first 64 subflows `shortest` fell on, as bits.
     pub shortest_on: u64,
+}
+
+empty! {
+    Choices = Choices { total: 0, moved: 0, measured: 0, shortest: 0, shortest_on: 0 };
 }
 
 /// A round-trip time differs clearly from another where it is more than this many fourths of it.

@@ -10,6 +10,7 @@ use super::choices::Choices;
 use super::histogram::Histogram;
 use super::mark::{Mark, Moment, unwrap};
 use super::range_set::RangeSet;
+use super::sparse::Sparse;
 use super::timeline::Timeline;
 use crate::frame::Timestamp;
 use crate::limits;
@@ -24,6 +25,8 @@ const REACH: u64 = 1 << 47;
 #[derive(Clone, Debug, Default)]
 pub struct DataLevel {
     base: Base,
+    /// How far positions have moved since the first one was given.
+    rebased: u64,
     /// Positions seen.
     pub seen: RangeSet,
     /// Bytes first seen.
@@ -38,13 +41,15 @@ pub struct DataLevel {
     pub acked: Option<u64>,
     /// Position of the DATA_FIN and its first frame.
     pub fin: Option<(u64, Mark)>,
+    /// When the DATA_FIN was first seen.
+    pub fin_time: Option<Timestamp>,
     carriers: VecDeque<Carrier>,
     /// Runs of new data on one subflow.
     pub blocks: Blocks,
     /// How data came into order.
-    pub order: Order,
+    pub order: Sparse<Order>,
     /// Choices among free paths.
-    pub choices: Choices,
+    pub choices: Sparse<Choices>,
     /// What subflows carried over time, where it was much.
     pub timeline: Option<Box<Timeline>>,
 }
@@ -74,7 +79,7 @@ pub struct Blocks {
     /// Their number, the present one included.
     pub count: u64,
     /// Sizes of the finished ones.
-    pub sizes: Histogram,
+    pub sizes: Sparse<Histogram>,
     /// Subflow of the present one.
     pub subflow: u16,
     /// Its bytes so far.
@@ -152,13 +157,16 @@ impl DataLevel {
             }
             self.seen = moved;
         }
+        self.rebased += shift;
         for carrier in &mut self.carriers {
             carrier.start += shift;
             carrier.end += shift;
         }
-        for waiting in &mut self.order.waiting {
-            waiting.start += shift;
-            waiting.end += shift;
+        if let Some(order) = self.order.written() {
+            for waiting in &mut order.waiting {
+                waiting.start += shift;
+                waiting.end += shift;
+            }
         }
         self.acked = self.acked.map(|position| position + shift);
         self.fin = self.fin.map(|(position, mark)| (position + shift, mark));
@@ -191,6 +199,16 @@ impl DataLevel {
     /// Whether positions count from a known key's IDSN.
     pub fn counts_from_idsn(&self) -> bool {
         self.base.is_idsn
+    }
+
+    /// The offset of a position in the application's stream. A key that tells the IDSN late moves positions, not offsets.
+    pub fn offset(&self, position: u64) -> i64 {
+        (position as i64).wrapping_sub((ORIGIN + 1 + self.rebased) as i64)
+    }
+
+    /// Whether offset 0 is the first byte after the IDSN.
+    pub fn is_anchored(&self) -> bool {
+        self.base.is_idsn && self.rebased == 0
     }
 
     /// The position nearest to which short forms are read.
@@ -278,7 +296,9 @@ impl DataLevel {
         delivered.fresh += rest;
         self.unique += delivered.fresh;
         if self.seen.contiguous() > before {
-            self.order.release(self.seen.contiguous(), subflow, at.time);
+            if let Some(order) = self.order.written() {
+                order.release(self.seen.contiguous(), subflow, at.time);
+            }
         }
         if delivered.fresh > 0 {
             self.note_block(subflow, delivered.fresh, at, delivered);
@@ -287,6 +307,9 @@ impl DataLevel {
 
     /// Classifies positions that were seen before by who carried them first.
     fn repeated(&mut self, start: u64, end: u64, subflow: u16, delivered: &mut Delivered) {
+        if start >= end {
+            return;
+        }
         let mut at = start;
         let mut index = self.carriers.partition_point(|carrier| carrier.end <= start);
         while at < end {
@@ -430,9 +453,25 @@ impl DataLevel {
 
     /// Gives back what only an open stream needs.
     pub fn close(&mut self) {
-        self.carriers = VecDeque::new();
-        self.order.waiting = VecDeque::new();
+        if self.seen.is_contiguous() {
+            self.carriers = VecDeque::new();
+            if let Some(order) = self.order.written() {
+                order.waiting = VecDeque::new();
+                order.waits.shrink();
+            }
+        }
     }
+}
+
+super::sparse::empty! {
+    Order = Order {
+        waiting: VecDeque::new(),
+        buffered: 0,
+        late_bytes: 0,
+        max_buffer: 0,
+        waits: Histogram::EMPTY,
+        released_by: Vec::new(),
+    };
 }
 
 impl Order {

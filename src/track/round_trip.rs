@@ -21,6 +21,14 @@ pub struct RoundTrips {
     pub smoothed: u64,
 }
 
+super::sparse::empty! {
+    RoundTrips = RoundTrips {
+        segments: VecDeque::new(),
+        stamps: VecDeque::new(),
+        by_ack: Histogram::EMPTY,
+        by_timestamp: Histogram::EMPTY, smoothed: 0 };
+}
+
 impl RoundTrips {
     /// New data up to `end` was sent.
     #[inline]
@@ -74,5 +82,7 @@ impl RoundTrips {
     pub fn close(&mut self) {
         self.segments = VecDeque::new();
         self.stamps = VecDeque::new();
+        self.by_ack.shrink();
+        self.by_timestamp.shrink();
     }
 }

@@ -8,6 +8,8 @@ mod connection;
 mod stack;
 mod subflow;
 
+use std::collections::BTreeMap;
+
 use serde::{Serialize, Serializer};
 
 use crate::crypto::Token;
@@ -233,4 +235,13 @@ pub struct Orphans {
     pub token: Option<Token>,
     /// The subflows.
     pub subflows: Vec<Subflow>,
+}
+
+/// Linux `MPTcpExt…` counters that the packets imply, by name, over all connections. One that is not listed is not known.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct KernelCounters {
+    /// Of the ends that opened the connections.
+    pub client: BTreeMap<&'static str, u64>,
+    /// Of the ends that were connected to.
+    pub server: BTreeMap<&'static str, u64>,
 }

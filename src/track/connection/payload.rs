@@ -9,6 +9,7 @@ use crate::track::mapping::{Complete, Inserted, Missing, Placed};
 use crate::track::mark::{Mark, Moment};
 use crate::track::observer::{Checked, Data, Event, Observer, What};
 use crate::track::side::Side;
+use crate::track::sparse::{Sparse, empty};
 use crate::track::subflow::Subflow;
 use crate::track::timeline::{Step, Timeline};
 use crate::wire::{Dss, Mapping, RawSequence};
@@ -32,9 +33,9 @@ pub struct ChecksumTally {
     /// Bytes never captured.
     pub missing: u64,
     /// High half of the DSN unknown: each candidate for its contribution and how many mappings it makes right.
-    pub inferred: Vec<(u16, u64)>,
+    pub inferred: Sparse<Vec<(u16, u64)>>,
     /// The wrong ones, up to a limit.
-    pub mismatches: Vec<Mismatch>,
+    pub mismatches: Sparse<Vec<Mismatch>>,
 }
 
 /// One wrong checksum.
@@ -50,6 +51,11 @@ pub struct Mismatch {
     pub expected: u16,
     /// First DSN.
     pub dsn: u64,
+}
+
+empty! {
+    Vec<(u16, u64)> = Vec::new();
+    Vec<Mismatch> = Vec::new();
 }
 
 impl ChecksumTally {
@@ -112,10 +118,12 @@ impl ChecksumTally {
         self.mismatch += other.mismatch;
         self.cut += other.cut;
         self.missing += other.missing;
-        self.inferred.extend_from_slice(&other.inferred);
-        let moved = other.mismatches.iter().map(|mismatch| Mismatch { subflow: mismatch.subflow + base, ..*mismatch });
-        self.mismatches.extend(moved);
-        self.mismatches.truncate(limits::MISMATCHES);
+        if !other.inferred.is_empty() {
+            self.inferred.extend_from_slice(&other.inferred);
+        }
+        for mismatch in other.mismatches.iter().take(limits::MISMATCHES - self.mismatches.len()) {
+            self.mismatches.push(Mismatch { subflow: mismatch.subflow + base, ..*mismatch });
+        }
     }
 
     /// Mappings whose checksum could not be judged.
@@ -332,10 +340,37 @@ impl Connection {
         let position = placed.position + (start - placed.start);
         self.deliver(position, end - start, side, subflow, at, env);
         if O::WANTS_DATA {
-            let mapping = placed.checksum.map(|_| (offset_of(placed.position), placed.len));
-            let offset = offset_of(position);
-            env.observer.data(Data { connection: self.id, side, subflow, offset, bytes, len: end - start, mapping });
+            self.hand_out(position, end - start, bytes, Some(placed), side, subflow, env);
         }
+    }
+
+    /// Tells the observer of bytes of the stream.
+    #[expect(clippy::too_many_arguments, reason = "as above")]
+    fn hand_out<O: Observer>(
+        &self,
+        position: u64,
+        len: u64,
+        bytes: &[u8],
+        placed: Option<&Placed>,
+        side: Side,
+        subflow: u16,
+        env: &mut Env<'_, O>,
+    ) {
+        let data = &self.data[side];
+        let plain = || self.subflows.first().is_some_and(|first| first.halves[side].is_plain_from_start());
+        env.observer.data(Data {
+            connection: self.id,
+            number: self.number,
+            side,
+            subflow,
+            offset: data.offset(position),
+            anchored: data.is_anchored() || (placed.is_none() && plain()),
+            bytes,
+            len,
+            mapping: placed
+                .filter(|placed| placed.checksum.is_some())
+                .map(|placed| (data.offset(placed.position), placed.len)),
+        });
     }
 
     #[inline]
@@ -445,17 +480,7 @@ impl Connection {
             let position = position + (start - seq);
             self.deliver(position, end - start, input.side, input.subflow, env.at, env);
             if O::WANTS_DATA {
-                let offset = offset_of(position);
-                let (side, subflow) = (input.side, input.subflow);
-                env.observer.data(Data {
-                    connection: self.id,
-                    side,
-                    subflow,
-                    offset,
-                    bytes,
-                    len: end - start,
-                    mapping: None,
-                });
+                self.hand_out(position, end - start, bytes, None, input.side, input.subflow, env);
             }
             return;
         }
@@ -524,18 +549,8 @@ impl Connection {
                 let at = Moment { frame: piece.frame, time: piece.time };
                 self.deliver(position, piece.end - start, side, 0, at, env);
                 if O::WANTS_DATA {
-                    let offset = offset_of(position);
                     let bytes = piece.bytes.get(skip..).unwrap_or(&[]);
-                    let len = piece.end - start;
-                    env.observer.data(Data {
-                        connection: self.id,
-                        side,
-                        subflow: 0,
-                        offset,
-                        bytes,
-                        len,
-                        mapping: None,
-                    });
+                    self.hand_out(position, piece.end - start, bytes, None, side, 0, env);
                 }
             }
         }
@@ -550,14 +565,23 @@ impl Connection {
         if right == Some(false) {
             env.observer.event(Event {
                 connection: self.id,
+                number: self.number,
                 subflow: Some(subflow),
                 at: env.at,
                 what: What::ChecksumMismatch,
             });
         }
         if O::WANTS_DATA {
-            let (offset, len) = (offset_of(complete.placed.position), complete.placed.len);
-            env.observer.checked(Checked { connection: self.id, side, subflow, offset, len, right });
+            let (offset, len) = (self.data[side].offset(complete.placed.position), complete.placed.len);
+            env.observer.checked(Checked {
+                connection: self.id,
+                number: self.number,
+                side,
+                subflow,
+                offset,
+                len,
+                right,
+            });
         }
     }
 
@@ -565,8 +589,10 @@ impl Connection {
         let data = &mut self.data[input.side];
         if data.fin.is_none() {
             data.fin = Some((position, env.at.frame));
+            data.fin_time = Some(env.at.time);
             env.observer.event(Event {
                 connection: self.id,
+                number: self.number,
                 subflow: Some(input.subflow),
                 at: env.at,
                 what: What::DataFin,
@@ -648,11 +674,6 @@ fn line_of(half: &Half) -> (u64, u64) {
         (None, Some(syn)) => (syn + 1 + u64::from(half.fast_open), ORIGIN + 1),
         (None, None) => (half.seen.origin(), ORIGIN + 1),
     }
-}
-
-/// The offset of a position in the application's stream.
-pub(crate) fn offset_of(position: u64) -> i64 {
-    (position as i64).wrapping_sub(ORIGIN as i64 + 1)
 }
 
 /// In a capture that begins in the middle, a mapping tells the subflow's base where its first byte is known: it fits the
