@@ -144,7 +144,10 @@ fn no_join(connection: &Connection, facts: &Facts, around: &Surroundings) -> Fou
     if connection.data.client.missing() + connection.data.server.missing() > 0 {
         return Found::not_told("a part of the data is not in the capture: it may have gone over other subflows");
     }
-    if [Side::Client, Side::Server].into_iter().any(|side| connection.subflows.iter().all(|s| s.halves[side].segments < 2)) {
+    if [Side::Client, Side::Server]
+        .into_iter()
+        .any(|side| connection.subflows.iter().all(|s| s.halves[side].segments < 2))
+    {
         return Found::not_told("only one direction is in the capture");
     }
     let acked = connection.data.client.acked_bytes().unwrap_or(0) + connection.data.server.acked_bytes().unwrap_or(0);
@@ -168,7 +171,9 @@ fn no_join(connection: &Connection, facts: &Facts, around: &Surroundings) -> Fou
 impl Facts {
     /// The pattern of joins; there is at least one.
     fn classify(&self) -> Found {
-        let Some((own, peer, port)) = self.initial else { return Found::not_told("the first subflow is not in the capture") };
+        let Some((own, peer, port)) = self.initial else {
+            return Found::not_told("the first subflow is not in the capture");
+        };
         let same_pair = |join: &&Attempt| join.own == own && join.peer == peer && join.peer_port == port;
         let beside = self.joins.iter().filter(same_pair).filter(|join| join.beside_initial).count() as u64;
         let others: Vec<&Attempt> = self.joins.iter().filter(|join| !same_pair(join)).collect();
@@ -180,7 +185,11 @@ impl Facts {
             if beside == 0 {
                 return Found::not_told("joined only again, after the first subflow had closed");
             }
-            return Found::named("ndiffports", confidence(beside + 1, total + 1), if self.version == Some(0) { &["binder"] } else { &[] });
+            return Found::named(
+                "ndiffports",
+                confidence(beside + 1, total + 1),
+                if self.version == Some(0) { &["binder"] } else { &[] },
+            );
         }
         match self.version {
             Some(0) => self.classify_v0(),
@@ -202,7 +211,9 @@ impl Facts {
 
     fn classify_v1(&self, others: &[&Attempt], peer: IpAddr, port: u16) -> Found {
         let announced = |join: &Attempt| {
-            self.peer_announced.iter().any(|known| known.0 == join.peer && known.1.is_none_or(|port| port == join.peer_port))
+            self.peer_announced
+                .iter()
+                .any(|known| known.0 == join.peer && known.1.is_none_or(|port| port == join.peer_port))
         };
         let matrix = self.matrix(self.denied);
         let missing = self.missing(&matrix);

@@ -385,7 +385,10 @@ mod tests {
     #[test]
     fn backups_leave_nothing_to_choose_unless_they_carry_all() {
         let backup = |fresh| Path { backup: true, ..path(fresh) };
-        assert_eq!(facts(&[path(1 << 20), backup(0)]).classify().unwrap_err(), "the other subflows are backups: nothing to choose");
+        assert_eq!(
+            facts(&[path(1 << 20), backup(0)]).classify().unwrap_err(),
+            "the other subflows are backups: nothing to choose"
+        );
         assert_eq!(named(&facts(&[path(0), backup(1 << 20)])), Some("backup_only"));
         let dead = Path { alive: false, ..path(0) };
         assert_eq!(named(&facts(&[dead, backup(1 << 20)])), None);

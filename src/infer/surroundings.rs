@@ -37,7 +37,9 @@ impl Surroundings {
         let mut servers = HashSet::new();
         for connection in tracker.connections() {
             if connection.orphan {
-                around.orphan_ends.extend(connection.subflows.iter().flat_map(|join| <[IpAddr; 2]>::from(addresses(join))));
+                around
+                    .orphan_ends
+                    .extend(connection.subflows.iter().flat_map(|join| <[IpAddr; 2]>::from(addresses(join))));
             }
             around.count_interfaces(connection);
             let Some(initial) = connection.initial() else { continue };
@@ -81,7 +83,9 @@ impl Surroundings {
         let mut found = Vec::new();
         for (side, tally) in Side::BOTH.into_iter().zip(&self.interfaces) {
             let owners: HashSet<(u16, u16)> = tally.values().filter_map(owner).collect();
-            if owners.len() < 2 || tally.values().any(|tally| owner(tally).is_none() && tally.values().sum::<u32>() >= OWNED) {
+            if owners.len() < 2
+                || tally.values().any(|tally| owner(tally).is_none() && tally.values().sum::<u32>() >= OWNED)
+            {
                 continue;
             }
             for (index, subflow) in connection.subflows.iter().enumerate() {

@@ -140,21 +140,6 @@ fn checksum_cells(connection: &Connection) -> Vec<Cell> {
     cells
 }
 
-/// Patterns of path managers and schedulers that the traffic shows.
-pub(super) fn settings(connection: &Connection) -> Vec<Cell> {
-    let stack = &connection.stack;
-    let settings = [
-        ("client's path manager", stack.path_manager.client.pattern),
-        ("server's path manager", stack.path_manager.server.pattern),
-        ("↑ scheduler", stack.scheduler.client_to_server.pattern),
-        ("↓ scheduler", stack.scheduler.server_to_client.pattern),
-    ];
-    settings
-        .into_iter()
-        .filter_map(|(name, pattern)| Some(Cell::plain(format!("{name}: {}", pattern?.replace('_', " ")))))
-        .collect()
-}
-
 pub(super) fn reorder(arrow: &str, direction: &ConnectionDirection) -> Vec<Cell> {
     let reorder = direction.reorder;
     let mut cells = vec![

@@ -101,7 +101,9 @@ impl FlowKey {
         let v4 = |end: u64| (IpAddr::from(((end >> 16) as u32).to_be_bytes()), end as u16);
         match self {
             Self::V4((low, high)) => [v4(*low), v4(*high)],
-            Self::V6((low, high)) => [(IpAddr::from(low.0.to_be_bytes()), low.1), (IpAddr::from(high.0.to_be_bytes()), high.1)],
+            Self::V6((low, high)) => {
+                [(IpAddr::from(low.0.to_be_bytes()), low.1), (IpAddr::from(high.0.to_be_bytes()), high.1)]
+            }
         }
     }
 }

@@ -7,8 +7,8 @@ use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use super::model::{
-    CaptureStack, CaptureSummary, Connection, Finding, FrameRef, Header, Input, Interface, KernelCounters, Orphans, SCHEMA,
-    Skipped, TcpConnections,
+    CaptureStack, CaptureSummary, Connection, Finding, FrameRef, Header, Input, Interface, KernelCounters, Orphans,
+    SCHEMA, Skipped, TcpConnections,
 };
 use super::{FindingCounts, Report, Summary};
 use crate::capture::InputInfo;

@@ -410,7 +410,8 @@ impl Connection {
     #[inline(never)]
     fn note_choice(&mut self, side: Side, chosen: u16, previous: u16, delivered: Delivered) {
         let usable = |subflow: &Subflow| {
-            let open = subflow.reset.is_none() && subflow.halves.client.fin.is_none() && subflow.halves.server.fin.is_none();
+            let open =
+                subflow.reset.is_none() && subflow.halves.client.fin.is_none() && subflow.halves.server.fin.is_none();
             open && subflow.is_established()
         };
         let is_backup = |subflow: &Subflow| subflow.backup.client || subflow.backup.server;
