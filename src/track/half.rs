@@ -221,6 +221,11 @@ pub struct Piece {
 }
 
 impl Unmapped {
+    /// Bytes held.
+    pub(crate) fn buffered(&self) -> usize {
+        self.ranges.iter().map(|piece| piece.bytes.len()).sum()
+    }
+
     /// Whether there is any.
     #[inline]
     pub fn is_empty(&self) -> bool {
