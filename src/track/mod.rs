@@ -21,6 +21,7 @@ pub mod options;
 pub mod range_set;
 pub mod round_trip;
 pub mod side;
+pub mod sparse;
 pub mod subflow;
 mod table;
 mod tap;
@@ -266,5 +267,27 @@ impl Tracker {
 
     fn flow_key(segment: &Segment<'_>) -> (FlowKey, bool) {
         FlowKey::of(segment)
+    }
+}
+#[cfg(test)]
+mod sizes {
+    /// What one connection of two subflows costs at rest decides how many fit: see the limits.
+    #[test]
+    fn print() {
+        use std::mem::size_of as s;
+        eprintln!(
+            "conn {} subflow {} half {} data {} rtt {} mappings {} hist {} synseen {} tally {} ends {} hs {}",
+            s::<super::connection::Connection>(),
+            s::<super::subflow::Subflow>(),
+            s::<super::half::Half>(),
+            s::<super::data::DataLevel>(),
+            s::<super::round_trip::RoundTrips>(),
+            s::<super::mapping::Mappings>(),
+            s::<super::histogram::Histogram>(),
+            s::<super::subflow::SynSeen>(),
+            s::<super::connection::ChecksumTally>(),
+            s::<super::keys::EndIdentity>(),
+            s::<super::connection::Handshake>()
+        );
     }
 }

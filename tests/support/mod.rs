@@ -40,11 +40,13 @@ pub(crate) fn inspect<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(arguments: I) 
     run(Command::new(program).args(arguments))
 }
 
-/// The JSON report on these files, with further options. The program must not fail.
+/// The JSON report on these files, with further options. The program must not fail, but for a file that is cut short: that
+/// is an input error (status 2), and the report goes up to the cut.
 pub(crate) fn report(files: &[PathBuf], options: &[&str]) -> Value {
     let run =
         inspect(["--format", "json"].iter().chain(options).map(OsString::from).chain(files.iter().map(OsString::from)));
-    assert!(run.status.success(), "{}: {}", run.status, run.stderr);
+    let cut = run.status.code() == Some(2) && run.stderr.contains("cut short");
+    assert!(run.status.success() || cut, "{}: {}", run.status, run.stderr);
     run.json()
 }
 

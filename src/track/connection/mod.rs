@@ -243,7 +243,7 @@ impl Connection {
         }
         let options = input.options;
         if options.mptcp {
-            if options.capable.is_some() || options.join.is_some() || options.control[0].is_some() || options.repeated {
+            if options.capable.is_some() || options.join.is_some() || options.control || options.repeated {
                 self.cold_options(input, env, &mut effects);
             }
             if let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) {
@@ -277,7 +277,9 @@ impl Connection {
         let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return };
         let half = &mut subflow.halves[peer];
         if let Some((_, echo)) = input.options.timestamps {
-            half.rtt.echoed(echo, env.at.time);
+            if let Some(rtt) = half.rtt.written() {
+                rtt.echoed(echo, env.at.time);
+            }
         }
         if let Some(acked) = half.acknowledge(input.segment.ack, env.at.time) {
             let bare = &mut subflow.bare[peer];
@@ -316,7 +318,7 @@ impl Connection {
             half.next = half.next.max(at + 1);
         }
         if input.segment.flags.rst() && subflow.reset.is_none() {
-            subflow.reset = Some(self::outcome::reset_of(subflow, input, env.at));
+            subflow.reset = Some(outcome::reset_of(subflow, input, env.at));
             env.observer.event(Event {
                 connection: self.id,
                 subflow: Some(input.subflow),
@@ -324,9 +326,11 @@ impl Connection {
                 what: What::SubflowReset,
             });
         } else if let Some(reset) = subflow.reset.as_mut().filter(|_| input.segment.flags.rst()) {
-            self::outcome::amend_reset(reset, input);
+            outcome::amend_reset(reset, input);
         }
         if subflow.is_closed() {
+            subflow.halves.client.close();
+            subflow.halves.server.close();
             env.observer.event(Event {
                 connection: self.id,
                 subflow: Some(input.subflow),
@@ -336,6 +340,8 @@ impl Connection {
         }
         if !self.closed && self.subflows.iter().all(Subflow::is_closed) {
             self.closed = true;
+            self.data.client.close();
+            self.data.server.close();
             effects.closed = true;
             env.observer.event(Event { connection: self.id, subflow: None, at: env.at, what: What::ConnectionClosed });
         }
