@@ -5,7 +5,12 @@ use std::path::PathBuf;
 
 use anyhow::bail;
 
+use super::args::Format;
 use super::exit::{Told, complain};
+#[cfg(feature = "live")]
+use super::live;
+#[cfg(feature = "live")]
+use super::live_view::View;
 use super::plan::{Plan, SourcePlan};
 use super::progress::Progress;
 use crate::capture::{self, FileSource, InputInfo, Merge, OpenOptions, Source};
@@ -31,8 +36,14 @@ pub struct Analysis {
 pub fn analyze(plan: &Plan, out: &mut dyn Write) -> anyhow::Result<Analysis> {
     match &plan.source {
         SourcePlan::Files(files) => analyze_files(files, plan, out),
-        // PLUG IN: one capture::live source per interface; Ctrl-C sets a flag that stops it.
-        SourcePlan::Live { .. } => bail!("PLUG IN: live capture"),
+        #[cfg(feature = "live")]
+        SourcePlan::Live { interfaces, snaplen, write } => {
+            let live_plan = live::LivePlan { interfaces, snaplen: *snaplen, write: write.as_deref() };
+            let watched = plan.format == Format::Tree && plan.output.is_none() && plan.on_terminal;
+            live::analyze(plan, &live_plan, &mut Silent, watched.then(|| View::new(plan.look)))
+        }
+        #[cfg(not(feature = "live"))]
+        SourcePlan::Live { .. } => bail!("live capture needs libpcap, which this build is without (feature 'live')"),
     }
 }
 

@@ -64,6 +64,8 @@ pub struct Plan {
     pub check: bool,
     /// No progress, no warnings.
     pub quiet: bool,
+    /// Results go to a terminal.
+    pub on_terminal: bool,
 }
 
 /// Where frames come from.
@@ -170,6 +172,7 @@ impl Plan {
             output: args.output,
             check: args.check,
             quiet: args.quiet,
+            on_terminal: on_terminal.is_some(),
         })
     }
 

@@ -3,6 +3,7 @@
 //! Each rule has an entry in [`rules`] with everything that is to be said about it whatever the connection; the functions
 //! here and in the other files decide whether it fires, and with which evidence.
 
+pub mod dropped;
 pub mod rules;
 
 use crate::frame::Timestamp;

@@ -31,7 +31,7 @@ pub mod tree;
 use crate::crypto::Token;
 use model::{Connection, Finding, Header, Orphans, Severity};
 
-pub use build::TrackedReport;
+pub use build::{ConnectionNow, TrackedReport};
 pub use selection::{ConnectionFilter, Selection, Tally};
 
 /// What outputs read. Connections are built one at a time, when asked for, because a capture can hold a million of them.

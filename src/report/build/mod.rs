@@ -1,12 +1,13 @@
 //! From the tracker to the report model: the only place that knows both.
 
 mod connection;
+mod now;
 mod subflow;
 
 use std::collections::BTreeMap;
 
 use super::model::{
-    CaptureSummary, Connection, Finding, FrameRef, Header, Input, Interface, Orphans, SCHEMA, Skipped, TcpConnections,
+    CaptureSummary, Connection, ConnectionsLeft, Finding, FrameRef, Header, Input, Interface, Orphans, SCHEMA, Skipped, TcpConnections,
 };
 use super::{FindingCounts, Report, Summary};
 use crate::capture::InputInfo;
@@ -16,6 +17,8 @@ use crate::track::Tracker;
 use crate::track::connection as tracked;
 use crate::track::mark::{Mark, Moment};
 use crate::track::observer::ConnectionId;
+
+pub use now::ConnectionNow;
 
 /// A report over a tracker whose capture has ended.
 pub struct TrackedReport {
@@ -103,51 +106,11 @@ impl TrackedReport {
     fn capture_end(&self) -> Timestamp {
         self.tracker.counts.last.unwrap_or_default()
     }
-
-    fn finding(&self, id: u64, found: diagnose::Found) -> Finding {
-        let context = self.context();
-        let mut frames: Vec<FrameRef> = found.frames.iter().map(|&mark| context.frame(mark)).collect();
-        frames.sort();
-        frames.dedup();
-        let rule = found.rule;
-        Finding {
-            id: rule.id,
-            severity: rule.severity,
-            message: found.message,
-            connection: Some(id),
-            subflow: found.subflow.map(u64::from),
-            frames,
-            rfc: (!rule.rfc.is_empty()).then_some(rule.rfc),
-            counter: found.counter.or(rule.counter),
-            advice: (!rule.advice.is_empty()).then_some(rule.advice),
-        }
-    }
 }
 
 impl Report for TrackedReport {
     fn header(&self) -> Header {
-        let counts = &self.tracker.counts;
-        Header {
-            schema: SCHEMA,
-            tool: concat!("mptcp-inspect ", env!("CARGO_PKG_VERSION")).to_owned(),
-            inputs: self.inputs.iter().map(input).collect(),
-            capture: CaptureSummary {
-                first: counts.first,
-                last: counts.last,
-                packets: counts.packets,
-                tcp_segments: counts.tcp_segments,
-                mptcp_segments: counts.mptcp_segments,
-                duplicates: counts.duplicates,
-                skipped: Skipped {
-                    not_ip: counts.not_ip,
-                    not_tcp: counts.not_tcp,
-                    malformed: counts.malformed,
-                    fragments_incomplete: self.incomplete_fragments,
-                    evicted: counts.evicted,
-                },
-            },
-            tcp_connections: TcpConnections { seen: counts.tcp_connections, asked_for_mptcp: counts.asked_for_mptcp },
-        }
+        header(&self.tracker, &self.inputs, self.incomplete_fragments)
     }
 
     fn connection_count(&self) -> usize {
@@ -167,8 +130,8 @@ impl Report for TrackedReport {
         };
         let views = self.views_of(tracked.id);
         let mut built = connection::build(id, tracked, &views, &self.context());
-        built.findings =
-            diagnose::connection(&self.evidence(tracked)).into_iter().map(|found| self.finding(id, found)).collect();
+        let found = diagnose::connection(&self.evidence(tracked));
+        built.findings = found.into_iter().map(|found| finding(&self.context(), id, found)).collect();
         built
     }
 
@@ -178,15 +141,7 @@ impl Report for TrackedReport {
         for found in diagnose::connection(&self.evidence(tracked)) {
             findings.add(found.rule.severity);
         }
-        Summary {
-            version: tracked.dialect.map(crate::track::keys::Dialect::version),
-            outcome: tracked.outcome().name(),
-            findings,
-            subflows: tracked.subflows.len() as u32,
-            bytes: tracked.data.client.unique + tracked.data.server.unique,
-            client_token: tracked.ends.client.token(),
-            server_token: tracked.ends.server.token(),
-        }
+        summary(tracked, findings)
     }
 
     fn orphans(&self) -> Vec<Orphans> {
@@ -205,8 +160,88 @@ impl Report for TrackedReport {
     }
 
     fn findings(&self) -> Vec<Finding> {
-        Vec::new()
+        dropped_packets(&self.inputs).into_iter().collect()
     }
+}
+
+/// Everything that is not a connection.
+fn header(tracker: &Tracker, inputs: &[InputInfo], incomplete_fragments: u64) -> Header {
+    let counts = &tracker.counts;
+    let left = counts.left;
+    Header {
+        schema: SCHEMA,
+        tool: concat!("mptcp-inspect ", env!("CARGO_PKG_VERSION")).to_owned(),
+        inputs: inputs.iter().map(input).collect(),
+        capture: CaptureSummary {
+            first: counts.first,
+            last: counts.last,
+            packets: counts.packets,
+            tcp_segments: counts.tcp_segments,
+            mptcp_segments: counts.mptcp_segments,
+            duplicates: counts.duplicates,
+            skipped: Skipped {
+                not_ip: counts.not_ip,
+                not_tcp: counts.not_tcp,
+                malformed: counts.malformed,
+                fragments_incomplete: incomplete_fragments,
+                evicted: counts.evicted,
+            },
+            connections_left: (left.total() > 0).then_some(ConnectionsLeft {
+                closed: left.closed,
+                idle: left.idle,
+                half_open: left.half_open,
+                limit: left.limit,
+            }),
+        },
+        tcp_connections: TcpConnections { seen: counts.tcp_connections, asked_for_mptcp: counts.asked_for_mptcp },
+    }
+}
+
+fn summary(connection: &tracked::Connection, findings: FindingCounts) -> Summary {
+    Summary {
+        version: connection.dialect.map(crate::track::keys::Dialect::version),
+        outcome: connection.outcome().name(),
+        findings,
+        subflows: connection.subflows.len() as u32,
+        bytes: connection.data.client.unique + connection.data.server.unique,
+        client_token: connection.ends.client.token(),
+        server_token: connection.ends.server.token(),
+    }
+}
+
+fn finding(context: &Context<'_>, id: u64, found: diagnose::Found) -> Finding {
+    let mut frames: Vec<FrameRef> = found.frames.iter().map(|&mark| context.frame(mark)).collect();
+    frames.sort();
+    frames.dedup();
+    let rule = found.rule;
+    Finding {
+        id: rule.id,
+        severity: rule.severity,
+        message: found.message,
+        connection: Some(id),
+        subflow: found.subflow.map(u64::from),
+        frames,
+        rfc: (!rule.rfc.is_empty()).then_some(rule.rfc),
+        counter: found.counter.or(rule.counter),
+        advice: (!rule.advice.is_empty()).then_some(rule.advice),
+    }
+}
+
+/// Live: packets that the kernel dropped are missing from everything else that is said.
+fn dropped_packets(inputs: &[InputInfo]) -> Option<Finding> {
+    let dropped: u64 = inputs.iter().filter_map(|input| input.dropped).sum();
+    let rule = &diagnose::dropped::PACKETS;
+    (dropped > 0).then(|| Finding {
+        id: rule.id,
+        severity: rule.severity,
+        message: diagnose::dropped::message(dropped, inputs.iter().map(|input| input.packets).sum()),
+        connection: None,
+        subflow: None,
+        frames: Vec::new(),
+        rfc: None,
+        counter: None,
+        advice: Some(rule.advice),
+    })
 }
 
 fn input(info: &InputInfo) -> Input {
