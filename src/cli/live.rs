@@ -12,17 +12,21 @@ use signal_hook::consts::{SIGINT, SIGTERM};
 use signal_hook::flag;
 
 use super::analyze::Analysis;
+use super::args::Format;
 use super::exit::complain;
+use super::follow::Follow;
 use super::live_view::View;
 use super::plan::Plan;
 use super::privileges;
 use crate::capture::live::{self, Live, LiveOptions, Next};
-use crate::capture::{PcapngWriter, Source};
+use crate::capture::{InputInfo, InterfaceInfo, PcapngWriter, Source};
 use crate::frame::{Frame, Timestamp};
-use crate::packet::{Decoded, Decoder};
-use crate::report::TrackedReport;
-use crate::track::observer::Observer;
-use crate::track::{Assigned, Config, Tracker};
+use crate::packet::Decoder;
+use crate::report::{ConnectionNow, TrackedReport};
+use crate::track::connection::Connection;
+use crate::track::expire::Left;
+use crate::track::observer::{Checked, Data, Event, Observer};
+use crate::track::{Config, Counts, Tracker};
 
 /// Between two rounds of housekeeping: looking at signals, forgetting, drawing.
 const ROUND: Duration = Duration::from_millis(50);
@@ -34,22 +38,6 @@ const FLUSH: Duration = Duration::from_secs(1);
 const STOPPING: Duration = Duration::from_secs(3);
 /// The status after a second Ctrl-C, as shells have it.
 const ABORTED: i32 = 130;
-
-/// What else a run wants of each packet, besides what the tracker tells an observer.
-pub trait Feed: Observer {
-    /// A frame went through the tracker.
-    #[inline]
-    fn frame(&mut self, frame: &Frame<'_>, decoded: &Decoded<'_>, assigned: Assigned, tracker: &Tracker) {
-        let _ = (frame, decoded, assigned, tracker);
-    }
-
-    /// Nothing came for a moment, or much did: what was written so far is to be seen.
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Feed for crate::track::observer::Silent {}
 
 /// What to capture on, from the plan.
 pub struct LivePlan<'a> {
@@ -65,7 +53,9 @@ pub struct LivePlan<'a> {
 ///
 /// # Errors
 /// Where an interface cannot be opened. What fails later is told on standard error.
-pub fn analyze<F: Feed>(plan: &Plan, live_plan: &LivePlan<'_>, feed: &mut F, mut view: Option<View>) -> anyhow::Result<Analysis> {
+pub fn analyze<F: Follow>(plan: &Plan, live_plan: &LivePlan<'_>, follower: &mut F) -> anyhow::Result<Analysis> {
+    let watched = plan.format == Format::Tree && plan.on_terminal;
+    let mut view = watched.then(|| View::new(plan.look));
     let options = LiveOptions {
         interfaces: live_plan.interfaces.to_vec(),
         snaplen: live_plan.snaplen,
@@ -99,9 +89,10 @@ pub fn analyze<F: Feed>(plan: &Plan, live_plan: &LivePlan<'_>, feed: &mut F, mut
         stop,
         incomplete: false,
     };
-    run.read(feed, &mut view);
+    let written = run.read(follower, &mut view);
     drop(view);
-    Ok(run.finish(feed))
+    written?;
+    Ok(run.finish(follower))
 }
 
 struct Run {
@@ -116,16 +107,17 @@ struct Run {
 }
 
 impl Run {
-    fn read<F: Feed>(&mut self, feed: &mut F, view: &mut Option<View>) {
+    /// Reads to the end. Only what is written meanwhile can fail.
+    fn read<F: Follow>(&mut self, follower: &mut F, view: &mut Option<View>) -> io::Result<()> {
         let mut round = Instant::now();
         let mut stopping: Option<Instant> = None;
         let mut since_look = 0;
         loop {
             match self.live.next(ROUND) {
                 Next::Frame => {
-                    self.frame(feed, view);
+                    self.frame(follower, view)?;
                     if self.tracker.counts.packets >= self.limit {
-                        return;
+                        return Ok(());
                     }
                     since_look += 1;
                     if since_look < STRIDE {
@@ -133,7 +125,10 @@ impl Run {
                     }
                 }
                 Next::Idle => {}
-                Next::End => return self.tell_problems(view),
+                Next::End => {
+                    self.tell_problems(view);
+                    return Ok(());
+                }
             }
             since_look = 0;
             let now = Instant::now();
@@ -142,14 +137,11 @@ impl Run {
             }
             round = now + ROUND;
             self.tell_problems(view);
-            self.tracker.expire(wall_clock(), &mut Both { feed: &mut *feed, view: view.as_mut() });
+            self.forget(follower)?;
             if let Some(writer) = &mut self.writer {
                 writer.flush_now_and_then(now);
             }
-            if feed.flush().is_err() {
-                // The reader went away.
-                return;
-            }
+            follower.flush()?;
             let quit = match view {
                 Some(view) => view.round(&self.tracker, &mut self.live, now),
                 None => false,
@@ -161,26 +153,36 @@ impl Run {
                     now
                 });
                 if now - since > STOPPING {
-                    return;
+                    return Ok(());
                 }
             }
         }
     }
 
     #[inline]
-    fn frame<F: Feed>(&mut self, feed: &mut F, view: &mut Option<View>) {
+    fn frame<F: Follow>(&mut self, follower: &mut F, view: &mut Option<View>) -> io::Result<()> {
         let frame = self.live.frame();
         let decoded = self.decoder.decode(&frame);
         let assigned = match view {
-            None => self.tracker.frame(&frame, &decoded, feed),
-            Some(view) => self.tracker.frame(&frame, &decoded, &mut Both { feed: &mut *feed, view: Some(view) }),
+            None => self.tracker.frame(&frame, &decoded, follower),
+            Some(view) => self.tracker.frame(&frame, &decoded, &mut Both { follower: &mut *follower, view: Some(view) }),
         };
-        feed.frame(&frame, &decoded, assigned, &self.tracker);
+        follower.after(&frame, &decoded, assigned, &self.tracker, || self.live.inputs())?;
         if let Some(writer) = &mut self.writer {
             for input in self.live.inputs() {
                 writer.frame(&frame, &input.interfaces);
             }
         }
+        Ok(())
+    }
+
+    /// Lets go of what is over.
+    fn forget<F: Follow>(&mut self, follower: &mut F) -> io::Result<()> {
+        let inputs = std::slice::from_ref(self.live.info());
+        let counts = self.tracker.counts;
+        let mut leaving = Leaving { follower, inputs, counts: &counts, written: Ok(()) };
+        self.tracker.expire(wall_clock(), &mut leaving);
+        leaving.written
     }
 
     fn tell_problems(&mut self, view: &mut Option<View>) {
@@ -201,8 +203,8 @@ impl Run {
         }
     }
 
-    fn finish<F: Feed>(mut self, feed: &mut F) -> Analysis {
-        self.tracker.finish(feed);
+    fn finish<F: Follow>(mut self, follower: &mut F) -> Analysis {
+        self.tracker.finish(follower);
         if let Some(writer) = self.writer.take() {
             self.incomplete |= !writer.finish(&self.live);
         }
@@ -214,30 +216,56 @@ impl Run {
 
 /// Whoever listens, and the view.
 struct Both<'a, F> {
-    feed: &'a mut F,
+    follower: &'a mut F,
     view: Option<&'a mut View>,
 }
 
 impl<F: Observer> Observer for Both<'_, F> {
     const WANTS_DATA: bool = F::WANTS_DATA;
 
-    fn data(&mut self, data: crate::track::observer::Data<'_>) {
-        self.feed.data(data);
+    fn data(&mut self, data: Data<'_>) {
+        self.follower.data(data);
     }
 
-    fn checked(&mut self, checked: crate::track::observer::Checked) {
-        self.feed.checked(checked);
+    fn checked(&mut self, checked: Checked) {
+        self.follower.checked(checked);
     }
 
-    fn event(&mut self, event: crate::track::observer::Event) {
+    fn event(&mut self, event: Event) {
         if let Some(view) = self.view.as_deref_mut() {
             view.event(event);
         }
-        self.feed.event(event);
+        self.follower.event(event);
+    }
+}
+
+/// Hands over connections that leave.
+struct Leaving<'a, F> {
+    follower: &'a mut F,
+    inputs: &'a [InputInfo],
+    counts: &'a Counts,
+    written: io::Result<()>,
+}
+
+impl<F: Follow> Observer for Leaving<'_, F> {
+    const WANTS_DATA: bool = F::WANTS_DATA;
+
+    fn data(&mut self, data: Data<'_>) {
+        self.follower.data(data);
     }
 
-    fn left(&mut self, connection: &crate::track::connection::Connection, reason: crate::track::expire::Left) {
-        self.feed.left(connection, reason);
+    fn checked(&mut self, checked: Checked) {
+        self.follower.checked(checked);
+    }
+
+    fn event(&mut self, event: Event) {
+        self.follower.event(event);
+    }
+
+    fn left(&mut self, connection: &Connection, reason: Left) {
+        if self.written.is_ok() {
+            self.written = self.follower.gone(&ConnectionNow::new(self.counts, self.inputs, connection), reason);
+        }
     }
 }
 
@@ -258,7 +286,7 @@ impl Saver {
     }
 
     #[inline]
-    fn frame(&mut self, frame: &Frame<'_>, interfaces: &[crate::capture::InterfaceInfo]) {
+    fn frame(&mut self, frame: &Frame<'_>, interfaces: &[InterfaceInfo]) {
         if let Some(writer) = &mut self.writer {
             let written = writer.frame(frame, interfaces);
             self.check(written);

@@ -20,7 +20,7 @@ const WIDE: u16 = 120;
 pub(super) fn screen(frame: &mut Frame<'_>, model: &mut Model) {
     let area = frame.area();
     model.width = area.width;
-    let events = if model.events.is_empty() { 0 } else { (area.height / 5).clamp(2, 10) };
+    let events = (model.events.len() as u16).min((area.height / 4).clamp(2, 12));
     let areas = Layout::vertical([
         Constraint::Length(2),
         Constraint::Min(3),
@@ -138,8 +138,7 @@ fn connection(model: &Model, row: &Row, selected: bool, width: usize) -> Line<'s
         (true, false) => ">",
         (false, _) => " ",
     };
-    let number = u64::from(row.id) + 1;
-    let name = format!("{mark} #{number}  {} {arrow} {}  ", row.ends.0, row.ends.1);
+    let name = format!("{mark} {}  {} {arrow} {} ", row.name, row.ends.0, row.ends.1);
     let rates = format!("{up} {:<RATE$}{down} {:<RATE$}", rate(row.rates[0]), rate(row.rates[1]));
     let bytes = format!("  {up} {} {down} {}", text::bytes(row.bytes[0]), text::bytes(row.bytes[1]));
     let base = if selected { Style::new().add_modifier(Modifier::REVERSED) } else { strong() };
@@ -183,7 +182,7 @@ fn path(model: &Model, path: &PathRow, number: usize, last: bool, addresses: usi
         Span::styled(format!("{:<interfaces$} ", path.interface), strong()),
     ];
     if addresses > 0 {
-        spans.push(Span::raw(format!(" {:<addresses$}", path.path)));
+        spans.push(Span::raw(format!(" {:<addresses$} ", path.path)));
     }
     spans.push(Span::raw(format!(
         " {up} {:<RATE$}{:>SHARE$}  {down} {:<RATE$}{:>SHARE$}  ",

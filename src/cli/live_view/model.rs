@@ -1,13 +1,14 @@
 //! What the live view shows, and what keys do to it. Knows no terminal.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use crate::capture::InputInfo;
+use crate::report::model::{Finding, Severity};
 use crate::report::style::Look;
-use crate::report::{ConnectionNow, FindingCounts, Report, Selection, text, tree};
+use crate::report::{ConnectionNow, FindingCounts, Selection, text, tree};
 use crate::track::Tracker;
 use crate::track::connection::Connection;
 use crate::track::observer::{ConnectionId, Event, What};
@@ -17,7 +18,9 @@ use crate::track::subflow::Subflow;
 /// Happenings kept.
 const EVENTS: usize = 200;
 /// Connections for which rows are made: more than any screen has lines.
-const ROWS: usize = 200;
+const ROWS: usize = 100;
+/// Findings remembered as told of.
+const TOLD: usize = 10_000;
 /// The time over which rates are smoothed, in seconds.
 const SMOOTHING: f64 = 1.0;
 
@@ -93,6 +96,8 @@ pub struct Summary {
 pub struct Row {
     /// Which.
     pub id: ConnectionId,
+    /// Its name on the screen.
+    pub name: String,
     /// Client and server.
     pub ends: (String, String),
     /// Version, outcome and close.
@@ -159,6 +164,8 @@ pub struct Model {
     pub help: bool,
     /// Columns of the screen, as last drawn.
     pub width: u16,
+    /// Findings that were told of.
+    told: BTreeSet<(ConnectionId, &'static str, Option<u64>)>,
     rates: BTreeMap<(ConnectionId, u16), [Rate; 2]>,
     looked: Duration,
 }
@@ -178,6 +185,7 @@ impl Model {
             paused: false,
             help: false,
             width: 80,
+            told: BTreeSet::new(),
             rates: BTreeMap::new(),
             looked: Duration::ZERO,
         }
@@ -235,7 +243,7 @@ impl Model {
     /// Notes something that happened to a connection. What a flood of SYNs can cause is left out.
     pub fn event(&mut self, event: &Event) {
         let what = match event.what {
-            What::ConnectionOpened | What::KeysLearned | What::DataFin | What::SubflowOpened => return,
+            What::ConnectionOpened | What::KeysLearned(..) | What::DataFin | What::SubflowOpened => return,
             What::JoinShown => "joined",
             What::AddressAnnounced => "address announced",
             What::AddressRemoved => "address removed",
@@ -250,7 +258,7 @@ impl Model {
         let time = event.at.time.to_string();
         let clock = time.get(11..23).unwrap_or_default();
         let place = event.subflow.map(|subflow| format!(" path {subflow}")).unwrap_or_default();
-        self.happened(format!("{clock}  #{}{place}  {what}", u64::from(event.connection) + 1));
+        self.happened(format!("{clock}  {}{place}  {what}", name(event.number)));
     }
 
     fn happened(&mut self, line: String) {
@@ -316,11 +324,12 @@ impl Model {
         let selected = order.iter().position(|&(id, ..)| Some(id) == self.selected).unwrap_or(0);
         let first = selected.saturating_sub(ROWS / 2);
         let shown = order.iter().skip(first).take(ROWS).filter_map(|&(id, ..)| tracker.connection(id));
-        self.rows = shown.map(|connection| self.row(tracker, info, connection)).collect();
+        let rows = shown.map(|connection| self.row(tracker, info, connection)).collect();
+        self.rows = rows;
         self.open_details(tracker, info);
     }
 
-    fn row(&self, tracker: &Tracker, info: &InputInfo, connection: &Connection) -> Row {
+    fn row(&mut self, tracker: &Tracker, info: &InputInfo, connection: &Connection) -> Row {
         let inputs = std::slice::from_ref(info);
         let ends = connection.subflows.first().map(|first| (address(first, Side::Client), address(first, Side::Server)));
         let version = connection.dialect.map_or(String::new(), |dialect| format!(" v{}", dialect.version()));
@@ -332,16 +341,34 @@ impl Model {
         };
         let paths: Vec<PathRow> =
             (0..connection.subflows.len()).filter_map(|index| self.path(info, connection, index)).collect();
+        let findings = ConnectionNow::new(&tracker.counts, inputs, connection).found();
+        for finding in &findings {
+            self.tell(connection, finding);
+        }
         let sum = |side: usize| paths.iter().map(|path| path.rates[side]).sum();
         Row {
             id: connection.id,
+            name: name(connection.number),
             ends: ends.unwrap_or_default(),
             state,
             rates: [sum(0), sum(1)],
             bytes: [connection.data.client.unique, connection.data.server.unique],
-            findings: ConnectionNow::new(tracker, inputs, connection).summary(0).findings,
+            findings: findings.iter().collect(),
             paths,
         }
+    }
+
+    /// Tells of a finding the first time that it shows.
+    fn tell(&mut self, connection: &Connection, finding: &Finding) {
+        if finding.severity == Severity::Note || !self.told.insert((connection.id, finding.id, finding.subflow)) {
+            return;
+        }
+        if self.told.len() > TOLD {
+            self.told.pop_first();
+        }
+        let severity = if finding.severity == Severity::Error { "error" } else { "warning" };
+        let line = format!("{severity}  {}  {}", name(connection.number), finding.message);
+        self.notice(&line);
     }
 
     fn path(&self, info: &InputInfo, connection: &Connection, index: usize) -> Option<PathRow> {
@@ -385,7 +412,7 @@ impl Model {
             self.opened = None;
             return;
         };
-        let now = ConnectionNow::new(tracker, std::slice::from_ref(info), connection);
+        let now = ConnectionNow::new(&tracker.counts, std::slice::from_ref(info), connection);
         let look = Look { width: usize::from(self.width.max(40)), color: false, verbose: true, ..self.look };
         let mut printed = Vec::new();
         if tree::write(&mut printed, &now, &Selection::new(&now, &[], None), look, false).is_ok() {
@@ -412,6 +439,11 @@ fn advance(before: Option<Rate>, bytes: u64, seconds: f64) -> Rate {
 fn address(subflow: &Subflow, side: Side) -> String {
     let (address, port) = subflow.address_of(side);
     std::net::SocketAddr::new(address, port).to_string()
+}
+
+/// A connection's name; a join whose connection is not known has no number.
+pub fn name(number: Option<u64>) -> String {
+    number.map_or_else(|| "join".to_owned(), |number| format!("#{number}"))
 }
 
 /// Bits a second as a person reads them: `12.3 Mbit/s`.

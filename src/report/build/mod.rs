@@ -1,24 +1,25 @@
 //! From the tracker to the report model: the only place that knows both.
 
-mod connection;
+pub(super) mod connection;
 mod now;
 mod subflow;
 
 use std::collections::BTreeMap;
 
+pub use now::ConnectionNow;
+
 use super::model::{
-    CaptureSummary, Connection, ConnectionsLeft, Finding, FrameRef, Header, Input, Interface, Orphans, SCHEMA, Skipped, TcpConnections,
+    CaptureSummary, Connection, ConnectionsLeft, Finding, FrameRef, Header, Input, Interface, KernelCounters, Orphans,
+    SCHEMA, Skipped, TcpConnections,
 };
-use super::{FindingCounts, Report, Summary};
+use super::{FindingCounts, Report, Summary, text};
 use crate::capture::InputInfo;
 use crate::diagnose;
 use crate::frame::{FrameId, Timestamp};
-use crate::track::Tracker;
+use crate::track::{Counts, Tracker};
 use crate::track::connection as tracked;
 use crate::track::mark::{Mark, Moment};
 use crate::track::observer::ConnectionId;
-
-pub use now::ConnectionNow;
 
 /// A report over a tracker whose capture has ended.
 pub struct TrackedReport {
@@ -51,12 +52,19 @@ impl Context<'_> {
     }
 
     pub(super) fn interface(&self, (input, index): (u16, u16)) -> String {
-        let Some(info) = self.inputs.get(usize::from(input)) else { return format!("{}", input + 1) };
-        match info.interfaces.get(usize::from(index)).and_then(|interface| interface.name.clone()) {
-            Some(name) => name,
-            None if info.interfaces.len() > 1 => format!("{}:{index}", info.name),
-            None => info.name.clone(),
+        match self.inputs.get(usize::from(input)) {
+            Some(info) => interface_name(info, index),
+            None => format!("{}", input + 1),
         }
+    }
+}
+
+/// The report's name of an input's interface.
+pub fn interface_name(info: &InputInfo, index: u16) -> String {
+    match info.interfaces.get(usize::from(index)).and_then(|interface| interface.name.clone()) {
+        Some(name) => name,
+        None if info.interfaces.len() > 1 => format!("{}:{index}", info.name),
+        None => info.name.clone(),
     }
 }
 
@@ -83,7 +91,7 @@ impl TrackedReport {
 
     /// The number that the report gives a tracker's connection; `None` for views and orphans.
     pub fn number_of(&self, id: ConnectionId) -> Option<u64> {
-        self.listed.binary_search(&id).ok().map(|index| index as u64 + 1)
+        self.listed.binary_search(&id).ok().and_then(|_| self.tracker.connection(id)?.number)
     }
 
     fn context(&self) -> Context<'_> {
@@ -100,7 +108,12 @@ impl TrackedReport {
     }
 
     fn evidence<'a>(&'a self, connection: &'a tracked::Connection) -> diagnose::Evidence<'a> {
-        diagnose::Evidence { connection, views: self.views_of(connection.id), capture_end: self.capture_end() }
+        diagnose::Evidence {
+            connection,
+            views: self.views_of(connection.id),
+            capture_end: self.capture_end(),
+            inputs: &self.inputs,
+        }
     }
 
     fn capture_end(&self) -> Timestamp {
@@ -110,7 +123,7 @@ impl TrackedReport {
 
 impl Report for TrackedReport {
     fn header(&self) -> Header {
-        header(&self.tracker, &self.inputs, self.incomplete_fragments)
+        header(&self.tracker.counts, &self.inputs, self.incomplete_fragments)
     }
 
     fn connection_count(&self) -> usize {
@@ -118,7 +131,6 @@ impl Report for TrackedReport {
     }
 
     fn connection(&self, index: usize) -> Connection {
-        let id = index as u64 + 1;
         // The caller keeps to `connection_count`; an index beyond it gets the connection it would be, empty.
         let fallback;
         let tracked = match self.tracked(index) {
@@ -128,10 +140,11 @@ impl Report for TrackedReport {
                 &fallback
             }
         };
+        let id = tracked.number.unwrap_or(index as u64 + 1);
         let views = self.views_of(tracked.id);
         let mut built = connection::build(id, tracked, &views, &self.context());
         let found = diagnose::connection(&self.evidence(tracked));
-        built.findings = found.into_iter().map(|found| finding(&self.context(), id, found)).collect();
+        built.findings = found.into_iter().map(|found| finding(&self.context(), Some(id), found)).collect();
         built
     }
 
@@ -141,7 +154,7 @@ impl Report for TrackedReport {
         for found in diagnose::connection(&self.evidence(tracked)) {
             findings.add(found.rule.severity);
         }
-        summary(tracked, findings)
+        summary(tracked, tracked.number.unwrap_or(index as u64 + 1), findings)
     }
 
     fn orphans(&self) -> Vec<Orphans> {
@@ -160,13 +173,29 @@ impl Report for TrackedReport {
     }
 
     fn findings(&self) -> Vec<Finding> {
-        dropped_packets(&self.inputs).into_iter().collect()
+        let nothing = tracked::Connection::empty();
+        let listed = self.listed.iter().filter_map(|&id| self.tracker.connection(id));
+        let orphans = self.orphans.iter().filter_map(|&id| self.tracker.connection(id));
+        let found = diagnose::across::capture(listed, orphans, &self.evidence(&nothing));
+        let across = found.into_iter().map(|found| finding(&self.context(), None, found));
+        dropped_packets(&self.inputs).into_iter().chain(across).collect()
+    }
+
+    fn kernel_counters(&self) -> Option<KernelCounters> {
+        // What left a live capture took its counts along.
+        if self.tracker.counts.left.total() > 0 {
+            return None;
+        }
+        let mut counters = diagnose::counters::Counters::default();
+        for connection in self.tracker.connections().filter(|connection| connection.view_of.is_none()) {
+            diagnose::counters::add(&mut counters, connection);
+        }
+        Some(KernelCounters { client: counters.client, server: counters.server })
     }
 }
 
 /// Everything that is not a connection.
-fn header(tracker: &Tracker, inputs: &[InputInfo], incomplete_fragments: u64) -> Header {
-    let counts = &tracker.counts;
+fn header(counts: &Counts, inputs: &[InputInfo], incomplete_fragments: u64) -> Header {
     let left = counts.left;
     Header {
         schema: SCHEMA,
@@ -197,8 +226,9 @@ fn header(tracker: &Tracker, inputs: &[InputInfo], incomplete_fragments: u64) ->
     }
 }
 
-fn summary(connection: &tracked::Connection, findings: FindingCounts) -> Summary {
+fn summary(connection: &tracked::Connection, id: u64, findings: FindingCounts) -> Summary {
     Summary {
+        id,
         version: connection.dialect.map(crate::track::keys::Dialect::version),
         outcome: connection.outcome().name(),
         findings,
@@ -209,7 +239,7 @@ fn summary(connection: &tracked::Connection, findings: FindingCounts) -> Summary
     }
 }
 
-fn finding(context: &Context<'_>, id: u64, found: diagnose::Found) -> Finding {
+fn finding(context: &Context<'_>, id: Option<u64>, found: diagnose::Found) -> Finding {
     let mut frames: Vec<FrameRef> = found.frames.iter().map(|&mark| context.frame(mark)).collect();
     frames.sort();
     frames.dedup();
@@ -218,7 +248,7 @@ fn finding(context: &Context<'_>, id: u64, found: diagnose::Found) -> Finding {
         id: rule.id,
         severity: rule.severity,
         message: found.message,
-        connection: Some(id),
+        connection: id,
         subflow: found.subflow.map(u64::from),
         frames,
         rfc: (!rule.rfc.is_empty()).then_some(rule.rfc),
@@ -230,11 +260,15 @@ fn finding(context: &Context<'_>, id: u64, found: diagnose::Found) -> Finding {
 /// Live: packets that the kernel dropped are missing from everything else that is said.
 fn dropped_packets(inputs: &[InputInfo]) -> Option<Finding> {
     let dropped: u64 = inputs.iter().filter_map(|input| input.dropped).sum();
-    let rule = &diagnose::dropped::PACKETS;
+    let rule = diagnose::rules::capture::CAPTURE_DROPPED_PACKETS;
     (dropped > 0).then(|| Finding {
         id: rule.id,
         severity: rule.severity,
-        message: diagnose::dropped::message(dropped, inputs.iter().map(|input| input.packets).sum()),
+        message: format!(
+            "The capture lost {} beside {} that it has: what is said of missing packets may be wrong.",
+            text::counted(dropped, "packet"),
+            text::count(inputs.iter().map(|input| input.packets).sum())
+        ),
         connection: None,
         subflow: None,
         frames: Vec::new(),

@@ -1,50 +1,53 @@
 //! One connection as it stands while the capture goes on, for a live view and for events.
 
-use super::{Context, connection, finding, header};
+use super::{Context, connection, finding, header, summary};
 use crate::capture::InputInfo;
 use crate::diagnose;
+use crate::frame::Timestamp;
 use crate::report::model::{Connection, Finding, Header, Orphans};
 use crate::report::{FindingCounts, Report, Summary};
-use crate::track::Tracker;
+use crate::track::Counts;
 use crate::track::connection as tracked;
 
 /// A report of a single connection, which may be open yet.
+#[derive(Clone, Copy)]
 pub struct ConnectionNow<'a> {
-    tracker: &'a Tracker,
+    counts: &'a Counts,
     inputs: &'a [InputInfo],
     connection: &'a tracked::Connection,
 }
 
 impl<'a> ConnectionNow<'a> {
-    /// A report of `connection`, which `tracker` holds or has just let go.
-    pub fn new(tracker: &'a Tracker, inputs: &'a [InputInfo], connection: &'a tracked::Connection) -> Self {
-        Self { tracker, inputs, connection }
+    /// A report of `connection`. `counts` are those of its tracker.
+    pub fn new(counts: &'a Counts, inputs: &'a [InputInfo], connection: &'a tracked::Connection) -> Self {
+        Self { counts, inputs, connection }
     }
 
-    /// Its number in events and in the live view: connections, views and groups of orphans are counted together, so that a
-    /// number never changes.
-    pub fn number(&self) -> u64 {
-        u64::from(self.connection.id) + 1
+    /// What the tracker knows of it.
+    pub fn tracked(&self) -> &'a tracked::Connection {
+        self.connection
     }
 
-    /// The connection with its findings.
-    pub fn build(&self) -> Connection {
+    /// What is to be said of it by now.
+    pub fn found(&self) -> Vec<Finding> {
         let context = Context { inputs: self.inputs };
-        let mut built = connection::build(self.number(), self.connection, &[], &context);
         let found = diagnose::connection(&self.evidence());
-        built.findings = found.into_iter().map(|found| finding(&context, self.number(), found)).collect();
-        built
+        found.into_iter().map(|found| finding(&context, self.connection.number, found)).collect()
+    }
+
+    fn number(&self) -> u64 {
+        self.connection.number.unwrap_or(0)
     }
 
     fn evidence(&self) -> diagnose::Evidence<'a> {
-        let capture_end = self.tracker.counts.last.unwrap_or_default();
-        diagnose::Evidence { connection: self.connection, views: Vec::new(), capture_end }
+        let capture_end: Timestamp = self.counts.last.unwrap_or_default();
+        diagnose::Evidence { connection: self.connection, views: Vec::new(), capture_end, inputs: self.inputs }
     }
 }
 
 impl Report for ConnectionNow<'_> {
     fn header(&self) -> Header {
-        header(self.tracker, self.inputs, 0)
+        header(self.counts, self.inputs, 0)
     }
 
     fn connection_count(&self) -> usize {
@@ -52,15 +55,15 @@ impl Report for ConnectionNow<'_> {
     }
 
     fn connection(&self, _: usize) -> Connection {
-        self.build()
+        let context = Context { inputs: self.inputs };
+        let mut built = connection::build(self.number(), self.connection, &[], &context);
+        built.findings = self.found();
+        built
     }
 
     fn summary(&self, _: usize) -> Summary {
-        let mut findings = FindingCounts::default();
-        for found in diagnose::connection(&self.evidence()) {
-            findings.add(found.rule.severity);
-        }
-        super::summary(self.connection, findings)
+        let findings: FindingCounts = self.found().iter().collect();
+        summary(self.connection, self.number(), findings)
     }
 
     fn orphans(&self) -> Vec<Orphans> {

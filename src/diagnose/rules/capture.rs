@@ -2,10 +2,12 @@
 
 use crate::report::explain::Explanation;
 use crate::report::model::Severity;
-use crate::report::text;
 
-/// The rule `capture-dropped-packets`.
-pub static PACKETS: Explanation = Explanation {
+/// This topic's findings.
+pub const ALL: &[&Explanation] = &[CAPTURE_DROPPED_PACKETS];
+
+/// The kernel or an interface dropped copies of packets.
+pub const CAPTURE_DROPPED_PACKETS: &Explanation = &Explanation {
     id: "capture-dropped-packets",
     severity: Severity::Warning,
     title: "the capture itself lost packets",
@@ -19,13 +21,3 @@ pub static PACKETS: Explanation = Explanation {
     rfc: "",
     counter: None,
 };
-
-/// The sentence of the finding: `dropped` packets beside `captured` ones.
-pub fn message(dropped: u64, captured: u64) -> String {
-    let share = dropped as f64 / dropped.saturating_add(captured).max(1) as f64;
-    format!(
-        "the capture lost {} ({} of all): verdicts that rest on missing packets may be wrong",
-        text::counted(dropped, "packet"),
-        text::share(share)
-    )
-}
