@@ -37,6 +37,8 @@ pub struct Extractor {
     connections: Vec<Slot>,
     /// Bytes that wait in all streams.
     held: usize,
+    /// Streams of connections that left a live capture.
+    ended: Vec<Entry>,
 }
 
 #[derive(Debug, Default)]
@@ -77,12 +79,13 @@ impl Extractor {
             source,
             kept: "nothing".to_owned(),
         })?;
-        Ok(Self { files, filters: filters.to_vec(), connections: Vec::new(), held: 0 })
+        Ok(Self { files, filters: filters.to_vec(), connections: Vec::new(), held: 0, ended: Vec::new() })
     }
 
     /// The capture has ended, and the tracker has finished: writes what waits, and the manifest.
     pub fn finish(mut self, tracker: &Tracker) -> Result<Extracted, ExtractError> {
         let mut manifest = Manifest::new();
+        manifest.streams.append(&mut self.ended);
         for connection in tracker.connections() {
             let Some(number) = connection.number else { continue };
             if connection.view_of.is_some() || !self.is_wanted(number, connection) {
@@ -98,6 +101,17 @@ impl Extractor {
         // Of connections that a limit pushed out of the tracker: they are in no report.
         (1..=self.connections.len() as u64).for_each(|number| self.discard(number));
         self.close(manifest)
+    }
+
+    /// A connection left the tracker: its streams end here.
+    pub fn gone(&mut self, connection: &Connection) {
+        let Some(number) = connection.number else { return };
+        if self.is_wanted(number, connection) {
+            let entries = Side::BOTH.map(|side| self.finish_stream(number, connection, side));
+            self.ended.extend(entries.into_iter().flatten());
+        } else {
+            self.discard(number);
+        }
     }
 
     fn is_wanted(&self, number: u64, connection: &Connection) -> bool {

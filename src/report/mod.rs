@@ -40,7 +40,7 @@ pub mod tree;
 use crate::crypto::Token;
 use model::{Connection, Finding, Header, KernelCounters, Orphans, Severity};
 
-pub use build::{TrackedReport, interface_name};
+pub use build::{ConnectionNow, TrackedReport, interface_name};
 pub use selection::{ConnectionFilter, Selection, Tally};
 
 /// What outputs read. Connections are built one at a time, when asked for, because a capture can hold a million of them.

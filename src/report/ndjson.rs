@@ -10,6 +10,7 @@
 //! | | `data_fin` | `by` |
 //! | | `fastclose` | `by` |
 //! | | `closed` | `close`, `bytes_client_to_server`, `bytes_server_to_client` |
+//! | | `left` | live: `reason` (`closed`, `idle`, `half_open`, `limit`) and `report`, the connection of the report contract; no `frame`, no `time` |
 //! | `subflow` | `opened` | `subflow`, `role`, `initiator`, `source`, `destination`, `token` |
 //! | | `join` | `subflow`, `token_check`, `syn_ack_hmac`, `ack_hmac` |
 //! | | `backup` | `subflow`, `by`, `backup` |
@@ -26,7 +27,7 @@ use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 
 use super::build::connection::model_verdict;
-use super::model::{Finding, FrameRef, Sequence64};
+use super::model::{self, Finding, FrameRef, Sequence64};
 use super::seen::Seen;
 use crate::track::connection::Connection;
 use crate::track::mark::Mark;
@@ -50,6 +51,11 @@ pub fn write_event(
     line(out, &EventLine { event, connection, several_inputs })
 }
 
+/// Writes the line of a connection that left a live capture before its end: the last of it, with its findings.
+pub fn write_left(out: &mut dyn Write, connection: &model::Connection, reason: &str) -> io::Result<()> {
+    line(out, &LeftLine { r#type: "connection", event: "left", reason, connection: connection.id, report: connection })
+}
+
 /// Writes the line of a finding.
 pub fn write_finding(out: &mut dyn Write, finding: &Finding) -> io::Result<()> {
     line(out, &FindingLine { r#type: "finding", finding })
@@ -58,6 +64,15 @@ pub fn write_finding(out: &mut dyn Write, finding: &Finding) -> io::Result<()> {
 fn line(mut out: &mut dyn Write, value: &impl Serialize) -> io::Result<()> {
     serde_json::to_writer(&mut out, value)?;
     out.write_all(b"\n")
+}
+
+#[derive(Serialize)]
+struct LeftLine<'a> {
+    r#type: &'static str,
+    event: &'static str,
+    reason: &'a str,
+    connection: u64,
+    report: &'a model::Connection,
 }
 
 #[derive(Serialize)]

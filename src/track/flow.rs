@@ -14,6 +14,9 @@ pub(crate) type FlowId = u32;
 /// A flow that has no MPTCP so far.
 pub(crate) const PLAIN: ConnectionId = ConnectionId::MAX;
 
+/// In [`Flow::directions`]: a further segment came since the table was last swept.
+pub(crate) const RECENT: u8 = 4;
+
 /// What is known of one 4-tuple.
 #[derive(Clone, Debug)]
 pub(crate) struct Flow {
@@ -114,7 +117,12 @@ pub(crate) struct FlowTable {
     v4: HashMap<V4Key, FlowId, foldhash::fast::RandomState>,
     v6: HashMap<V6Key, FlowId, foldhash::fast::RandomState>,
     flows: Vec<Flow>,
-    keys: Vec<FlowKey>,
+    /// `None` where the place is free.
+    keys: Vec<Option<FlowKey>>,
+    /// Free places.
+    free: Vec<FlowId>,
+    /// The next place that sweeping looks at.
+    hand: usize,
     last: Option<(FlowKey, FlowId)>,
     /// Where the next flow goes once the table is full: the oldest leaves.
     next_victim: usize,
@@ -140,7 +148,7 @@ impl FlowTable {
     /// Both ends of every flow without MPTCP.
     pub(crate) fn plain(&self) -> impl Iterator<Item = [(IpAddr, u16); 2]> {
         let plain = self.flows.iter().zip(&self.keys).filter(|(flow, _)| flow.connection == PLAIN);
-        plain.map(|(_, key)| key.ends())
+        plain.filter_map(|(_, key)| key.as_ref().map(|key| key.ends()))
     }
 
     #[inline]
@@ -157,20 +165,26 @@ impl FlowTable {
             return (id, false);
         }
         let mut evicted = false;
-        let id = if self.flows.len() < limit {
+        let id = if let Some(free) = self.free.pop() {
+            if let (Some(slot), Some(place)) = (self.flows.get_mut(free as usize), self.keys.get_mut(free as usize)) {
+                *slot = flow;
+                *place = Some(key);
+            }
+            free as usize
+        } else if self.flows.len() < limit {
             self.flows.push(flow);
-            self.keys.push(key);
+            self.keys.push(Some(key));
             self.flows.len() - 1
         } else {
             let victim = self.next_victim;
             self.next_victim = (victim + 1) % limit.max(1);
             if let (Some(slot), Some(old)) = (self.flows.get_mut(victim), self.keys.get_mut(victim)) {
-                match old {
-                    FlowKey::V4(old) => drop(self.v4.remove(old)),
-                    FlowKey::V6(old) => drop(self.v6.remove(old)),
+                match old.replace(key) {
+                    Some(FlowKey::V4(old)) => drop(self.v4.remove(&old)),
+                    Some(FlowKey::V6(old)) => drop(self.v6.remove(&old)),
+                    None => {}
                 }
                 *slot = flow;
-                *old = key;
             }
             evicted = true;
             victim
@@ -181,5 +195,102 @@ impl FlowTable {
             FlowKey::V6(key) => self.v6.insert(key, id),
         };
         (id, evicted)
+    }
+
+    /// Places, free ones included.
+    pub(crate) fn slots(&self) -> usize {
+        self.flows.len()
+    }
+
+    /// Forgets the flow of this key if it belongs to `connection`.
+    pub(crate) fn remove(&mut self, key: FlowKey, connection: ConnectionId) {
+        let Some(id) = self.find(key) else { return };
+        if self.get_mut(id).is_some_and(|flow| flow.connection == connection) {
+            self.vacate(id as usize);
+        }
+    }
+
+    /// Looks at `count` places, more while there are more than `limit` flows: plain flows without a further segment since
+    /// the last look go. Flows with MPTCP go with their connection.
+    pub(crate) fn sweep(&mut self, count: usize, limit: usize) {
+        let places = self.flows.len();
+        let mut looked = 0;
+        while looked < count.min(places) || (self.flows.len() - self.free.len() > limit && looked < 2 * places) {
+            looked += 1;
+            let place = self.hand;
+            self.hand = if place + 1 < places { place + 1 } else { 0 };
+            let (Some(flow), Some(Some(_))) = (self.flows.get_mut(place), self.keys.get(place)) else { continue };
+            if flow.connection != PLAIN {
+                continue;
+            }
+            if flow.directions & RECENT != 0 {
+                flow.directions &= !RECENT;
+            } else {
+                self.vacate(place);
+            }
+        }
+    }
+
+    fn vacate(&mut self, place: usize) {
+        match self.keys.get_mut(place).and_then(Option::take) {
+            Some(FlowKey::V4(key)) => drop(self.v4.remove(&key)),
+            Some(FlowKey::V6(key)) => drop(self.v6.remove(&key)),
+            None => return,
+        }
+        if let Some(flow) = self.flows.get_mut(place) {
+            flow.connection = PLAIN;
+            flow.more = None;
+        }
+        self.free.push(place as FlowId);
+        self.last = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use super::*;
+
+    fn key(host: u32) -> FlowKey {
+        let ip = IpPair::V4 { source: host, destination: u32::from(Ipv4Addr::new(10, 0, 0, 1)) };
+        FlowKey::new(ip, 1000, 80).0
+    }
+
+    fn flow(connection: ConnectionId) -> Flow {
+        Flow { connection, subflow: 0, low_side: Side::Client, directions: 1, tap: 0, syn: 0, more: None }
+    }
+
+    #[test]
+    fn places_of_forgotten_flows_are_used_again() {
+        let mut table = FlowTable::default();
+        for host in 0..100 {
+            table.insert(key(host), flow(PLAIN), 1000);
+        }
+        table.insert(key(100), flow(7), 1000);
+        let busy = table.find(key(50)).unwrap();
+        table.get_mut(busy).unwrap().directions |= RECENT;
+        table.sweep(101, 1000);
+        assert_eq!(table.slots() - table.free.len(), 2, "the busy one and the one with MPTCP stay");
+        assert!(table.find(key(50)).is_some() && table.find(key(100)).is_some() && table.find(key(49)).is_none());
+        table.remove(key(100), 8);
+        assert!(table.find(key(100)).is_some(), "it belongs to another connection");
+        table.remove(key(100), 7);
+        assert!(table.find(key(100)).is_none());
+        for host in 200..300 {
+            table.insert(key(host), flow(PLAIN), 1000);
+        }
+        assert_eq!(table.slots(), 101);
+    }
+
+    #[test]
+    fn beyond_the_limit_plain_flows_go_at_once_and_those_with_mptcp_stay() {
+        let mut table = FlowTable::default();
+        for host in 0..100 {
+            table.insert(key(host), flow(if host < 10 { host } else { PLAIN }), 1000);
+        }
+        table.sweep(0, 20);
+        assert_eq!(table.slots() - table.free.len(), 20);
+        assert!((0..10).all(|host| table.find(key(host)).is_some()));
     }
 }

@@ -1,5 +1,7 @@
 //! What happens while tracking, for those who want it at once: extraction and the event stream. The report does not need it.
 
+use super::connection::Connection;
+use super::expire::Left;
 use super::mark::Moment;
 use super::side::Side;
 use crate::crypto::Token;
@@ -25,6 +27,11 @@ pub trait Observer {
     /// Something changed.
     fn event(&mut self, event: Event) {
         let _ = event;
+    }
+
+    /// A connection left before the end: this is the last of it.
+    fn left(&mut self, connection: &Connection, reason: Left) {
+        let _ = (connection, reason);
     }
 }
 
