@@ -33,7 +33,7 @@ use crate::track::mark::Mark;
 use crate::track::observer::{Event, What};
 use crate::track::side::Side;
 use crate::track::subflow::Subflow;
-use crate::wire::{Hex, Item, MpJoin, MpTcprst, MptcpOption, RawSequence, TcpOption};
+use crate::wire::{AddAddrForm, Hex, Item, MpJoin, MpTcprst, MptcpOption, RawSequence, TcpOption};
 
 /// Writes the line of a segment.
 pub fn write_segment(out: &mut dyn Write, seen: &Seen<'_>) -> io::Result<()> {
@@ -228,7 +228,11 @@ fn mptcp<M: SerializeMap>(map: &mut M, option: &MptcpOption<'_>) -> Result<(), M
             map.serialize_entry("address_id", &add.address_id)?;
             map.serialize_entry("address", &add.address)?;
             map.serialize_entry("port", &add.port)?;
-            map.serialize_entry("echo", &add.echo())?;
+            let echo = match add.form() {
+                AddAddrForm::Rfc8684 { echo } => Some(echo),
+                AddAddrForm::V0 | AddAddrForm::DraftV1 => None,
+            };
+            map.serialize_entry("echo", &echo)?;
             map.serialize_entry("hmac", &add.hmac.as_ref().map(|hmac| hex(hmac)))
         }
         MptcpOption::RemoveAddr(remove) => map.serialize_entry("address_ids", remove.ids),
