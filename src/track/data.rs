@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use super::histogram::Histogram;
 use super::mark::{Mark, Moment, unwrap};
 use super::range_set::RangeSet;
+use super::sparse::Sparse;
 use crate::frame::Timestamp;
 use crate::limits;
 use crate::wire::RawSequence;
@@ -42,7 +43,7 @@ pub struct DataLevel {
     /// Runs of new data on one subflow.
     pub blocks: Blocks,
     /// How data came into order.
-    pub order: Order,
+    pub order: Sparse<Order>,
 }
 
 /// Where DSNs are counted from.
@@ -70,7 +71,7 @@ pub struct Blocks {
     /// Their number, the present one included.
     pub count: u64,
     /// Sizes of the finished ones.
-    pub sizes: Histogram,
+    pub sizes: Sparse<Histogram>,
     /// Subflow of the present one.
     pub subflow: u16,
     /// Its bytes so far.
@@ -149,9 +150,11 @@ impl DataLevel {
             carrier.start += shift;
             carrier.end += shift;
         }
-        for waiting in &mut self.order.waiting {
-            waiting.start += shift;
-            waiting.end += shift;
+        if let Some(order) = self.order.written() {
+            for waiting in &mut order.waiting {
+                waiting.start += shift;
+                waiting.end += shift;
+            }
         }
         self.acked = self.acked.map(|position| position + shift);
         self.fin = self.fin.map(|(position, mark)| (position + shift, mark));
@@ -280,7 +283,9 @@ impl DataLevel {
         delivered.fresh += rest;
         self.unique += delivered.fresh;
         if self.seen.contiguous() > before {
-            self.order.release(self.seen.contiguous(), subflow, at.time);
+            if let Some(order) = self.order.written() {
+                order.release(self.seen.contiguous(), subflow, at.time);
+            }
         }
         if delivered.fresh > 0 {
             self.note_block(subflow, delivered.fresh, at, delivered);
@@ -289,6 +294,9 @@ impl DataLevel {
 
     /// Classifies positions that were seen before by who carried them first.
     fn repeated(&mut self, start: u64, end: u64, subflow: u16, delivered: &mut Delivered) {
+        if start >= end {
+            return;
+        }
         let mut at = start;
         let mut index = self.carriers.partition_point(|carrier| carrier.end <= start);
         while at < end {
@@ -431,9 +439,25 @@ impl DataLevel {
 
     /// Gives back what only an open stream needs.
     pub fn close(&mut self) {
-        self.carriers = VecDeque::new();
-        self.order.waiting = VecDeque::new();
+        if self.seen.is_contiguous() {
+            self.carriers = VecDeque::new();
+            if let Some(order) = self.order.written() {
+                order.waiting = VecDeque::new();
+                order.waits.shrink();
+            }
+        }
     }
+}
+
+super::sparse::empty! {
+    Order = Order {
+        waiting: VecDeque::new(),
+        buffered: 0,
+        late_bytes: 0,
+        max_buffer: 0,
+        waits: Histogram::EMPTY,
+        released_by: Vec::new(),
+    };
 }
 
 impl Order {

@@ -7,6 +7,7 @@ use super::mapping::Mappings;
 use super::mark::{Mark, unwrap};
 use super::range_set::RangeSet;
 use super::round_trip::RoundTrips;
+use super::sparse::Sparse;
 use crate::frame::Timestamp;
 use crate::limits;
 
@@ -53,9 +54,9 @@ pub struct Half {
     /// Mappings.
     pub mappings: Mappings,
     /// Payload no mapping covers yet.
-    pub unmapped: Unmapped,
+    pub unmapped: Sparse<Unmapped>,
     /// Round-trip times.
-    pub rtt: RoundTrips,
+    pub rtt: Sparse<RoundTrips>,
     /// Where the mapping that ends last ends: sequence number and data-level position.
     pub last_mapping_end: Option<(u64, u64)>,
     /// The DATA_FIN without data last seen here: position and checksum.
@@ -64,6 +65,9 @@ pub struct Half {
     pub base_hint: Option<u32>,
     /// In a fallback: a sequence number and its data-level position; the rest of the stream follows from it.
     pub line: Option<(u64, u64)>,
+    /// ACKs that carry only MPTCP signalling and repeat an acknowledgement: no sign of loss (RFC 8684 §3.4.1). The first,
+    /// and how many.
+    pub signalling_acks: Option<(Mark, u32)>,
 }
 
 /// How the initial sequence number is known.
@@ -185,7 +189,9 @@ impl Half {
             Some(acked) if ack <= acked => None,
             _ => {
                 self.acked = Some(ack);
-                self.rtt.acknowledged(ack, now);
+                if let Some(rtt) = self.rtt.written() {
+                    rtt.acknowledged(ack, now);
+                }
                 Some(ack)
             }
         }
@@ -198,7 +204,10 @@ impl Half {
 
     /// Gives back what only an open subflow needs.
     pub fn close(&mut self) {
-        self.rtt.close();
+        self.mappings.shrink();
+        if let Some(rtt) = self.rtt.written() {
+            rtt.close();
+        }
     }
 }
 
@@ -224,6 +233,8 @@ pub struct Piece {
     /// When it came.
     pub time: Timestamp,
 }
+
+super::sparse::empty! { Unmapped = Unmapped { ranges: VecDeque::new(), dropped: 0 }; }
 
 impl Unmapped {
     /// Whether there is any.

@@ -15,7 +15,17 @@ pub struct Histogram {
     last: u16,
 }
 
+super::sparse::empty! { Histogram = Histogram::EMPTY; }
+
 impl Histogram {
+    /// Nothing added.
+    pub const EMPTY: Self = Self { buckets: Vec::new(), weight: 0, min: 0, max: 0, last: 0 };
+
+    /// Gives back room for values to come.
+    pub fn shrink(&mut self) {
+        self.buckets.shrink_to_fit();
+    }
+
     /// Adds a duration `weight` times.
     pub fn add(&mut self, nanoseconds: u64, weight: u64) {
         if weight == 0 {

@@ -399,6 +399,15 @@ impl Mappings {
         }
     }
 
+    /// Gives back what a closed subflow no longer needs.
+    pub fn shrink(&mut self) {
+        while let Some(front) = self.open.front().filter(|front| front.done) {
+            self.floor = self.floor.max(front.placed.end());
+            self.open.pop_front();
+        }
+        self.open.shrink_to_fit();
+    }
+
     /// Gives up on all that is open.
     pub fn close(&mut self, settled: impl FnMut(Complete)) {
         self.open.drain(..).filter(|mapping| !mapping.done).map(|mapping| mapping.complete()).for_each(settled);

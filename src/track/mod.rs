@@ -20,6 +20,7 @@ pub mod options;
 pub mod range_set;
 pub mod round_trip;
 pub mod side;
+pub mod sparse;
 pub mod subflow;
 mod tap;
 mod tokens;

@@ -3,9 +3,6 @@
 use crate::packet::Segment;
 use crate::wire::{self, Dss, MpCapable, MpJoin, MptcpOption, TcpOption};
 
-/// MPTCP options besides MP_CAPABLE, MP_JOIN and DSS in one segment: forty option bytes hold thirteen of the shortest.
-const CONTROL: usize = 6;
-
 /// The options of one segment.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Options<'a> {
@@ -25,8 +22,10 @@ pub struct Options<'a> {
     pub join: Option<MpJoin>,
     /// DSS.
     pub dss: Option<Dss>,
-    /// Other MPTCP options, malformed and unknown ones included.
-    pub control: [Option<MptcpOption<'a>>; CONTROL],
+    /// There are other MPTCP options: [`Options::control`] walks over them.
+    pub control: bool,
+    bytes: &'a [u8],
+    cut: bool,
     /// Longest run of NOPs.
     pub nop_run: u8,
     /// A duplicate of a kind that may stand once (a second DSS, MP_CAPABLE or MP_JOIN).
@@ -37,13 +36,11 @@ pub struct Options<'a> {
 
 impl<'a> Options<'a> {
     /// Reads the options of a segment.
-    #[inline]
+    #[inline(always)]
     pub fn of(segment: &Segment<'a>) -> Self {
-        let mut options = Self::default();
-        let walk =
-            if segment.options_cut { wire::options_cut(segment.options) } else { wire::options(segment.options) };
+        let mut options = Self { bytes: segment.options, cut: segment.options_cut, ..Self::default() };
         let mut nops = 0u8;
-        for item in walk {
+        for item in options.walk() {
             match item.option {
                 TcpOption::NoOperation => {
                     nops += 1;
@@ -71,16 +68,22 @@ impl<'a> Options<'a> {
             MptcpOption::MpCapable(capable) if self.capable.is_none() => self.capable = Some(capable),
             MptcpOption::MpJoin(join) if self.join.is_none() => self.join = Some(join),
             MptcpOption::Dss(_) | MptcpOption::MpCapable(_) | MptcpOption::MpJoin(_) => self.repeated = true,
-            other => {
-                if let Some(slot) = self.control.iter_mut().find(|slot| slot.is_none()) {
-                    *slot = Some(other);
-                }
-            }
+            _ => self.control = true,
         }
     }
 
-    /// Other MPTCP options in order.
+    /// The other MPTCP options in order, malformed and unknown ones included.
     pub fn control(&self) -> impl Iterator<Item = MptcpOption<'a>> {
-        self.control.into_iter().map_while(|option| option)
+        let walk = if self.control { self.walk() } else { wire::options(&[]) };
+        walk.filter_map(|item| match item.option {
+            TcpOption::Mptcp(MptcpOption::Dss(_) | MptcpOption::MpCapable(_) | MptcpOption::MpJoin(_)) => None,
+            TcpOption::Mptcp(option) => Some(option),
+            _ => None,
+        })
+    }
+
+    #[inline]
+    fn walk(&self) -> wire::TcpOptions<'a> {
+        if self.cut { wire::options_cut(self.bytes) } else { wire::options(self.bytes) }
     }
 }

@@ -1,14 +1,24 @@
 //! A set of sequence numbers kept as a contiguous prefix and the ranges beyond it, for streams that mostly arrive in order.
 
+use super::sparse::{Sparse, empty};
+
 /// Half-open ranges `[start, end)` of unwrapped sequence numbers. Everything below `contiguous` counts as seen; ranges above
 /// it are sorted, disjoint and not adjacent.
 #[derive(Clone, Debug, Default)]
 pub struct RangeSet {
     origin: u64,
     contiguous: u64,
+    holes: Sparse<Holes>,
+}
+
+/// What only a set with holes has.
+#[derive(Clone, Debug, Default)]
+struct Holes {
     beyond: Vec<(u64, u64)>,
     forgotten: u64,
 }
+
+empty! { Holes = Holes { beyond: Vec::new(), forgotten: 0 }; }
 
 impl RangeSet {
     /// An empty set whose prefix ends at `origin`.
@@ -30,25 +40,25 @@ impl RangeSet {
     /// One past the highest number seen.
     #[inline]
     pub fn end(&self) -> u64 {
-        self.beyond.last().map_or(self.contiguous, |range| range.1)
+        self.holes.beyond.last().map_or(self.contiguous, |range| range.1)
     }
 
     /// Whether there is no hole.
     #[inline]
     pub fn is_contiguous(&self) -> bool {
-        self.beyond.is_empty()
+        self.holes.beyond.is_empty()
     }
 
     /// Ranges above the prefix.
     pub fn beyond(&self) -> &[(u64, u64)] {
-        &self.beyond
+        &self.holes.beyond
     }
 
     /// Numbers that lie in holes below [`RangeSet::end`], holes that [`RangeSet::bound`] closed included.
     pub fn missing(&self) -> u64 {
         let mut at = self.contiguous;
-        let mut sum = self.forgotten;
-        for &(start, end) in &self.beyond {
+        let mut sum = self.holes.forgotten;
+        for &(start, end) in &self.holes.beyond {
             sum += start - at;
             at = end;
         }
@@ -59,7 +69,7 @@ impl RangeSet {
     pub fn lower_origin(&mut self, origin: u64) {
         if origin < self.origin {
             if self.contiguous > self.origin {
-                self.beyond.insert(0, (self.origin, self.contiguous));
+                self.holes.beyond.insert(0, (self.origin, self.contiguous));
             }
             self.origin = origin;
             self.contiguous = origin;
@@ -69,7 +79,7 @@ impl RangeSet {
     /// Adds `[start, end)` and calls `fresh` for each part that was not in the set, in order.
     #[inline]
     pub fn insert(&mut self, start: u64, end: u64, mut fresh: impl FnMut(u64, u64)) {
-        if start == self.contiguous && self.beyond.is_empty() {
+        if start == self.contiguous && self.holes.beyond.is_empty() {
             if end > start {
                 fresh(start, end);
                 self.contiguous = end;
@@ -85,10 +95,10 @@ impl RangeSet {
             return;
         }
         // The first range that ends at or after `at`: it, and those that begin up to `end`, are merged into one.
-        let first = self.beyond.partition_point(|range| range.1 < at);
+        let first = self.holes.beyond.partition_point(|range| range.1 < at);
         let mut merged = (at, end);
         let mut last = first;
-        while let Some(&(range_start, range_end)) = self.beyond.get(last).filter(|range| range.0 <= end) {
+        while let Some(&(range_start, range_end)) = self.holes.beyond.get(last).filter(|range| range.0 <= end) {
             if at < range_start {
                 fresh(at, range_start);
             }
@@ -101,12 +111,14 @@ impl RangeSet {
         }
         if merged.0 <= self.contiguous {
             self.contiguous = merged.1;
-            self.beyond.drain(first..last);
+            if last > first {
+                self.holes.beyond.drain(first..last);
+            }
         } else if first == last {
-            self.beyond.insert(first, merged);
+            self.holes.beyond.insert(first, merged);
         } else {
-            self.beyond.drain(first + 1..last);
-            if let Some(range) = self.beyond.get_mut(first) {
+            self.holes.beyond.drain(first + 1..last);
+            if let Some(range) = self.holes.beyond.get_mut(first) {
                 *range = merged;
             }
         }
@@ -115,7 +127,7 @@ impl RangeSet {
     /// The parts of `[start, end)` that are not in the set.
     pub fn absent(&self, start: u64, end: u64, mut each: impl FnMut(u64, u64)) {
         let mut at = start.max(self.contiguous);
-        for &(range_start, range_end) in &self.beyond {
+        for &(range_start, range_end) in &self.holes.beyond {
             if range_start >= end || at >= end {
                 break;
             }
@@ -141,9 +153,9 @@ impl RangeSet {
 
     /// Keeps at most `ranges` ranges above the prefix: the lowest holes are given up (and stay counted as missing).
     pub fn bound(&mut self, ranges: usize) {
-        while self.beyond.len() > ranges {
-            let (start, end) = self.beyond.remove(0);
-            self.forgotten += start - self.contiguous;
+        while self.holes.beyond.len() > ranges {
+            let (start, end) = self.holes.beyond.remove(0);
+            self.holes.forgotten += start - self.contiguous;
             self.contiguous = end;
         }
     }

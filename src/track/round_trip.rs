@@ -19,6 +19,15 @@ pub struct RoundTrips {
     pub by_timestamp: Histogram,
 }
 
+super::sparse::empty! {
+    RoundTrips = RoundTrips {
+        segments: VecDeque::new(),
+        stamps: VecDeque::new(),
+        by_ack: Histogram::EMPTY,
+        by_timestamp: Histogram::EMPTY,
+    };
+}
+
 impl RoundTrips {
     /// New data up to `end` was sent.
     #[inline]
@@ -70,5 +79,7 @@ impl RoundTrips {
     pub fn close(&mut self) {
         self.segments = VecDeque::new();
         self.stamps = VecDeque::new();
+        self.by_ack.shrink();
+        self.by_timestamp.shrink();
     }
 }

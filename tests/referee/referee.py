@@ -270,9 +270,11 @@ def direction_report(connection, side):
         stream.put(*piece)
     total = stream.have.count(1)
     data = bytes(stream.data)
+    # A DATA_FIN tells how long the stream is, even where its last bytes were not captured.
+    length = len(data) if fin is None else max(len(data), fin - first)
     syn_data = connection.initial.syn_data[0] if side == 0 else 0
     opening = next((bytes(s.payload) for d, s in connection.initial.segments if d == side and s.flags & SYN and s.payload), b"")
-    return {"bytes": total, "missing_bytes": len(data) - total, "data_fin": fin is not None, "checksums": counts, "mappings": len(mappings),
+    return {"bytes": total, "missing_bytes": length - total, "data_fin": fin is not None, "checksums": counts, "mappings": len(mappings),
             "infinite": bool(infinite), "fast_open_bytes": syn_data, "sha256": hashlib.sha256(opening + data).hexdigest()}
 
 

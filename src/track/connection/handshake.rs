@@ -384,5 +384,6 @@ fn syn_seen<O: Observer>(input: &Input<'_, '_>, env: &Env<'_, O>) -> SynSeen {
         fast_open: input.segment.payload_len,
         nop_run: options.nop_run,
         ttl: input.segment.ttl,
+        interface_index: input.segment.tap.interface_index,
     }
 }

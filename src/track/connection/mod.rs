@@ -263,7 +263,7 @@ impl Connection {
         }
         let options = input.options;
         if options.mptcp {
-            if options.capable.is_some() || options.join.is_some() || options.control[0].is_some() || options.repeated {
+            if options.capable.is_some() || options.join.is_some() || options.control || options.repeated {
                 self.cold_options(input, env, &mut effects);
             }
             if let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) {
@@ -297,7 +297,9 @@ impl Connection {
         let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return };
         let half = &mut subflow.halves[peer];
         if let Some((_, echo)) = input.options.timestamps {
-            half.rtt.echoed(echo, env.at.time);
+            if let Some(rtt) = half.rtt.written() {
+                rtt.echoed(echo, env.at.time);
+            }
         }
         if let Some(acked) = half.acknowledge(input.segment.ack, env.at.time) {
             let bare = &mut subflow.bare[peer];
@@ -319,6 +321,12 @@ impl Connection {
                     });
                 }
             });
+        } else if input.options.control
+            && input.segment.payload_len == 0
+            && !input.segment.flags.any(TcpFlags::FIN | TcpFlags::RST)
+        {
+            let repeated = &mut subflow.halves[input.side].signalling_acks;
+            repeated.get_or_insert((env.at.frame, 0)).1 += 1;
         }
     }
 
@@ -359,6 +367,8 @@ impl Connection {
             outcome::amend_reset(reset, input);
         }
         if subflow.is_closed() {
+            subflow.halves.client.close();
+            subflow.halves.server.close();
             env.observer.event(Event {
                 connection: self.id,
                 number: self.number,
@@ -369,6 +379,8 @@ impl Connection {
         }
         if !self.closed && self.subflows.iter().all(Subflow::is_closed) {
             self.closed = true;
+            self.data.client.close();
+            self.data.server.close();
             effects.closed = true;
             env.observer.event(Event {
                 connection: self.id,
@@ -390,6 +402,14 @@ impl Connection {
     ) {
         let anomaly = Anomaly { kind, frame: at.frame, subflow: input.subflow, side: input.side, other, value };
         self.note(anomaly);
+    }
+
+    /// Adds a subflow. Most connections have one or two, and a subflow is large: room is made for no more than needed.
+    pub(crate) fn add_subflow(&mut self, subflow: Subflow) {
+        if self.subflows.len() == self.subflows.capacity() {
+            self.subflows.reserve_exact(self.subflows.len().max(1));
+        }
+        self.subflows.push(subflow);
     }
 
     pub(crate) fn note(&mut self, anomaly: Anomaly) {

@@ -9,6 +9,7 @@ use crate::track::mapping::{Complete, Inserted, Missing, Placed};
 use crate::track::mark::{Mark, Moment};
 use crate::track::observer::{Checked, Data, Event, Observer, What};
 use crate::track::side::Side;
+use crate::track::sparse::{Sparse, empty};
 use crate::wire::{Dss, Mapping, RawSequence};
 
 /// Silence that makes a change of path a handover: longer than the reordering of paths in use, shorter than a person's
@@ -30,9 +31,9 @@ pub struct ChecksumTally {
     /// Bytes never captured.
     pub missing: u64,
     /// High half of the DSN unknown: each candidate for its contribution and how many mappings it makes right.
-    pub inferred: Vec<(u16, u64)>,
+    pub inferred: Sparse<Vec<(u16, u64)>>,
     /// The wrong ones, up to a limit.
-    pub mismatches: Vec<Mismatch>,
+    pub mismatches: Sparse<Vec<Mismatch>>,
 }
 
 /// One wrong checksum.
@@ -48,6 +49,11 @@ pub struct Mismatch {
     pub expected: u16,
     /// First DSN.
     pub dsn: u64,
+}
+
+empty! {
+    Vec<(u16, u64)> = Vec::new();
+    Vec<Mismatch> = Vec::new();
 }
 
 impl ChecksumTally {
@@ -110,10 +116,12 @@ impl ChecksumTally {
         self.mismatch += other.mismatch;
         self.cut += other.cut;
         self.missing += other.missing;
-        self.inferred.extend_from_slice(&other.inferred);
-        let moved = other.mismatches.iter().map(|mismatch| Mismatch { subflow: mismatch.subflow + base, ..*mismatch });
-        self.mismatches.extend(moved);
-        self.mismatches.truncate(limits::MISMATCHES);
+        if !other.inferred.is_empty() {
+            self.inferred.extend_from_slice(&other.inferred);
+        }
+        for mismatch in other.mismatches.iter().take(limits::MISMATCHES - self.mismatches.len()) {
+            self.mismatches.push(Mismatch { subflow: mismatch.subflow + base, ..*mismatch });
+        }
     }
 
     /// Mappings whose checksum could not be judged.
