@@ -10,6 +10,7 @@ use crate::track::mark::{Mark, Moment};
 use crate::track::observer::{Checked, Data, Event, Observer, What};
 use crate::track::side::Side;
 use crate::track::sparse::{Sparse, empty};
+use crate::track::subflow::Reset;
 use crate::wire::{Dss, Mapping, RawSequence};
 
 /// Silence that makes a change of path a handover: longer than the reordering of paths in use, shorter than a person's
@@ -495,8 +496,14 @@ impl Connection {
     }
 
     /// It is a fallback: what waited for a mapping on the initial subflow is the TCP stream itself.
+    /// But a peer that resets the subflow for a lack of mappings has not fallen back, and has not taken it.
     pub(super) fn flush_unmapped<O: Observer>(&mut self, env: &mut Env<'_, O>) {
         for side in Side::BOTH {
+            let reset = self.subflows.first().and_then(|subflow| subflow.reset);
+            let refused = |reset: Reset| reset.by == side.peer() && reset.reason.is_some_and(|reason| reason.0 == 6);
+            if reset.is_some_and(refused) {
+                continue;
+            }
             let Some(half) = self.subflows.first_mut().map(|subflow| &mut subflow.halves[side]) else { return };
             if half.unmapped.is_empty() {
                 continue;
