@@ -6,7 +6,7 @@
 //! | `segment` | – | those of the report contract; padding options (NOP, EOL) are left out; `duplicate` is there, and true, for a copy from another tap |
 //! | `connection` | `opened` | `client`, `server` (address and port) |
 //! | | `keys` | `by`, `token`, `key` |
-//! | | `fallback` | `cause` |
+//! | | `fallback` | `cause`, `evidence_frame`: the frame that shows it, where that took later ones to tell |
 //! | | `data_fin` | `by` |
 //! | | `fastclose` | `by` |
 //! | | `closed` | `close`, `bytes_client_to_server`, `bytes_server_to_client` |
@@ -346,7 +346,11 @@ impl EventLine<'_> {
                 map.serialize_entry("token", &token)?;
                 map.serialize_entry("key", &known.map(|known| known.key))
             }
-            What::FellBack => map.serialize_entry("cause", &connection.fallback.map(|fallback| fallback.cause.name())),
+            What::FellBack => {
+                map.serialize_entry("cause", &connection.fallback.map(|fallback| fallback.cause.name()))?;
+                let evidence = connection.fallback.map(|fallback| self.frame(fallback.frame));
+                map.serialize_entry("evidence_frame", &evidence)
+            }
             What::Fastclosed => map.serialize_entry("by", &connection.fastclose.map(|(side, _, _)| side.name())),
             What::DataFin => {
                 let here = |side: &Side| connection.data[*side].fin.is_some_and(|fin| fin.1 == self.event.at.frame);
