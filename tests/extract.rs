@@ -97,7 +97,7 @@ fn the_front_of_a_full_buffer_goes_out() {
     stream.insert(plain(4, &[1; 600]), 1000, &mut sink);
     assert!(sink.bytes.is_empty());
     stream.insert(plain(604, &[2; 600]), 1000, &mut sink);
-    assert_eq!(sink.bytes.len(), 4 + 600, "a hole and the first piece");
+    assert_eq!(sink.bytes.len(), 4 + 1200, "the hole, and what waited behind it");
     assert!(stream.held() <= 1000);
     assert_eq!(finish(stream, None, &mut sink).holes.list, [(0, 4)]);
 }
@@ -223,7 +223,7 @@ fn handshakes(checksums: bool, joins: u16) -> Vec<Packet> {
     ];
     for subflow in 1..=joins {
         let token = identify(Suite::Sha256, SERVER_KEY).token;
-        let (backup, reserved, address_id, nonce) = (false, 0, subflow as u8, Nonce([0, 0, 0, subflow as u8]));
+        let (backup, reserved, address_id, nonce) = (false, 0, subflow as u8, Nonce(u32::from(subflow)));
         let join = MpJoin::Syn { backup, address_id, token, nonce, reserved };
         let answer = MpJoin::SynAck { backup, address_id: 0, hmac: [0; 8], nonce, reserved };
         packets.push(Packet::new(subflow, true, syn, CLIENT_ISN, 0, Some(MptcpOption::MpJoin(join))));
