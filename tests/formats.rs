@@ -56,7 +56,10 @@ fn packets_of_v0() {
 
 #[test]
 fn ndjson_of_a_refused_join() {
-    insta::assert_snapshot!(output(&["-F", "ndjson", "-c", "16"], REFUSED));
+    let lines = output(&["-F", "ndjson", "-c", "16"], REFUSED);
+    // What findings say is the matter of other tests.
+    let lines: Vec<_> = lines.lines().filter(|line| !line.starts_with(r#"{"type":"finding","#)).collect();
+    insta::assert_snapshot!(lines.join("\n"));
 }
 
 #[test]
