@@ -263,7 +263,7 @@ fn mapping(subflow: u16, ssn: u32, offset: usize, payload: &[u8], cuts: &[usize]
 /// RFC 1071, word by word.
 fn internet_checksum(bytes: &[u8]) -> u16 {
     let words = bytes.chunks(2).map(|word| u32::from(word[0]) << 8 | u32::from(*word.get(1).unwrap_or(&0)));
-    let sum = words.fold(0, |sum, word| (sum + word & 0xffff) + (sum + word >> 16));
+    let sum = words.fold(0, |sum, word| ((sum + word) & 0xffff) + ((sum + word) >> 16));
     !(sum as u16)
 }
 

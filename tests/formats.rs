@@ -62,11 +62,27 @@ fn ndjson_of_a_refused_join() {
     insta::assert_snapshot!(lines.join("\n"));
 }
 
+/// Neither segments nor findings.
+fn events(file: &str) -> String {
+    let lines = output(&["-F", "ndjson"], file);
+    let others = [r#"{"type":"segment""#, r#"{"type":"finding""#];
+    let events: Vec<_> = lines.lines().filter(|line| !others.iter().any(|other| line.starts_with(other))).collect();
+    events.join("\n")
+}
+
 #[test]
 fn ndjson_events_of_a_whole_connection() {
-    let lines = output(&["-F", "ndjson"], PRIO);
-    let events: Vec<_> = lines.lines().filter(|line| !line.starts_with(r#"{"type":"segment""#)).collect();
-    insta::assert_snapshot!(events.join("\n"));
+    insta::assert_snapshot!(events(PRIO));
+}
+
+#[test]
+fn ndjson_events_of_a_wrong_checksum_and_a_fallback() {
+    insta::assert_snapshot!(events("v1-11e-alg-insert-single/server-e1.pcap"));
+}
+
+#[test]
+fn ndjson_events_of_an_announced_address() {
+    insta::assert_snapshot!(events("v1-03-server-signal/client-any.pcap"));
 }
 
 /// The names and forms of the report contract, by hand, for options that few captures have.

@@ -129,7 +129,7 @@ impl Extractor {
         let end = end_of(connection, side);
         // What came after a failure was not taken: what is missing now was not missing in the capture.
         let (outcome, sha256) = if failed { stream.stop() } else { stream.finish(end, &mut sink) };
-        slot.created[side].then(|| Entry::new(number, connection, side, outcome, sha256, anchored && end.is_some()))
+        slot.created[side].then(|| Entry::new(number, connection, side, &outcome, sha256, anchored && end.is_some()))
     }
 
     /// Closes the files, and writes the manifest even where a file could not be written: it says what is left.
@@ -227,7 +227,8 @@ fn end_of(connection: &Connection, side: Side) -> Option<i64> {
     if let Some((fin, _)) = data.fin {
         return Some(data.offset(fin));
     }
-    let half = &connection.fallback.and(connection.initial())?.halves[side];
+    connection.fallback?;
+    let half = &connection.initial()?.halves[side];
     let (seq, position) = half.line.or(half.last_mapping_end)?;
     let (fin, _) = half.fin?;
     Some(data.offset(position + fin.checked_sub(seq)?))

@@ -575,7 +575,7 @@ impl Connection {
                 number: self.number,
                 subflow: Some(subflow),
                 at: env.at,
-                what: What::ChecksumMismatch,
+                what: What::ChecksumMismatch(side, self.data[side].dsn(complete.placed.position).0),
             });
         }
         if O::WANTS_DATA {
@@ -602,7 +602,7 @@ impl Connection {
                 number: self.number,
                 subflow: Some(input.subflow),
                 at: env.at,
-                what: What::DataFin,
+                what: What::DataFin(input.side),
             });
         }
     }
