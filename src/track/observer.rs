@@ -109,24 +109,24 @@ pub enum What {
     SubflowOpened,
     /// A join showed its HMACs.
     JoinShown,
-    /// An address was announced.
-    AddressAnnounced,
-    /// An address was removed.
-    AddressRemoved,
+    /// An address with this id was announced.
+    AddressAnnounced(u8),
+    /// The address with this id was removed.
+    AddressRemoved(u8),
     /// A subflow changed priority.
     BackupChanged,
     /// It is TCP from here on.
     FellBack,
-    /// A mapping's checksum is wrong.
-    ChecksumMismatch,
+    /// The checksum of the mapping that begins at this DSN is wrong.
+    ChecksumMismatch(Side, u64),
     /// A subflow was reset.
     SubflowReset,
     /// A subflow closed with FINs.
     SubflowClosed,
     /// MP_FASTCLOSE.
     Fastclosed,
-    /// A DATA_FIN.
-    DataFin,
+    /// This side's DATA_FIN.
+    DataFin(Side),
     /// All subflows are closed.
     ConnectionClosed,
 }
