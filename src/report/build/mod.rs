@@ -123,6 +123,9 @@ impl TrackedReport {
         frames.sort();
         frames.dedup();
         let rule = found.rule;
+        let index = id.and_then(|id| usize::try_from(id).ok()?.checked_sub(1));
+        let dialect = index.and_then(|index| self.tracked(index)?.dialect);
+        let version_0 = dialect.is_some_and(|dialect| dialect.version() == 0);
         Finding {
             id: rule.id,
             severity: rule.severity,
@@ -130,7 +133,7 @@ impl TrackedReport {
             connection: id,
             subflow: found.subflow.map(u64::from),
             frames,
-            rfc: (!rule.rfc.is_empty()).then_some(rule.rfc),
+            rfc: diagnose::section(rule.rfc, version_0),
             counter: found.counter.or(rule.counter),
             advice: (!rule.advice.is_empty()).then_some(rule.advice),
         }
