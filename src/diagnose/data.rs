@@ -51,9 +51,6 @@ fn rules_broken(finder: &mut Finder<'_, '_>) {
     many(finder, AnomalyKind::ChecksumNotNegotiated, rule::CHECKSUM_NOT_NEGOTIATED, |_, who| {
         format!("The {who} sent a mapping with a checksum, although neither end asked for them")
     });
-    many(finder, AnomalyKind::PayloadChanged, rule::PAYLOAD_CHANGED_ON_RETRANSMISSION, |_, who| {
-        format!("A retransmission of the {who} carries other bytes than the original")
-    });
 }
 
 fn checksums(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side) {

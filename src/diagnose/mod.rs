@@ -128,6 +128,30 @@ impl Evidence<'_> {
     }
 }
 
+/// The RFC and section to cite: version 0 has its own, RFC 6824, with nearly the same sections.
+pub fn section(rfc: &'static str, version_0: bool) -> Option<&'static str> {
+    Some(match rfc {
+        "" => return None,
+        _ if !version_0 => rfc,
+        "8684 §3" => "6824 §3",
+        "8684 §3.1" => "6824 §3.1",
+        "8684 §3.2" => "6824 §3.2",
+        "8684 §3.3.1" => "6824 §3.3.1",
+        "8684 §3.3.3" => "6824 §3.3.3",
+        "8684 §3.3.4" => "6824 §3.3.4",
+        "8684 §3.3.5" => "6824 §3.3.5",
+        "8684 §3.3.6" => "6824 §3.3.6",
+        "8684 §3.3.8" => "6824 §3.3.8",
+        "8684 §3.4.1" => "6824 §3.4.1",
+        "8684 §3.4.2" => "6824 §3.4.2",
+        "8684 §3.5" => "6824 §3.5",
+        // Version 0 has no MP_TCPRST; its §3.6 is what became §3.7.
+        "8684 §3.6" => return None,
+        "8684 §3.7" => "6824 §3.6",
+        other => other,
+    })
+}
+
 /// Milliseconds and seconds that several rules share.
 mod span {
     pub(super) const SECOND: u64 = 1_000_000_000;

@@ -212,12 +212,12 @@ impl Tracker {
         let (dialect, ends) = (main.dialect, main.ends.clone());
         let is_join = template.join.is_some();
         let holds = |view: &Connection| view.subflows.iter().any(|known| known.same_tuple(&template));
-        let views = self.connections().filter(|view| view.view_of == Some(of));
-        let mut at_input = views.filter(|view| {
-            !holds(view) && (is_join || view.subflows.is_empty() || view.input == arrival.frame.id.input)
-        });
-        let found = at_input.next().map(|view| view.id);
-        drop(at_input);
+        let input = arrival.frame.id.input;
+        let open = |view: &&Connection| view.view_of == Some(of) && !holds(view);
+        let here = self.connections().filter(open).find(|view| view.input == input);
+        // A host's second interface may be an input of its own: its joins belong to the view of the first.
+        let other = || self.connections().filter(open).find(|view| is_join || view.subflows.is_empty());
+        let found = here.or_else(other).map(|view| view.id);
         let id = match found {
             Some(id) => id,
             None => {

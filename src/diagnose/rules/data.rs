@@ -11,7 +11,6 @@ pub const ALL: &[&Explanation] = &[
     MAPPING_CONFLICT,
     SEQUENCE_OUT_OF_REACH,
     UNMAPPED_PAYLOAD,
-    PAYLOAD_CHANGED_ON_RETRANSMISSION,
     MP_FAIL,
     MP_FAIL_UNANSWERED,
     INFINITE_MAPPING,
@@ -99,19 +98,6 @@ pub const UNMAPPED_PAYLOAD: &Explanation = &Explanation {
               copying options.",
     rfc: "8684 §3.3.1",
     counter: Some("MPTcpExtNoDSSInWindow"),
-};
-
-/// A retransmission carries other bytes than the original.
-pub const PAYLOAD_CHANGED_ON_RETRANSMISSION: &Explanation = &Explanation {
-    id: "payload-changed-on-retransmission",
-    severity: Severity::Error,
-    title: "a retransmission carries other bytes than the original",
-    meaning: "The same sequence numbers of a subflow were sent twice with different content. A device on the path \
-              rewrites payload, or someone injects packets.",
-    detection: "Overlapping copies of payload compared where both were captured.",
-    advice: "",
-    rfc: "9293 §3.8",
-    counter: None,
 };
 
 /// An end reported a wrong checksum, and was answered.

@@ -172,7 +172,7 @@ impl Report for TrackedReport {
         let mut built = connection::build(id, tracked, &views, &self.context());
         built.stack = infer::stack(tracked, &self.around, &self.context());
         let found = diagnose::connection(&self.evidence(tracked));
-        built.findings = found.into_iter().map(|found| finding(&self.context(), Some(id), found)).collect();
+        built.findings = found.into_iter().map(|found| finding(&self.context(), Some(id), Some(tracked), found)).collect();
         built
     }
 
@@ -205,7 +205,7 @@ impl Report for TrackedReport {
         let listed = self.listed.iter().filter_map(|&id| self.tracker.connection(id));
         let orphans = self.orphans.iter().filter_map(|&id| self.tracker.connection(id));
         let found = diagnose::across::capture(listed, orphans, &self.evidence(&nothing));
-        let across = found.into_iter().map(|found| finding(&self.context(), None, found));
+        let across = found.into_iter().map(|found| finding(&self.context(), None, None, found));
         dropped_packets(&self.inputs).into_iter().chain(across).collect()
     }
 
@@ -268,11 +268,18 @@ fn summary(connection: &tracked::Connection, id: u64, findings: FindingCounts) -
     }
 }
 
-fn finding(context: &Context<'_>, id: Option<u64>, found: diagnose::Found) -> Finding {
+fn finding(
+    context: &Context<'_>,
+    id: Option<u64>,
+    connection: Option<&tracked::Connection>,
+    found: diagnose::Found,
+) -> Finding {
     let mut frames: Vec<FrameRef> = found.frames.iter().map(|&mark| context.frame(mark)).collect();
     frames.sort();
     frames.dedup();
     let rule = found.rule;
+    let dialect = connection.and_then(|connection| connection.dialect);
+    let version_0 = dialect.is_some_and(|dialect| dialect.version() == 0);
     Finding {
         id: rule.id,
         severity: rule.severity,
@@ -280,7 +287,7 @@ fn finding(context: &Context<'_>, id: Option<u64>, found: diagnose::Found) -> Fi
         connection: id,
         subflow: found.subflow.map(u64::from),
         frames,
-        rfc: (!rule.rfc.is_empty()).then_some(rule.rfc),
+        rfc: diagnose::section(rule.rfc, version_0),
         counter: found.counter.or(rule.counter),
         advice: (!rule.advice.is_empty()).then_some(rule.advice),
     }

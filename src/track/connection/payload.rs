@@ -249,8 +249,15 @@ impl Connection {
                 if half.last_mapping_end.is_none_or(|last| end.0 > last.0) {
                     half.last_mapping_end = Some(end);
                 }
+                let wants = |side: Side| self.ends[side].flags.map(|flags| flags & 0x80 != 0);
+                let agreed = wants(Side::Client).zip(wants(Side::Server)).map(|(client, server)| client || server);
                 if !half.unmapped.is_empty() {
                     self.resolve_unmapped(&placed, input.side, input.subflow, env);
+                }
+                match (agreed, placed.checksum) {
+                    (Some(true), None) => self.anomaly(AnomalyKind::ChecksumAbsent, input, env.at, None, 0),
+                    (Some(false), Some(_)) => self.anomaly(AnomalyKind::ChecksumNotNegotiated, input, env.at, None, 0),
+                    _ => {}
                 }
             }
             Inserted::Conflict(earlier) => {

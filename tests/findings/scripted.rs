@@ -1,0 +1,573 @@
+//! Connections written down segment by segment: each finding that no capture shows, and what looks like it and is not.
+
+use mptcp_inspect::track::side::Side::{Client, Server};
+use mptcp_inspect::wire::TcpOption;
+
+use crate::script::*;
+
+/// What the tests below make fire.
+pub(crate) const FIRES: &[&str] = &[
+    "connection-refused",
+    "connection-unanswered",
+    "syn-retransmitted",
+    "option-malformed",
+    "mp-capable-flags-illegal",
+    "version-illegal",
+    "keys-contradict",
+    "fallback-infinite-mapping",
+    "fallback-bad-option",
+    "options-stripped-on-one-port",
+    "options-stripped-for-one-prefix",
+    "join-refused-with-reason",
+    "join-refused-without-reason",
+    "join-refused-no-listener",
+    "join-ack-without-option",
+    "join-unanswered",
+    "join-incomplete",
+    "join-despite-c-flag",
+    "join-retransmitted",
+    "address-never-echoed",
+    "address-never-used",
+    "add-addr-hmac-mismatch",
+    "private-address-announced",
+    "address-id-reused",
+    "remove-addr-hit-nothing",
+    "checksum-absent",
+    "checksum-not-negotiated",
+    "mapping-conflict",
+    "sequence-out-of-reach",
+    "unmapped-payload",
+    "mp-fail-unanswered",
+    "head-of-line-blocking",
+    "backup-path-used",
+    "wrong-interface",
+    "path-stalled",
+    "subflow-reset",
+    "subflow-reset-reason-unsupported",
+    "fastclose-wrong-key",
+    "closed-without-data-fin",
+    "path-changed-tcp-options",
+    "path-lost-packets",
+];
+
+/// It fires once, with these frames among its evidence.
+#[track_caller]
+fn fires(script: &Script, id: &str, frames: &[u64]) {
+    let found = script.findings();
+    let mut of_id = found.iter().filter(|finding| finding.0 == id);
+    let Some(finding) = of_id.next() else { panic!("{id} did not fire: {found:?}") };
+    assert!(of_id.next().is_none(), "{id} fired twice: {found:?}");
+    for frame in frames {
+        assert!(finding.2.contains(frame), "{id} names {:?}, not {frame}", finding.2);
+    }
+}
+
+#[track_caller]
+fn silent(script: &Script, id: &str) {
+    assert!(!script.ids().contains(&id), "{id} fired: {:?}", script.findings());
+}
+
+#[test]
+fn a_refused_connection() {
+    let mut script = Script::default();
+    let mut flow = Flow::new(CLIENT, SERVER);
+    script.send(&mut flow, Client, SYN, &[capable(1, None, None)], 0);
+    let rst = script.send(&mut flow, Server, RST | ACK, &[], 0);
+    fires(&script, "connection-refused", &[rst]);
+
+    let mut script = Script::default();
+    let mut flow = script.open();
+    script.data(&mut flow, Client, 0, 1, 100);
+    script.send(&mut flow, Server, RST | ACK, &[], 0);
+    silent(&script, "connection-refused");
+}
+
+#[test]
+fn an_unanswered_connection() {
+    let mut script = Script::default();
+    let mut flow = Flow::new(CLIENT, SERVER);
+    let first = script.send(&mut flow, Client, SYN, &[capable(1, None, None)], 0);
+    script.wait(SECOND);
+    let second = script.again(&mut flow, Client, SYN, &[capable(1, None, None)], 0);
+    fires(&script, "connection-unanswered", &[first, second]);
+
+    // One direction only: the client goes on, so it was answered.
+    script.send(&mut flow, Client, ACK, &[capable(1, Some(CLIENT_KEY), Some(SERVER_KEY))], 0);
+    silent(&script, "connection-unanswered");
+}
+
+#[test]
+fn a_late_connection() {
+    for (delay, late) in [(SECOND, true), (MS, false)] {
+        let mut script = Script::default();
+        let mut flow = Flow::new(CLIENT, SERVER);
+        let syn = script.send(&mut flow, Client, SYN, &[capable(1, None, None)], 0);
+        script.wait(delay);
+        script.again(&mut flow, Client, SYN, &[capable(1, None, None)], 0);
+        script.send(&mut flow, Server, SYN | ACK, &[capable(1, Some(SERVER_KEY), None)], 0);
+        script.send(&mut flow, Client, ACK, &[capable(1, Some(CLIENT_KEY), Some(SERVER_KEY))], 0);
+        if late { fires(&script, "syn-retransmitted", &[syn]) } else { silent(&script, "syn-retransmitted") }
+    }
+}
+
+#[test]
+fn a_malformed_option() {
+    let mut script = Script::default();
+    let mut flow = script.open();
+    let frame = script.send_raw(&mut flow, Client, ACK, vec![30, 3, 0x20], 0);
+    fires(&script, "option-malformed", &[frame]);
+
+    // A DSS that says nothing is legal.
+    let mut script = Script::default();
+    let mut flow = script.open();
+    script.send_raw(&mut flow, Client, ACK, vec![30, 4, 0x20, 0], 0);
+    silent(&script, "option-malformed");
+}
+
+#[test]
+fn flags_and_versions() {
+    let mut script = Script::default();
+    script.open_with(0x41, 0x01);
+    fires(&script, "mp-capable-flags-illegal", &[1]);
+    let mut script = Script::default();
+    script.open_with(0x81, 0x01);
+    silent(&script, "mp-capable-flags-illegal");
+
+    // A version 0 SYN, answered with version 1, and the other way round.
+    let version = |version: u8, key| {
+        let mut bytes = vec![30, 12, version, 0x81];
+        bytes.extend(key);
+        bytes
+    };
+    let mut script = Script::default();
+    let mut flow = Flow::new(CLIENT, SERVER);
+    script.send_raw(&mut flow, Client, SYN, version(0, CLIENT_KEY.0), 0);
+    let frame = script.send_raw(&mut flow, Server, SYN | ACK, version(1, SERVER_KEY.0), 0);
+    fires(&script, "version-illegal", &[frame]);
+    let mut script = Script::default();
+    let mut flow = Flow::new(CLIENT, SERVER);
+    script.send(&mut flow, Client, SYN, &[capable(1, None, None)], 0);
+    script.send_raw(&mut flow, Server, SYN | ACK, version(0, SERVER_KEY.0), 0);
+    silent(&script, "version-illegal");
+}
+
+#[test]
+fn contradicting_keys() {
+    for (key, wrong) in [(WRONG_KEY, true), (SERVER_KEY, false)] {
+        let mut script = Script::default();
+        let mut flow = script.open();
+        let frame = script.send(&mut flow, Client, ACK, &[capable(1, Some(CLIENT_KEY), Some(key))], 0);
+        if wrong { fires(&script, "keys-contradict", &[frame]) } else { silent(&script, "keys-contradict") }
+    }
+}
+
+#[test]
+fn infinite_mapping_and_bad_option() {
+    let mut script = Script::default();
+    let mut flow = script.open();
+    script.data(&mut flow, Client, 0, 1, 100);
+    let frame = script.send(&mut flow, Client, ACK, &[mapping(Client, 100, 101, 0, None)], 50);
+    fires(&script, "fallback-infinite-mapping", &[frame]);
+    let mut script = Script::default();
+    let mut flow = script.open();
+    script.data(&mut flow, Client, 0, 1, 100);
+    script.data(&mut flow, Client, 100, 101, 50);
+    silent(&script, "fallback-infinite-mapping");
+
+    for (flags, id, other) in [(0x81, "fallback-bad-option", "fallback-option-echoed"), (0x01, "fallback-option-echoed", "fallback-bad-option")] {
+        let mut script = Script::default();
+        let mut flow = Flow::new(CLIENT, SERVER);
+        script.send(&mut flow, Client, SYN, &[capable(1, None, None)], 0);
+        let frame = script.send(&mut flow, Server, SYN | ACK, &[capable(flags, None, None)], 0);
+        script.send(&mut flow, Client, ACK, &[], 0);
+        fires(&script, id, &[frame]);
+        silent(&script, other);
+    }
+}
+
+#[test]
+fn one_port_or_one_network_without_mptcp() {
+    let port = |port| (SERVER.0, port);
+    let mut script = Script::default();
+    script.open_between(CLIENT, SERVER, 1, 1);
+    script.open_plain((CLIENT.0, 40010), port(80));
+    silent(&script, "options-stripped-on-one-port");
+    script.open_plain((CLIENT.0, 40011), port(80));
+    fires(&script, "options-stripped-on-one-port", &[]);
+    silent(&script, "options-stripped-for-one-prefix");
+    // On another server it says nothing.
+    let mut script = Script::default();
+    script.open_between(CLIENT, SERVER_2, 1, 1);
+    script.open_plain((CLIENT.0, 40010), port(80));
+    script.open_plain((CLIENT.0, 40011), port(80));
+    silent(&script, "options-stripped-on-one-port");
+
+    let mut script = Script::default();
+    script.open_between(CLIENT, SERVER, 1, 1);
+    script.open_plain((CLIENT_2.0, 40010), SERVER);
+    script.open_plain((CLIENT_2.0, 40011), SERVER);
+    fires(&script, "options-stripped-for-one-prefix", &[]);
+    silent(&script, "options-stripped-on-one-port");
+}
+
+/// A connection, and a join that is answered with a RST.
+fn refused_join(server: ([u8; 4], u16), options: &[TcpOption<'_>]) -> (Script, u64) {
+    let mut script = Script::default();
+    let mut first = script.open();
+    script.data(&mut first, Client, 0, 1, 100);
+    let mut join = Flow::new(CLIENT_2, server);
+    let syn = join.join_syn(2, false);
+    script.send(&mut join, Client, SYN, &[syn], 0);
+    let rst = script.send(&mut join, Server, RST | ACK, options, 0);
+    (script, rst)
+}
+
+#[test]
+fn refused_joins() {
+    let other_port = (SERVER.0, 9999);
+    let cases = [
+        ("join-refused-with-reason", refused_join(SERVER, &[reason(2)])),
+        ("join-refused-prohibited", refused_join(SERVER, &[reason(3)])),
+        ("join-refused-unknown-token", refused_join(SERVER, &[reason(1)])),
+        ("join-refused-without-reason", refused_join(SERVER, &[])),
+        ("join-refused-no-listener", refused_join(other_port, &[])),
+    ];
+    for (id, (script, rst)) in &cases {
+        fires(script, id, &[*rst]);
+        for (other, _) in cases.iter().filter(|other| other.0 != *id) {
+            silent(script, other);
+        }
+    }
+}
+
+#[test]
+fn a_join_whose_third_ack_lacks_its_option() {
+    for bare in [true, false] {
+        let mut script = Script::default();
+        let mut first = script.open();
+        script.data(&mut first, Client, 0, 1, 100);
+        let mut join = Flow::new(CLIENT_2, SERVER);
+        let (syn, syn_ack, ack) = (join.join_syn(2, false), join.join_syn_ack(false), join.join_ack());
+        script.send(&mut join, Client, SYN, &[syn], 0);
+        script.send(&mut join, Server, SYN | ACK, &[syn_ack], 0);
+        let third = script.send(&mut join, Client, ACK, if bare { &[] } else { std::slice::from_ref(&ack) }, 0);
+        script.send(&mut join, Server, RST | ACK, &[reason(1)], 0);
+        if bare { fires(&script, "join-ack-without-option", &[third]) } else { silent(&script, "join-ack-without-option") }
+    }
+}
+
+#[test]
+fn unanswered_and_unfinished_joins() {
+    let mut script = Script::default();
+    script.open();
+    let mut join = Flow::new(CLIENT_2, SERVER);
+    let syn = join.join_syn(2, false);
+    let frame = script.send(&mut join, Client, SYN, std::slice::from_ref(&syn), 0);
+    silent(&script, "join-unanswered");
+    script.wait(SECOND);
+    let again = script.again(&mut join, Client, SYN, &[syn], 0);
+    fires(&script, "join-unanswered", &[frame, again]);
+
+    let mut script = Script::default();
+    let mut first = script.open();
+    let mut join = Flow::new(CLIENT_2, SERVER);
+    let (syn, syn_ack) = (join.join_syn(2, false), join.join_syn_ack(false));
+    script.send(&mut join, Client, SYN, &[syn], 0);
+    let frame = script.send(&mut join, Server, SYN | ACK, &[syn_ack], 0);
+    silent(&script, "join-incomplete");
+    script.wait(2 * SECOND);
+    script.data(&mut first, Client, 0, 1, 100);
+    fires(&script, "join-incomplete", &[frame]);
+}
+
+#[test]
+fn a_late_join_and_a_forbidden_one() {
+    let mut script = Script::default();
+    script.open();
+    let mut join = Flow::new(CLIENT_2, SERVER);
+    let (syn, syn_ack, ack) = (join.join_syn(2, false), join.join_syn_ack(false), join.join_ack());
+    let frame = script.send(&mut join, Client, SYN, std::slice::from_ref(&syn), 0);
+    script.wait(SECOND);
+    script.again(&mut join, Client, SYN, &[syn], 0);
+    script.send(&mut join, Server, SYN | ACK, &[syn_ack], 0);
+    script.send(&mut join, Client, ACK, &[ack], 0);
+    script.send(&mut join, Server, ACK, &[data_ack(Client, 0)], 0);
+    fires(&script, "join-retransmitted", &[frame]);
+
+    for (flags, forbidden) in [(0x21, true), (0x01, false)] {
+        let mut script = Script::default();
+        script.open_with(1, flags);
+        script.join(CLIENT_2, SERVER, 2, [false; 2]);
+        silent(&script, "join-retransmitted");
+        if forbidden { fires(&script, "join-despite-c-flag", &[4]) } else { silent(&script, "join-despite-c-flag") }
+    }
+}
+
+/// A connection in which the server announces an address, and the client sends enough to have echoed it.
+fn announced(options: &[TcpOption<'_>], echoed: Option<TcpOption<'_>>) -> Script {
+    let mut script = Script::default();
+    let mut flow = script.open();
+    for option in options {
+        script.send(&mut flow, Server, ACK, std::slice::from_ref(option), 0);
+    }
+    if let Some(echo) = echoed {
+        script.send(&mut flow, Client, ACK, &[echo], 0);
+    }
+    for number in 0..8 {
+        script.data(&mut flow, Client, number * 100, number as u32 * 100 + 1, 100);
+    }
+    script
+}
+
+#[test]
+fn addresses() {
+    let there = SERVER_2.0;
+    let good = announce(1, there, None, SERVER_KEY);
+    let script = announced(std::slice::from_ref(&good), None);
+    fires(&script, "address-never-echoed", &[4]);
+    let mut script = announced(&[good], Some(echo(1, there, None)));
+    silent(&script, "address-never-echoed");
+    silent(&script, "add-addr-hmac-mismatch");
+    fires(&script, "address-never-used", &[4]);
+    script.join(CLIENT, SERVER_2, 0, [false; 2]);
+    silent(&script, "address-never-used");
+
+    let script = announced(&[announce(1, there, None, WRONG_KEY)], None);
+    fires(&script, "add-addr-hmac-mismatch", &[4]);
+
+    let twice = |second: [u8; 4], port| announced(&[announce(1, there, None, SERVER_KEY), announce(1, second, port, SERVER_KEY)], None);
+    fires(&twice([10, 0, 7, 7], None), "address-id-reused", &[4, 5]);
+    silent(&twice(there, Some(8443)), "address-id-reused");
+
+    fires(&announced(&[remove(&[9])], None), "remove-addr-hit-nothing", &[4]);
+    silent(&announced(&[announce(9, there, None, SERVER_KEY), remove(&[9])], None), "remove-addr-hit-nothing");
+}
+
+#[test]
+fn a_private_address_on_a_public_connection() {
+    for (address, private) in [([192, 168, 1, 2], true), ([198, 51, 100, 3], false)] {
+        let mut script = Script::default();
+        let mut flow = script.open_between(([203, 0, 113, 1], 40000), ([198, 51, 100, 2], 443), 1, 1);
+        let frame = script.send(&mut flow, Server, ACK, &[announce(1, address, None, SERVER_KEY)], 0);
+        if private { fires(&script, "private-address-announced", &[frame]) } else { silent(&script, "private-address-announced") }
+    }
+    silent(&announced(&[announce(1, [192, 168, 1, 2], None, SERVER_KEY)], None), "private-address-announced");
+}
+
+#[test]
+fn checksums_and_what_was_agreed() {
+    for (flags, checksum, fired) in [
+        (0x81, None, Some("checksum-absent")),
+        (0x01, Some(0x1234), Some("checksum-not-negotiated")),
+        (0x01, None, None),
+    ] {
+        let mut script = Script::default();
+        let mut flow = script.open_with(flags, flags);
+        let frame = script.send(&mut flow, Client, ACK, &[mapping(Client, 0, 1, 100, checksum)], 100);
+        for id in ["checksum-absent", "checksum-not-negotiated"] {
+            if fired == Some(id) { fires(&script, id, &[frame]) } else { silent(&script, id) }
+        }
+    }
+}
+
+#[test]
+fn mappings() {
+    for (offset, conflict) in [(500, true), (0, false)] {
+        let mut script = Script::default();
+        let mut flow = script.open();
+        let first = script.send(&mut flow, Client, ACK, &[mapping(Client, 0, 1, 100, None)], 100);
+        let second = script.again(&mut flow, Client, ACK, &[mapping(Client, offset, 1, 100, None)], 100);
+        if conflict { fires(&script, "mapping-conflict", &[first, second]) } else { silent(&script, "mapping-conflict") }
+    }
+    for (offset, far) in [(1 << 60, true), (100, false)] {
+        let mut script = Script::default();
+        let mut flow = script.open();
+        script.send(&mut flow, Client, ACK, &[mapping(Client, 0, 1, 100, None)], 100);
+        let frame = script.send(&mut flow, Server, ACK, &[data_ack(Client, offset)], 0);
+        if far { fires(&script, "sequence-out-of-reach", &[frame]) } else { silent(&script, "sequence-out-of-reach") }
+    }
+    for mapped in [false, true] {
+        let mut script = Script::default();
+        let mut first = script.open();
+        script.data(&mut first, Client, 0, 1, 100);
+        let mut join = script.join(CLIENT_2, SERVER, 2, [false; 2]);
+        script.data(&mut join, Client, 100, 1, 100);
+        let options = if mapped { vec![mapping(Client, 200, 101, 50, None)] } else { Vec::new() };
+        let frame = script.send(&mut join, Client, ACK, &options, 50);
+        if mapped { silent(&script, "unmapped-payload") } else { fires(&script, "unmapped-payload", &[frame]) }
+    }
+}
+
+#[test]
+fn an_mp_fail_without_answer() {
+    for answered in [false, true] {
+        let mut script = Script::default();
+        let mut first = script.open();
+        script.data(&mut first, Client, 0, 1, 100);
+        let mut join = script.join(CLIENT_2, SERVER, 2, [false; 2]);
+        script.data(&mut join, Client, 100, 1, 100);
+        let frame = script.send(&mut join, Server, ACK, &[fail(dsn(Client, 100))], 0);
+        if answered {
+            script.send(&mut join, Client, ACK, &[fail(dsn(Server, 0))], 0);
+        }
+        script.data(&mut join, Client, 200, 101, 100);
+        if answered { silent(&script, "mp-fail-unanswered") } else { fires(&script, "mp-fail-unanswered", &[frame]) }
+    }
+}
+
+#[test]
+fn data_behind_a_slow_path() {
+    for (delay, blocked) in [(SECOND, true), (50 * MS, false)] {
+        let mut script = Script::default();
+        let mut first = script.open();
+        let mut join = script.join(CLIENT_2, SERVER, 2, [false; 2]);
+        for number in 0..2 {
+            let len = 60_000;
+            let ssn = number * u32::from(len) + 1;
+            script.send(&mut first, Client, ACK, &[mapping(Client, 1000 + u64::from(ssn) - 1, ssn, len, None)], usize::from(len));
+        }
+        script.wait(delay);
+        let late = script.send(&mut join, Client, ACK, &[mapping(Client, 0, 1, 1000, None)], 1000);
+        if blocked { fires(&script, "head-of-line-blocking", &[late]) } else { silent(&script, "head-of-line-blocking") }
+    }
+}
+
+#[test]
+fn data_on_a_backup_path() {
+    for backup in [[false, true], [false, false], [true, false]] {
+        let mut script = Script::default();
+        let mut first = script.open();
+        let mut join = script.join(CLIENT_2, SERVER, 2, backup);
+        let frame = script.data(&mut join, Client, 0, 1, 60_000);
+        script.data(&mut first, Client, 60_000, 1, 60_000);
+        // The mark of the server binds the client; its own does not.
+        if backup[1] { fires(&script, "backup-path-used", &[frame]) } else { silent(&script, "backup-path-used") }
+    }
+}
+
+#[test]
+fn one_source_on_two_interfaces() {
+    for (third, wrong) in [(0, true), (1, false)] {
+        let mut script = Script::default();
+        script.open();
+        script.interface = 1;
+        script.join(CLIENT_2, SERVER, 2, [false; 2]);
+        script.interface = third;
+        let join = (CLIENT_2.0, 40009);
+        script.join(join, SERVER_2, 2, [false; 2]);
+        if wrong { fires(&script, "wrong-interface", &[4, 8]) } else { silent(&script, "wrong-interface") }
+    }
+}
+
+#[test]
+fn data_that_stalls_before_it_moves() {
+    for (acknowledged, stalled) in [(false, true), (true, false)] {
+        let mut script = Script::default();
+        let mut first = script.open();
+        let mut join = script.join(CLIENT_2, SERVER, 2, [false; 2]);
+        let last = script.send(&mut first, Client, ACK, &[mapping(Client, 0, 1, 100, None)], 100);
+        if acknowledged {
+            script.send(&mut first, Server, ACK, &[data_ack(Client, 100)], 0);
+        }
+        script.wait(3 * SECOND);
+        let moved = script.data(&mut join, Client, 100, 1, 100);
+        if stalled { fires(&script, "path-stalled", &[last, moved]) } else { silent(&script, "path-stalled") }
+    }
+}
+
+#[test]
+fn resets_in_mid_life() {
+    for (code, unsupported) in [(4, false), (6, true)] {
+        let mut script = Script::default();
+        let mut first = script.open();
+        script.data(&mut first, Client, 0, 1, 100);
+        let mut join = script.join(CLIENT_2, SERVER, 2, [false; 2]);
+        script.data(&mut join, Client, 100, 1, 100);
+        let rst = script.send(&mut join, Server, RST | ACK, &[reason(code)], 0);
+        script.data(&mut first, Client, 200, 101, 100);
+        fires(&script, "subflow-reset", &[rst]);
+        let id = "subflow-reset-reason-unsupported";
+        if unsupported { fires(&script, id, &[rst]) } else { silent(&script, id) }
+    }
+    // A refused join was no subflow yet.
+    silent(&refused_join(SERVER, &[reason(2)]).0, "subflow-reset");
+}
+
+#[test]
+fn ends() {
+    for (key, wrong) in [(WRONG_KEY, true), (SERVER_KEY, false)] {
+        let mut script = Script::default();
+        let mut flow = script.open();
+        script.data(&mut flow, Client, 0, 1, 100);
+        let frame = script.send(&mut flow, Client, RST | ACK, &[fastclose(key)], 0);
+        if wrong { fires(&script, "fastclose-wrong-key", &[frame]) } else { silent(&script, "fastclose-wrong-key") }
+        if wrong { silent(&script, "fastclose") } else { fires(&script, "fastclose", &[frame]) }
+    }
+    let mut script = Script::default();
+    let mut flow = script.open();
+    script.data(&mut flow, Client, 0, 1, 100);
+    script.send(&mut flow, Client, FIN | ACK, &[], 0);
+    silent(&script, "closed-without-data-fin");
+    let last = script.send(&mut flow, Server, FIN | ACK, &[], 0);
+    fires(&script, "closed-without-data-fin", &[last]);
+}
+
+/// One connection at two inputs, the second 1 ms later; `mss` there, and whether a segment gets lost on the way.
+fn two_views(mss: u16, lost: bool) -> Script {
+    let mut script = Script::default();
+    let mut near = Flow::new(CLIENT, SERVER);
+    let mut far = near.clone();
+    // The server's packets pass the second input first.
+    let mut both = |script: &mut Script, side, flags, options: [Vec<TcpOption<'_>>; 2], payload, skip: bool| {
+        let order = if side == Client { [0, 1] } else { [1, 0] };
+        for input in order {
+            script.input = input;
+            let flow = if input == 0 { &mut near } else { &mut far };
+            if input == 0 || !skip {
+                script.send(flow, side, flags, &options[usize::from(input)], payload);
+            }
+        }
+        if skip {
+            // It was sent, and it did not get here.
+            far = near.clone();
+        }
+    };
+    let syn = |mss| vec![TcpOption::MaximumSegmentSize(mss), capable(1, None, None)];
+    both(&mut script, Client, SYN, [syn(1460), syn(mss)], 0, false);
+    let same = |option: TcpOption<'static>| [vec![option], vec![option]];
+    both(&mut script, Server, SYN | ACK, same(capable(1, Some(SERVER_KEY), None)), 0, false);
+    both(&mut script, Client, ACK, same(capable(1, Some(CLIENT_KEY), Some(SERVER_KEY))), 0, false);
+    both(&mut script, Client, ACK, same(mapping(Client, 0, 1, 100, None)), 100, lost);
+    both(&mut script, Client, ACK, same(mapping(Client, 100, 101, 100, None)), 100, false);
+    if lost {
+        let back = |flow: &mut Flow| *flow = flow.clone().rewound(Client, 200);
+        back(&mut near);
+        back(&mut far);
+        let mut again = |script: &mut Script, offset: u64, ssn| {
+            for (input, flow) in [(0, &mut near), (1, &mut far)] {
+                script.input = input;
+                script.send(flow, Client, ACK, &[mapping(Client, offset, ssn, 100, None)], 100);
+            }
+        };
+        again(&mut script, 0, 1);
+        near = near.rewound(Client, -100);
+        far = far.rewound(Client, -100);
+    }
+    for side in [Client, Server] {
+        for (input, flow) in [(0, &mut near), (1, &mut far)] {
+            script.input = input;
+            script.send(flow, side, FIN | ACK, &[], 0);
+        }
+    }
+    script
+}
+
+#[test]
+fn two_captures_of_one_connection() {
+    fires(&two_views(1400, false), "path-changed-tcp-options", &[1]);
+    fires(&two_views(1460, true), "path-lost-packets", &[]);
+    let whole = two_views(1460, false);
+    for id in ["path-changed-tcp-options", "path-lost-packets", "path-rewrote-sequence-numbers", "path-stripped-option"] {
+        silent(&whole, id);
+    }
+}

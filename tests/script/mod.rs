@@ -1,0 +1,281 @@
+//! A tiny scripted builder: connections written down segment by segment, and read by the real decoder, tracker and rules.
+
+use mptcp_inspect::capture::{InputInfo, Kind};
+use mptcp_inspect::crypto::auth::{add_addr_hmac, join_ack_hmac, join_syn_ack_hmac};
+use mptcp_inspect::crypto::{Key, Nonce, Suite, identify};
+use mptcp_inspect::frame::{Frame, FrameId, LinkType, Timestamp};
+use mptcp_inspect::packet::Decoder;
+use mptcp_inspect::report::{Report, TrackedReport};
+use mptcp_inspect::track::observer::Silent;
+use mptcp_inspect::track::side::Side;
+use mptcp_inspect::track::{Config, Tracker};
+use mptcp_inspect::wire::{
+    AddAddr, AddAddrForm, Dss, Mapping, MpCapable, MpFail, MpFastclose, MpJoin, MpTcprst, MptcpOption, RawSequence, RemoveAddr,
+    TcpOption, pad_to_words,
+};
+
+pub(crate) const FIN: u8 = 0x01;
+pub(crate) const SYN: u8 = 0x02;
+pub(crate) const RST: u8 = 0x04;
+pub(crate) const ACK: u8 = 0x10;
+pub(crate) const MS: i64 = 1_000_000;
+pub(crate) const SECOND: i64 = 1000 * MS;
+
+pub(crate) const CLIENT_KEY: Key = Key([0xc1, 2, 3, 4, 5, 6, 7, 8]);
+pub(crate) const SERVER_KEY: Key = Key([0x5e, 7, 6, 5, 4, 3, 2, 1]);
+pub(crate) const WRONG_KEY: Key = Key([0xee; 8]);
+
+type Address = ([u8; 4], u16);
+
+pub(crate) const CLIENT: Address = ([10, 0, 1, 1], 40000);
+pub(crate) const SERVER: Address = ([10, 0, 9, 9], 443);
+pub(crate) const CLIENT_2: Address = ([10, 0, 2, 1], 40001);
+pub(crate) const SERVER_2: Address = ([10, 0, 8, 8], 443);
+
+/// A TCP connection under way: its ends, and the next sequence number of each.
+#[derive(Clone)]
+pub(crate) struct Flow {
+    client: Address,
+    server: Address,
+    next: [u32; 2],
+    nonce: u32,
+}
+
+/// Frames as they were recorded.
+#[derive(Default)]
+pub(crate) struct Script {
+    frames: Vec<(i64, u16, u16, Vec<u8>)>,
+    now: i64,
+    ip_id: u16,
+    pub(crate) input: u16,
+    pub(crate) interface: u16,
+}
+
+/// A finding as the report has it: id, subflow, frame numbers.
+pub(crate) type Seen = (&'static str, Option<u64>, Vec<u64>);
+
+fn index(side: Side) -> usize {
+    usize::from(side == Side::Server)
+}
+
+pub(crate) fn key_of(side: Side) -> Key {
+    if side == Side::Client { CLIENT_KEY } else { SERVER_KEY }
+}
+
+/// DSN of the byte at `offset` of what `side` sends.
+pub(crate) fn dsn(side: Side, offset: u64) -> u64 {
+    identify(Suite::Sha256, key_of(side)).idsn.wrapping_add(1 + offset)
+}
+
+pub(crate) fn capable(flags: u8, sender_key: Option<Key>, receiver_key: Option<Key>) -> TcpOption<'static> {
+    TcpOption::Mptcp(MptcpOption::MpCapable(MpCapable { version: 1, flags, sender_key, receiver_key, data_len: None, checksum: None }))
+}
+
+/// A DSS with a mapping of what `side` sends.
+pub(crate) fn mapping(side: Side, offset: u64, ssn: u32, len: u16, checksum: Option<u16>) -> TcpOption<'static> {
+    let mapping = Some(Mapping { dsn: RawSequence::Long(dsn(side, offset)), ssn, len, checksum });
+    TcpOption::Mptcp(MptcpOption::Dss(Dss { flags: 0x0c, reserved: 0, data_ack: None, mapping }))
+}
+
+/// A DSS that acknowledges what `side` sent, up to `offset`.
+pub(crate) fn data_ack(side: Side, offset: u64) -> TcpOption<'static> {
+    let data_ack = Some(RawSequence::Long(dsn(side, offset)));
+    TcpOption::Mptcp(MptcpOption::Dss(Dss { flags: 0x03, reserved: 0, data_ack, mapping: None }))
+}
+
+pub(crate) fn reason(reason: u8) -> TcpOption<'static> {
+    TcpOption::Mptcp(MptcpOption::MpTcprst(MpTcprst { flags: 0, reason }))
+}
+
+pub(crate) fn fail(dsn: u64) -> TcpOption<'static> {
+    TcpOption::Mptcp(MptcpOption::MpFail(MpFail { dsn, reserved: 0 }))
+}
+
+pub(crate) fn fastclose(key: Key) -> TcpOption<'static> {
+    TcpOption::Mptcp(MptcpOption::MpFastclose(MpFastclose { key, reserved: 0 }))
+}
+
+pub(crate) fn remove(ids: &'static [u8]) -> TcpOption<'static> {
+    TcpOption::Mptcp(MptcpOption::RemoveAddr(RemoveAddr { ids, reserved: 0 }))
+}
+
+/// The server announces an address with the HMAC that `key` makes.
+pub(crate) fn announce(id: u8, address: [u8; 4], port: Option<u16>, key: Key) -> TcpOption<'static> {
+    let hmac = Some(add_addr_hmac(Suite::Sha256, key, CLIENT_KEY, id, address.into(), port));
+    add_addr(id, address, port, hmac, 0)
+}
+
+/// The client confirms it.
+pub(crate) fn echo(id: u8, address: [u8; 4], port: Option<u16>) -> TcpOption<'static> {
+    add_addr(id, address, port, None, 1)
+}
+
+fn add_addr(id: u8, address: [u8; 4], port: Option<u16>, hmac: Option<[u8; 8]>, low_nibble: u8) -> TcpOption<'static> {
+    let _ = AddAddrForm::V0;
+    TcpOption::Mptcp(MptcpOption::AddAddr(AddAddr { low_nibble, address_id: id, address: address.into(), port, hmac }))
+}
+
+impl Flow {
+    pub(crate) fn new(client: Address, server: Address) -> Self {
+        Self { client, server, next: [1000, 5000], nonce: u32::from(client.1) }
+    }
+
+    /// The flow as it was `bytes` of `side` ago.
+    pub(crate) fn rewound(mut self, side: Side, bytes: i32) -> Self {
+        self.next[index(side)] = self.next[index(side)].wrapping_sub_signed(bytes);
+        self
+    }
+
+    fn token_of(side: Side) -> mptcp_inspect::crypto::Token {
+        identify(Suite::Sha256, key_of(side)).token
+    }
+
+    /// MP_JOIN of the SYN.
+    pub(crate) fn join_syn(&self, address_id: u8, backup: bool) -> TcpOption<'static> {
+        let (token, nonce) = (Self::token_of(Side::Server), Nonce(self.nonce));
+        TcpOption::Mptcp(MptcpOption::MpJoin(MpJoin::Syn { backup, address_id, token, nonce, reserved: 0 }))
+    }
+
+    /// MP_JOIN of the SYN/ACK.
+    pub(crate) fn join_syn_ack(&self, backup: bool) -> TcpOption<'static> {
+        let hmac = join_syn_ack_hmac(Suite::Sha256, SERVER_KEY, CLIENT_KEY, Nonce(7), Nonce(self.nonce));
+        TcpOption::Mptcp(MptcpOption::MpJoin(MpJoin::SynAck { backup, address_id: 0, hmac, nonce: Nonce(7), reserved: 0 }))
+    }
+
+    /// MP_JOIN of the third ACK.
+    pub(crate) fn join_ack(&self) -> TcpOption<'static> {
+        let hmac = join_ack_hmac(Suite::Sha256, CLIENT_KEY, SERVER_KEY, Nonce(self.nonce), Nonce(7));
+        TcpOption::Mptcp(MptcpOption::MpJoin(MpJoin::Ack { hmac, reserved: 0 }))
+    }
+}
+
+impl Script {
+    pub(crate) fn wait(&mut self, nanos: i64) {
+        self.now += nanos;
+    }
+
+    /// One segment of `side`, 10 ms after the last; gives its frame number in its input.
+    pub(crate) fn send(&mut self, flow: &mut Flow, side: Side, flags: u8, options: &[TcpOption<'_>], payload: usize) -> u64 {
+        let mut bytes = Vec::new();
+        options.iter().for_each(|option| option.emit(&mut bytes));
+        self.send_raw(flow, side, flags, bytes, payload)
+    }
+
+    pub(crate) fn send_raw(&mut self, flow: &mut Flow, side: Side, flags: u8, mut options: Vec<u8>, payload: usize) -> u64 {
+        self.now += 10 * MS;
+        self.ip_id += 1;
+        pad_to_words(&mut options);
+        let (from, to) = if side == Side::Client { (flow.client, flow.server) } else { (flow.server, flow.client) };
+        let (seq, ack) = (flow.next[index(side)], flow.next[index(side.peer())]);
+        let total = (40 + options.len() + payload) as u16;
+        let mut packet = vec![0x45, 0];
+        packet.extend(total.to_be_bytes());
+        packet.extend(self.ip_id.to_be_bytes());
+        packet.extend([0x40, 0, 64, 6, 0, 0]);
+        packet.extend(from.0);
+        packet.extend(to.0);
+        packet.extend([from.1.to_be_bytes(), to.1.to_be_bytes()].concat());
+        packet.extend(seq.to_be_bytes());
+        packet.extend(if flags & ACK == 0 { 0 } else { ack }.to_be_bytes());
+        packet.extend([((20 + options.len()) as u8 / 4) << 4, flags, 0xff, 0xff, 0, 0, 0, 0]);
+        packet.extend(options);
+        packet.extend((0..payload).map(|byte| byte as u8));
+        flow.next[index(side)] = seq.wrapping_add(payload as u32 + u32::from(flags & (SYN | FIN) != 0));
+        self.frames.push((self.now, self.input, self.interface, packet));
+        self.frames.iter().filter(|frame| frame.1 == self.input).count() as u64
+    }
+
+    /// The segment that was sent last is sent again.
+    pub(crate) fn again(&mut self, flow: &mut Flow, side: Side, flags: u8, options: &[TcpOption<'_>], payload: usize) -> u64 {
+        let back = payload as u32 + u32::from(flags & (SYN | FIN) != 0);
+        flow.next[index(side)] = flow.next[index(side)].wrapping_sub(back);
+        self.send(flow, side, flags, options, payload)
+    }
+
+    /// The handshake of a first subflow, with these flags in SYN and SYN/ACK.
+    pub(crate) fn open_with(&mut self, client: u8, server: u8) -> Flow {
+        self.open_between(CLIENT, SERVER, client, server)
+    }
+
+    pub(crate) fn open_between(&mut self, client: Address, server: Address, client_flags: u8, server_flags: u8) -> Flow {
+        let mut flow = Flow::new(client, server);
+        self.send(&mut flow, Side::Client, SYN, &[TcpOption::MaximumSegmentSize(1460), capable(client_flags, None, None)], 0);
+        self.send(&mut flow, Side::Server, SYN | ACK, &[TcpOption::MaximumSegmentSize(1460), capable(server_flags, Some(SERVER_KEY), None)], 0);
+        let flags = client_flags | (server_flags & 0x80);
+        self.send(&mut flow, Side::Client, ACK, &[capable(flags, Some(CLIENT_KEY), Some(SERVER_KEY))], 0);
+        flow
+    }
+
+    pub(crate) fn open(&mut self) -> Flow {
+        self.open_with(0x01, 0x01)
+    }
+
+    /// A connection that has fallen back in its SYN/ACK.
+    pub(crate) fn open_plain(&mut self, client: Address, server: Address) {
+        let mut flow = Flow::new(client, server);
+        self.send(&mut flow, Side::Client, SYN, &[capable(1, None, None)], 0);
+        self.send(&mut flow, Side::Server, SYN | ACK, &[], 0);
+        self.send(&mut flow, Side::Client, ACK, &[], 0);
+    }
+
+    /// Mapped data, and the peer's DATA_ACK.
+    pub(crate) fn data(&mut self, flow: &mut Flow, side: Side, offset: u64, ssn: u32, len: u16) -> u64 {
+        let frame = self.send(flow, side, ACK, &[mapping(side, offset, ssn, len, None)], usize::from(len));
+        self.send(flow, side.peer(), ACK, &[data_ack(side, offset + u64::from(len))], 0);
+        frame
+    }
+
+    /// A whole join, and the answer that confirms it.
+    pub(crate) fn join(&mut self, client: Address, server: Address, id: u8, backup: [bool; 2]) -> Flow {
+        let mut flow = Flow::new(client, server);
+        let (syn, syn_ack, ack) = (flow.join_syn(id, backup[0]), flow.join_syn_ack(backup[1]), flow.join_ack());
+        self.send(&mut flow, Side::Client, SYN, &[syn], 0);
+        self.send(&mut flow, Side::Server, SYN | ACK, &[syn_ack], 0);
+        self.send(&mut flow, Side::Client, ACK, &[ack], 0);
+        self.send(&mut flow, Side::Server, ACK, &[data_ack(Side::Client, 0)], 0);
+        flow
+    }
+
+    /// All findings, of connections first.
+    pub(crate) fn findings(&self) -> Vec<Seen> {
+        let mut tracker = Tracker::new(Config::default());
+        let mut decoder = Decoder::new();
+        let inputs = self.frames.iter().map(|frame| frame.1).max().unwrap_or(0) + 1;
+        let mut numbers = vec![0; usize::from(inputs)];
+        for (time, input, interface, data) in &self.frames {
+            let number = &mut numbers[usize::from(*input)];
+            *number += 1;
+            let frame = Frame {
+                id: FrameId { number: *number, input: *input },
+                time: Timestamp(*time),
+                link: LinkType::RAW,
+                interface: *interface,
+                data,
+                wire_len: data.len() as u32,
+            };
+            let decoded = decoder.decode(&frame);
+            tracker.frame(&frame, &decoded, &mut Silent);
+        }
+        tracker.finish(&mut Silent);
+        let info = |input: u16| InputInfo {
+            name: format!("input-{input}.pcap"),
+            kind: Kind::Pcap,
+            interfaces: Vec::new(),
+            packets: numbers[usize::from(input)],
+            cut_after: None,
+            dropped: None,
+            bytes_read: 0,
+            bytes_total: None,
+        };
+        let report = TrackedReport::new(tracker, (0..inputs).map(info).collect(), 0);
+        let of_connections = (0..report.connection_count()).flat_map(|index| report.connection(index).findings);
+        of_connections
+            .chain(report.findings())
+            .map(|finding| (finding.id, finding.subflow, finding.frames.iter().map(|frame| frame.id.number).collect()))
+            .collect()
+    }
+
+    pub(crate) fn ids(&self) -> Vec<&'static str> {
+        self.findings().into_iter().map(|finding| finding.0).collect()
+    }
+}
