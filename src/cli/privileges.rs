@@ -103,7 +103,9 @@ fn drop_capabilities() -> Result<(), String> {
 /// Leaves: reading what the kernel tells of interfaces, the terminal, and the directory that files are written to.
 #[cfg(target_os = "linux")]
 fn confine_files(directory: Option<&Path>) -> Result<(), String> {
-    use landlock::{ABI, Access, AccessFs, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus, path_beneath_rules};
+    use landlock::{
+        ABI, Access, AccessFs, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus, path_beneath_rules,
+    };
 
     let abi = ABI::V5;
     let read = AccessFs::from_read(abi) & !AccessFs::Execute;

@@ -1,11 +1,11 @@
 //! Forgetting, for captures that run for days: connections leave some time after they closed or fell silent, and flows,
 //! tokens and buffers with them. A capture file needs none of this; a live run calls [`Tracker::expire`] again and again.
 
+use super::Tracker;
 use super::connection::{Connection, Env};
 use super::flow::FlowKey;
 use super::observer::{ConnectionId, Observer};
 use super::side::Side;
-use super::Tracker;
 use crate::frame::Timestamp;
 use crate::limits;
 

@@ -23,8 +23,8 @@ use super::{CaptureError, InputInfo, InterfaceInfo, Kind, Source};
 use crate::frame::{Frame, FrameId, LinkType, Timestamp};
 use crate::limits;
 
-pub use interfaces::{Listed, list};
 use interfaces::Names;
+pub use interfaces::{Listed, list};
 use reader::{Batch, Counters, Message, Reader};
 
 /// The pseudo-interface that stands for all.
@@ -430,15 +430,12 @@ impl Source for Live {
         let shown = lane.and_then(|lane| Some((lane.link, lane.waiting.front()?.1.get(lane.at)?)));
         let id = FrameId { number: self.info.packets, input: self.input };
         match shown {
-            Some((link, (record, data))) => Frame {
-                id,
-                time: Timestamp(record.time),
-                link,
-                interface: self.slot,
-                data,
-                wire_len: record.wire_len,
-            },
-            None => Frame { id, time: Timestamp::default(), link: LinkType::NULL, interface: 0, data: &[], wire_len: 0 },
+            Some((link, (record, data))) => {
+                Frame { id, time: Timestamp(record.time), link, interface: self.slot, data, wire_len: record.wire_len }
+            }
+            None => {
+                Frame { id, time: Timestamp::default(), link: LinkType::NULL, interface: 0, data: &[], wire_len: 0 }
+            }
         }
     }
 

@@ -16,10 +16,10 @@ use super::{FindingCounts, Report, Summary, text};
 use crate::capture::InputInfo;
 use crate::diagnose;
 use crate::frame::{FrameId, Timestamp};
-use crate::track::{Counts, Tracker};
 use crate::track::connection as tracked;
 use crate::track::mark::{Mark, Moment};
 use crate::track::observer::ConnectionId;
+use crate::track::{Counts, Tracker};
 
 /// A report over a tracker whose capture has ended.
 pub struct TrackedReport {
