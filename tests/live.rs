@@ -105,8 +105,10 @@ fn a_connection_of_the_kernel_is_seen_and_proven_live() {
     let raised = |namespace: &str, name: &str, before: &std::collections::BTreeMap<String, u64>| {
         lab.counters(namespace).get(name).copied().unwrap_or(0) - before.get(name).copied().unwrap_or(0)
     };
+    // The kernel joins once data was acknowledged.
+    transfer(&mut client, &mut server, 100_000);
     until("the client joins", || raised(&lab.server, "MPTcpExtMPJoinAckRx", &before.1) == 1);
-    transfer(&mut client, &mut server, 500_000);
+    transfer(&mut client, &mut server, 400_000);
     transfer(&mut server, &mut client, 300_000);
     let tokens = (token(&lab, &lab.client), token(&lab, &lab.server));
     lab.mptcp(&lab.client, &format!("endpoint change id {} backup", endpoint_id(&lab, &lab.client, "10.77.2.1")));

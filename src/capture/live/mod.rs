@@ -88,7 +88,7 @@ pub fn open(options: &LiveOptions) -> Result<Opened, CaptureError> {
 }
 
 fn open_one(name: &str, options: &LiveOptions) -> Result<Capture<Active>, CaptureError> {
-    let failed = |error: pcap::Error| why_not_opened(name, &error.to_string());
+    let failed = |error: pcap::Error| why_not_opened(name, &said(&error));
     let mut capture = Capture::from_device(name)
         .map_err(failed)?
         .snaplen(i32::try_from(options.snaplen).unwrap_or(i32::MAX))
@@ -109,10 +109,16 @@ fn open_one(name: &str, options: &LiveOptions) -> Result<Capture<Active>, Captur
         capture.filter(filter, true).map_err(|error| CaptureError::Filter {
             filter: filter.clone(),
             link,
-            reason: error.to_string(),
+            reason: said(&error),
         })?;
     }
     Ok(capture)
+}
+
+/// What libpcap said, without saying that it is libpcap.
+fn said(error: &pcap::Error) -> String {
+    let text = error.to_string();
+    text.strip_prefix("libpcap error: ").unwrap_or(&text).to_owned()
 }
 
 fn why_not_opened(name: &str, reason: &str) -> CaptureError {

@@ -147,7 +147,7 @@ impl Reader {
             match self.capture.next_packet() {
                 Ok(packet) => batch.push(&packet),
                 Err(pcap::Error::TimeoutExpired | pcap::Error::NoMorePackets) => return Ok(true),
-                Err(error) => return Err(error.to_string()),
+                Err(error) => return Err(super::said(&error)),
             }
         }
         Ok(false)

@@ -4,18 +4,20 @@ pub(super) mod connection;
 mod now;
 mod subflow;
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 pub use now::ConnectionNow;
 
 use super::model::{
-    CaptureSummary, Connection, ConnectionsLeft, Finding, FrameRef, Header, Input, Interface, KernelCounters, Orphans,
-    SCHEMA, Skipped, TcpConnections,
+    CaptureStack, CaptureSummary, Connection, ConnectionsLeft, Finding, FrameRef, Header, Input, Interface,
+    KernelCounters, Orphans, SCHEMA, Skipped, TcpConnections,
 };
 use super::{FindingCounts, Report, Summary, text};
 use crate::capture::InputInfo;
 use crate::diagnose;
 use crate::frame::{FrameId, Timestamp};
+use crate::infer::{self, Naming, Surroundings};
 use crate::track::connection as tracked;
 use crate::track::mark::{Mark, Moment};
 use crate::track::observer::ConnectionId;
@@ -31,11 +33,24 @@ pub struct TrackedReport {
     /// Views by the connection they show.
     views: BTreeMap<ConnectionId, Vec<ConnectionId>>,
     orphans: Vec<ConnectionId>,
+    around: Surroundings,
+    /// Built when first asked for: it looks at every connection.
+    stack: OnceCell<CaptureStack>,
 }
 
 /// What building a connection needs besides the connection.
 pub(super) struct Context<'a> {
     pub(super) inputs: &'a [InputInfo],
+}
+
+impl Naming for Context<'_> {
+    fn frame(&self, mark: Mark) -> FrameRef {
+        self.frame_ref(mark.frame())
+    }
+
+    fn interface(&self, interface: (u16, u16)) -> String {
+        Context::interface(self, interface)
+    }
 }
 
 impl Context<'_> {
@@ -81,7 +96,8 @@ impl TrackedReport {
                 None => listed.push(connection.id),
             }
         }
-        Self { tracker, inputs, incomplete_fragments, listed, views, orphans }
+        let around = Surroundings::of(&tracker);
+        Self { tracker, inputs, incomplete_fragments, listed, views, orphans, around, stack: OnceCell::new() }
     }
 
     /// The tracker.
@@ -92,6 +108,13 @@ impl TrackedReport {
     /// The number that the report gives a tracker's connection; `None` for views and orphans.
     pub fn number_of(&self, id: ConnectionId) -> Option<u64> {
         self.listed.binary_search(&id).ok().and_then(|_| self.tracker.connection(id)?.number)
+    }
+
+    fn capture_stack(&self) -> &CaptureStack {
+        self.stack.get_or_init(|| {
+            let listed = self.listed.iter().filter_map(|&id| self.tracker.connection(id));
+            infer::capture(listed, &self.around, &self.context())
+        })
     }
 
     fn context(&self) -> Context<'_> {
@@ -123,7 +146,7 @@ impl TrackedReport {
 
 impl Report for TrackedReport {
     fn header(&self) -> Header {
-        header(&self.tracker.counts, &self.inputs, self.incomplete_fragments)
+        header(&self.tracker.counts, &self.inputs, self.incomplete_fragments, self.capture_stack().clone())
     }
 
     fn connection_count(&self) -> usize {
@@ -143,6 +166,7 @@ impl Report for TrackedReport {
         let id = tracked.number.unwrap_or(index as u64 + 1);
         let views = self.views_of(tracked.id);
         let mut built = connection::build(id, tracked, &views, &self.context());
+        built.stack = infer::stack(tracked, &self.around, &self.context());
         let found = diagnose::connection(&self.evidence(tracked));
         built.findings = found.into_iter().map(|found| finding(&self.context(), Some(id), found)).collect();
         built
@@ -195,7 +219,7 @@ impl Report for TrackedReport {
 }
 
 /// Everything that is not a connection.
-fn header(counts: &Counts, inputs: &[InputInfo], incomplete_fragments: u64) -> Header {
+fn header(counts: &Counts, inputs: &[InputInfo], incomplete_fragments: u64, stack: CaptureStack) -> Header {
     let left = counts.left;
     Header {
         schema: SCHEMA,
@@ -223,6 +247,7 @@ fn header(counts: &Counts, inputs: &[InputInfo], incomplete_fragments: u64) -> H
             }),
         },
         tcp_connections: TcpConnections { seen: counts.tcp_connections, asked_for_mptcp: counts.asked_for_mptcp },
+        stack,
     }
 }
 
