@@ -53,9 +53,13 @@ impl<W: Write> PcapngWriter<W> {
             None => self.describe(index, frame.link, interfaces.get(index))?,
         };
         let time = frame.time.0.max(0) as u64;
-        for word in
-            [interface, (time >> 32) as u32, time as u32, frame.data.len() as u32, frame.wire_len.max(frame.data.len() as u32)]
-        {
+        for word in [
+            interface,
+            (time >> 32) as u32,
+            time as u32,
+            frame.data.len() as u32,
+            frame.wire_len.max(frame.data.len() as u32),
+        ] {
             self.body.extend_from_slice(&word.to_le_bytes());
         }
         self.body.extend_from_slice(frame.data);
@@ -64,7 +68,14 @@ impl<W: Write> PcapngWriter<W> {
     }
 
     /// Writes what an interface received and lost, of those that had a frame.
-    pub fn statistics(&mut self, index: usize, at: Timestamp, received: u64, by_interface: u64, by_system: u64) -> io::Result<()> {
+    pub fn statistics(
+        &mut self,
+        index: usize,
+        at: Timestamp,
+        received: u64,
+        by_interface: u64,
+        by_system: u64,
+    ) -> io::Result<()> {
         let Some(interface) = self.described.get(index).copied().flatten() else { return Ok(()) };
         let time = at.0.max(0) as u64;
         for word in [interface, (time >> 32) as u32, time as u32] {
@@ -164,7 +175,8 @@ mod tests {
             44, 0, 0, 0,
         ];
         let packet = [
-            6, 0, 0, 0, 40, 0, 0, 0, 0, 0, 0, 0, 0x44, 0x33, 0x22, 0x11, 0x88, 0x77, 0x66, 0x55, // time, high word first
+            6, 0, 0, 0, 40, 0, 0, 0, 0, 0, 0, 0, 0x44, 0x33, 0x22, 0x11, 0x88, 0x77, 0x66,
+            0x55, // time, high word first
             5, 0, 0, 0, 60, 0, 0, 0, 0x45, 1, 2, 3, 4, 0, 0, 0, 40, 0, 0, 0,
         ];
         assert_eq!(bytes[..4], [0x0a, 0x0d, 0x0d, 0x0a]);

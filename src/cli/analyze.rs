@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use anyhow::bail;
 
 use super::exit::{Told, complain};
+use super::follow::{Follow, Follower};
 #[cfg(feature = "live")]
 use super::live;
-use super::follow::{Follow, Follower};
 use super::plan::{Plan, SourcePlan};
 use super::progress::Progress;
 use crate::capture::{self, FileSource, InputInfo, Merge, OpenOptions, Source};

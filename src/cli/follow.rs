@@ -13,7 +13,9 @@ use crate::limits;
 use crate::packet::Decoded;
 use crate::report::model::FrameRef;
 use crate::report::seen::Seen;
-use crate::report::{ConnectionFilter, ConnectionNow, Report, Selection, TrackedReport, interface_name, ndjson, packets};
+use crate::report::{
+    ConnectionFilter, ConnectionNow, Report, Selection, TrackedReport, interface_name, ndjson, packets,
+};
 use crate::track::connection::Connection;
 use crate::track::expire::Left;
 use crate::track::observer::{Checked, ConnectionId, Data, Event, Observer, Silent};

@@ -165,7 +165,9 @@ impl Run {
         let decoded = self.decoder.decode(&frame);
         let assigned = match view {
             None => self.tracker.frame(&frame, &decoded, follower),
-            Some(view) => self.tracker.frame(&frame, &decoded, &mut Both { follower: &mut *follower, view: Some(view) }),
+            Some(view) => {
+                self.tracker.frame(&frame, &decoded, &mut Both { follower: &mut *follower, view: Some(view) })
+            }
         };
         follower.after(&frame, &decoded, assigned, &self.tracker, || self.live.inputs())?;
         if let Some(writer) = &mut self.writer {
@@ -309,8 +311,8 @@ impl Saver {
             let at = wall_clock();
             let mut written = Ok(());
             for (index, drops) in live.drops().iter().enumerate() {
-                written = written
-                    .and_then(|()| writer.statistics(index, at, drops.received, drops.interface, drops.kernel));
+                written =
+                    written.and_then(|()| writer.statistics(index, at, drops.received, drops.interface, drops.kernel));
             }
             self.check(written.and_then(|()| writer.flush()));
         }

@@ -4,11 +4,14 @@
 //! Each step is tried on its own; what could not be done is told, and never stops the capture.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use nix::unistd::{Gid, Uid, User, geteuid, setgid, setgroups, setuid};
 
 /// Who runs the program where nobody is named: the user and group with no rights.
 const NOBODY: u32 = 65_534;
+/// What is younger than this was made by this run, which has just begun.
+const NEW: Duration = Duration::from_secs(30);
 
 /// What was let go of, for `-v`.
 #[derive(Debug, Default)]
@@ -59,8 +62,9 @@ fn become_somebody(written: &[&Path], directory: Option<&Path>, dropped: &mut Dr
     let owned = if name == "nobody" { &[] } else { written };
     for path in owned.iter().copied().chain(directory) {
         let ours = std::fs::symlink_metadata(path).is_ok_and(|file| {
-            use std::os::unix::fs::MetadataExt;
-            file.uid() == 0 && (file.is_file() || file.is_dir())
+            // Only what this run has made: a directory that was there, /tmp say, stays whose it is.
+            let new = file.created().ok().and_then(|created| created.elapsed().ok()).is_some_and(|age| age < NEW);
+            new && std::os::unix::fs::MetadataExt::uid(&file) == 0 && (file.is_file() || file.is_dir())
         });
         if ours {
             let changed = std::os::unix::fs::lchown(path, Some(user.as_raw()), Some(group.as_raw()));
@@ -103,7 +107,9 @@ fn drop_capabilities() -> Result<(), String> {
 /// Leaves: reading what the kernel tells of interfaces, the terminal, and the directory that files are written to.
 #[cfg(target_os = "linux")]
 fn confine_files(directory: Option<&Path>) -> Result<(), String> {
-    use landlock::{ABI, Access, AccessFs, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus, path_beneath_rules};
+    use landlock::{
+        ABI, Access, AccessFs, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus, path_beneath_rules,
+    };
 
     let abi = ABI::V5;
     let read = AccessFs::from_read(abi) & !AccessFs::Execute;

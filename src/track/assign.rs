@@ -357,7 +357,7 @@ impl Tracker {
         let after = |&slot: &usize| self.connections.next_held(slot + 1);
         let window: Vec<usize> =
             std::iter::successors(self.connections.next_held(start), after).take(limits::EVICTION_WINDOW).collect();
-        let state = |slot: usize| self.connections.get(slot).and_then(|slot| slot.as_deref());
+        let state = |slot: usize| self.connections.get(slot).and_then(Option::as_deref);
         let unanswered = window.iter().copied().find(|&slot| {
             state(slot).is_some_and(|connection| connection.subflows.iter().all(|subflow| subflow.syn_ack.is_none()))
         });

@@ -1,11 +1,11 @@
 //! Forgetting, for captures that run for days: connections leave some time after they closed or fell silent, and flows,
 //! tokens and buffers with them. A capture file needs none of this; a live run calls [`Tracker::expire`] again and again.
 
+use super::Tracker;
 use super::connection::{Connection, Env};
 use super::flow::FlowKey;
 use super::observer::{ConnectionId, Observer};
 use super::side::Side;
-use super::Tracker;
 use crate::frame::Timestamp;
 use crate::limits;
 
@@ -79,7 +79,7 @@ impl Tracker {
                 break;
             };
             self.sweep.next = index + 1;
-            let reason = self.connections.get(index).and_then(|slot| slot.as_deref()).and_then(|held| over(held, now));
+            let reason = self.connections.get(index).and_then(Option::as_deref).and_then(|held| over(held, now));
             if let Some(reason) = reason {
                 self.let_go(index as ConnectionId, reason, observer);
             }
@@ -107,7 +107,7 @@ impl Tracker {
                 return;
             };
             self.sweep.settled = index + 1;
-            if self.connections.get(index).and_then(|slot| slot.as_deref()).is_some_and(Connection::is_half_open) {
+            if self.connections.get(index).and_then(Option::as_deref).is_some_and(Connection::is_half_open) {
                 self.let_go(index as ConnectionId, Left::HalfOpen, observer);
             }
         }

@@ -148,7 +148,7 @@ impl FlowTable {
     /// Both ends of every flow without MPTCP.
     pub(crate) fn plain(&self) -> impl Iterator<Item = [(IpAddr, u16); 2]> {
         let plain = self.flows.iter().zip(&self.keys).filter(|(flow, _)| flow.connection == PLAIN);
-        plain.filter_map(|(_, key)| key.as_ref().map(|key| key.ends()))
+        plain.filter_map(|(_, key)| Some(key.as_ref()?.ends()))
     }
 
     #[inline]

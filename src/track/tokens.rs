@@ -54,7 +54,8 @@ impl TokenTable {
         let next = match self.more.get_mut(&token.0) {
             Some(more) => {
                 more.retain(|&(known, _)| known != id);
-                let next = if self.latest.get(&token.0).is_some_and(|&(known, _)| known == id) { more.pop() } else { None };
+                let next =
+                    if self.latest.get(&token.0).is_some_and(|&(known, _)| known == id) { more.pop() } else { None };
                 if more.is_empty() {
                     self.more.remove(&token.0);
                 }

@@ -9,8 +9,6 @@ with a join through the flood. Prints the resident memory of the program every t
 """
 import json, os, random, signal, socket, struct, subprocess, sys, time
 
-seconds = min(int(sys.argv[2]) if len(sys.argv) > 2 and sys.argv[1] != '--generate' else 600, 3600)
-rate = min(int(sys.argv[3]) if len(sys.argv) > 3 and sys.argv[1] != '--generate' else 10_000, 50_000)
 here = os.path.dirname(os.path.abspath(__file__))
 C, S = 'mpifc%d' % os.getpid(), 'mpifs%d' % os.getpid()
 
@@ -94,8 +92,8 @@ def real_connection():
     ask((server, 'close'))
 
 
-def main():
-    program = os.path.abspath(sys.argv[1])
+def two_paths():
+    """Two namespaces joined by two veth pairs; the client joins from its second address."""
     for namespace in (C, S):
         sh('ip netns add %s; ip -n %s link set lo up; ip netns exec %s sysctl -qw net.mptcp.enabled=1' % ((namespace,) * 3))
     for path in '1', '2':
@@ -103,6 +101,18 @@ def main():
         for namespace, host in (C, 1), (S, 2):
             sh('ip -n %s addr add 10.77.%s.%d/24 dev p%s; ip -n %s link set p%s up' % (namespace, path, host, path, namespace, path))
     sh('ip -n %s mptcp endpoint add 10.77.2.1 dev p2 subflow' % C)
+
+
+def remove():
+    for namespace in (C, S):
+        subprocess.run(['ip', 'netns', 'del', namespace])
+
+
+def main():
+    program = os.path.abspath(sys.argv[1])
+    seconds = min(int(sys.argv[2]) if len(sys.argv) > 2 else 600, 3600)
+    rate = min(int(sys.argv[3]) if len(sys.argv) > 3 else 10_000, 50_000)
+    two_paths()
     out = open('/tmp/mpi-flood-%d.json' % os.getpid(), 'w+')
     inspect = subprocess.Popen(['ip', 'netns', 'exec', C, program, '-F', 'json', '-i', 'p1', '-i', 'p2'], stdout=out)
     time.sleep(1)
@@ -139,6 +149,5 @@ if __name__ == '__main__':
         try:
             status = main()
         finally:
-            for namespace in (C, S):
-                subprocess.run(['ip', 'netns', 'del', namespace])
+            remove()
         sys.exit(status)

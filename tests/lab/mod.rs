@@ -29,7 +29,10 @@ impl Lab {
         for (what, there) in [
             ("root", std::fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0)),
             ("a kernel with MPTCP", Path::new("/proc/sys/net/mptcp/enabled").exists()),
-            ("ip netns", Command::new("ip").args(["netns", "list"]).output().is_ok_and(|output| output.status.success())),
+            (
+                "ip netns",
+                Command::new("ip").args(["netns", "list"]).output().is_ok_and(|output| output.status.success()),
+            ),
             ("python3", Command::new("python3").arg("--version").output().is_ok_and(|output| output.status.success())),
         ] {
             if !there {
@@ -44,11 +47,27 @@ impl Lab {
             ip(&["netns", "add", namespace]);
             ip(&["-n", namespace, "link", "set", "lo", "up"]);
             lab.run(namespace, &["sysctl", "-qw", "net.mptcp.enabled=1", "net.ipv4.conf.all.rp_filter=0"]);
-            lab.run(namespace, &["sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1"]);
+            lab.run(
+                namespace,
+                &["sysctl", "-qw", "net.ipv6.conf.all.disable_ipv6=1", "net.ipv6.conf.default.disable_ipv6=1"],
+            );
         }
         for path in ["1", "2"] {
             let device = format!("p{path}");
-            ip(&["link", "add", &device, "netns", &lab.client, "type", "veth", "peer", "name", &device, "netns", &lab.server]);
+            ip(&[
+                "link",
+                "add",
+                &device,
+                "netns",
+                &lab.client,
+                "type",
+                "veth",
+                "peer",
+                "name",
+                &device,
+                "netns",
+                &lab.server,
+            ]);
             for (namespace, host) in [(&lab.client, "1"), (&lab.server, "2")] {
                 ip(&["-n", namespace, "addr", "add", &format!("10.77.{path}.{host}/24"), "dev", &device]);
                 ip(&["-n", namespace, "link", "set", &device, "up"]);

@@ -23,8 +23,8 @@ use super::{CaptureError, InputInfo, InterfaceInfo, Kind, Source};
 use crate::frame::{Frame, FrameId, LinkType, Timestamp};
 use crate::limits;
 
-pub use interfaces::{Listed, list};
 use interfaces::Names;
+pub use interfaces::{Listed, list};
 use reader::{Batch, Counters, Message, Reader};
 
 /// The pseudo-interface that stands for all.
@@ -88,7 +88,7 @@ pub fn open(options: &LiveOptions) -> Result<Opened, CaptureError> {
 }
 
 fn open_one(name: &str, options: &LiveOptions) -> Result<Capture<Active>, CaptureError> {
-    let failed = |error: pcap::Error| why_not_opened(name, &error.to_string());
+    let failed = |error: pcap::Error| why_not_opened(name, &said(&error));
     let mut capture = Capture::from_device(name)
         .map_err(failed)?
         .snaplen(i32::try_from(options.snaplen).unwrap_or(i32::MAX))
@@ -109,10 +109,16 @@ fn open_one(name: &str, options: &LiveOptions) -> Result<Capture<Active>, Captur
         capture.filter(filter, true).map_err(|error| CaptureError::Filter {
             filter: filter.clone(),
             link,
-            reason: error.to_string(),
+            reason: said(&error),
         })?;
     }
     Ok(capture)
+}
+
+/// What libpcap said, without saying that it is libpcap.
+fn said(error: &pcap::Error) -> String {
+    let text = error.to_string();
+    text.strip_prefix("libpcap error: ").unwrap_or(&text).to_owned()
 }
 
 fn why_not_opened(name: &str, reason: &str) -> CaptureError {
@@ -430,15 +436,12 @@ impl Source for Live {
         let shown = lane.and_then(|lane| Some((lane.link, lane.waiting.front()?.1.get(lane.at)?)));
         let id = FrameId { number: self.info.packets, input: self.input };
         match shown {
-            Some((link, (record, data))) => Frame {
-                id,
-                time: Timestamp(record.time),
-                link,
-                interface: self.slot,
-                data,
-                wire_len: record.wire_len,
-            },
-            None => Frame { id, time: Timestamp::default(), link: LinkType::NULL, interface: 0, data: &[], wire_len: 0 },
+            Some((link, (record, data))) => {
+                Frame { id, time: Timestamp(record.time), link, interface: self.slot, data, wire_len: record.wire_len }
+            }
+            None => {
+                Frame { id, time: Timestamp::default(), link: LinkType::NULL, interface: 0, data: &[], wire_len: 0 }
+            }
         }
     }
 

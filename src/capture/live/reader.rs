@@ -147,7 +147,7 @@ impl Reader {
             match self.capture.next_packet() {
                 Ok(packet) => batch.push(&packet),
                 Err(pcap::Error::TimeoutExpired | pcap::Error::NoMorePackets) => return Ok(true),
-                Err(error) => return Err(error.to_string()),
+                Err(error) => return Err(super::said(&error)),
             }
         }
         Ok(false)
@@ -181,7 +181,8 @@ impl Reader {
         let patience = if stopping { 10 } else { NAP_MS };
         let mut descriptors = [PollFd::new(self.capture.as_fd(), PollFlags::POLLIN)];
         let woken = poll(&mut descriptors, PollTimeout::from(patience));
-        let readable = descriptors.first().and_then(PollFd::revents).is_some_and(|seen| seen.contains(PollFlags::POLLIN));
+        let readable =
+            descriptors.first().and_then(PollFd::revents).is_some_and(|seen| seen.contains(PollFlags::POLLIN));
         if !matches!(woken, Ok(0)) && !readable {
             // An interface that is down reports that at once, and again and again.
             std::thread::sleep(Duration::from_millis(20));

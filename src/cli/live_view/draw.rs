@@ -110,7 +110,8 @@ fn connections(model: &Model, area: Rect) -> Vec<Line<'static>> {
         first -= 1;
     }
     let wide = area.width >= WIDE;
-    let addresses = widest(model.rows.iter().skip(first).flat_map(|row| &row.paths).map(|path| path.path.as_str()), 31, 60);
+    let addresses =
+        widest(model.rows.iter().skip(first).flat_map(|row| &row.paths).map(|path| path.path.as_str()), 31, 60);
     let interfaces = widest(model.rows.iter().flat_map(|row| &row.paths).map(|path| path.interface.as_str()), 2, 15);
     let mut lines = Vec::with_capacity(height);
     for (index, row) in model.rows.iter().enumerate().skip(first) {
@@ -168,7 +169,14 @@ fn symbols(model: &Model) -> (&'static str, &'static str, &'static str) {
 }
 
 /// One path: its interface, on wide screens its addresses, then rates with shares, round trip, state.
-fn path(model: &Model, path: &PathRow, number: usize, last: bool, addresses: usize, interfaces: usize) -> Line<'static> {
+fn path(
+    model: &Model,
+    path: &PathRow,
+    number: usize,
+    last: bool,
+    addresses: usize,
+    interfaces: usize,
+) -> Line<'static> {
     let (up, down, _) = symbols(model);
     let branch = match (last, model.look.unicode) {
         (true, true) => "└─",
@@ -198,10 +206,9 @@ fn path(model: &Model, path: &PathRow, number: usize, last: bool, addresses: usi
         other => Span::styled(format!(" {other}"), coloured(model, Color::Yellow)),
     });
     match path.proven {
-        Some(true) => spans.push(Span::styled(
-            if model.look.unicode { " ✓" } else { " proven" },
-            coloured(model, Color::Green),
-        )),
+        Some(true) => {
+            spans.push(Span::styled(if model.look.unicode { " ✓" } else { " proven" }, coloured(model, Color::Green)))
+        }
         Some(false) => spans.push(Span::styled(" unproven", dim())),
         None => {}
     }

@@ -221,7 +221,8 @@ impl Model {
     fn step(&mut self, by: isize) {
         if let Some((_, scroll)) = &mut self.opened {
             let last = self.details.len().saturating_sub(1) as isize;
-            *scroll = (isize::from(i16::try_from(*scroll).unwrap_or(i16::MAX))).saturating_add(by).clamp(0, last) as u16;
+            *scroll =
+                (isize::from(i16::try_from(*scroll).unwrap_or(i16::MAX))).saturating_add(by).clamp(0, last) as u16;
             return;
         }
         let last = self.rows.len().saturating_sub(1) as isize;
@@ -331,7 +332,8 @@ impl Model {
 
     fn row(&mut self, tracker: &Tracker, info: &InputInfo, connection: &Connection) -> Row {
         let inputs = std::slice::from_ref(info);
-        let ends = connection.subflows.first().map(|first| (address(first, Side::Client), address(first, Side::Server)));
+        let ends =
+            connection.subflows.first().map(|first| (address(first, Side::Client), address(first, Side::Server)));
         let version = connection.dialect.map_or(String::new(), |dialect| format!(" v{}", dialect.version()));
         let close = connection.close().name();
         let outcome = if connection.orphan { "join only" } else { connection.outcome().name() };
@@ -474,9 +476,13 @@ mod tests {
 
     #[test]
     fn rates_read_as_bits_a_second() {
-        for (bytes, expected) in
-            [(0.0, "0"), (125.0, "1.0 kbit/s"), (1_250_000.0, "10 Mbit/s"), (312_500_000.0, "2.5 Gbit/s"), (12.0, "96 bit/s")]
-        {
+        for (bytes, expected) in [
+            (0.0, "0"),
+            (125.0, "1.0 kbit/s"),
+            (1_250_000.0, "10 Mbit/s"),
+            (312_500_000.0, "2.5 Gbit/s"),
+            (12.0, "96 bit/s"),
+        ] {
             assert_eq!(rate(bytes), expected);
         }
     }

@@ -10,9 +10,8 @@ use std::collections::BTreeMap;
 pub use now::ConnectionNow;
 
 use super::model::{
-    CaptureStack, CaptureSummary, Connection, ConnectionsLeft, Finding, FrameRef, Header, Input, Interface, KernelCounters,
-    Orphans,
-    SCHEMA, Skipped, TcpConnections,
+    CaptureStack, CaptureSummary, Connection, ConnectionsLeft, Finding, FrameRef, Header, Input, Interface,
+    KernelCounters, Orphans, SCHEMA, Skipped, TcpConnections,
 };
 use super::{FindingCounts, Report, Summary, text};
 use crate::capture::InputInfo;
@@ -23,6 +22,7 @@ use crate::track::{Counts, Tracker};
 use crate::track::connection as tracked;
 use crate::track::mark::{Mark, Moment};
 use crate::track::observer::ConnectionId;
+use crate::track::{Counts, Tracker};
 
 /// A report over a tracker whose capture has ended.
 pub struct TrackedReport {
@@ -147,10 +147,7 @@ impl TrackedReport {
 
 impl Report for TrackedReport {
     fn header(&self) -> Header {
-        Header {
-            stack: self.capture_stack().clone(),
-            ..header(&self.tracker.counts, &self.inputs, self.incomplete_fragments)
-        }
+        header(&self.tracker.counts, &self.inputs, self.incomplete_fragments, self.capture_stack().clone())
     }
 
     fn connection_count(&self) -> usize {
@@ -223,7 +220,7 @@ impl Report for TrackedReport {
 }
 
 /// Everything that is not a connection.
-fn header(counts: &Counts, inputs: &[InputInfo], incomplete_fragments: u64) -> Header {
+fn header(counts: &Counts, inputs: &[InputInfo], incomplete_fragments: u64, stack: CaptureStack) -> Header {
     let left = counts.left;
     Header {
         schema: SCHEMA,
@@ -251,7 +248,7 @@ fn header(counts: &Counts, inputs: &[InputInfo], incomplete_fragments: u64) -> H
             }),
         },
         tcp_connections: TcpConnections { seen: counts.tcp_connections, asked_for_mptcp: counts.asked_for_mptcp },
-        stack: CaptureStack::default(),
+        stack,
     }
 }
 

@@ -4,7 +4,7 @@ use super::{Context, connection, finding, header, summary};
 use crate::capture::InputInfo;
 use crate::diagnose;
 use crate::frame::Timestamp;
-use crate::report::model::{Connection, Finding, Header, Orphans};
+use crate::report::model::{CaptureStack, Connection, Finding, Header, Orphans};
 use crate::report::{FindingCounts, Report, Summary};
 use crate::track::Counts;
 use crate::track::connection as tracked;
@@ -47,7 +47,7 @@ impl<'a> ConnectionNow<'a> {
 
 impl Report for ConnectionNow<'_> {
     fn header(&self) -> Header {
-        header(self.counts, self.inputs, 0)
+        header(self.counts, self.inputs, 0, CaptureStack::default())
     }
 
     fn connection_count(&self) -> usize {
