@@ -14,6 +14,7 @@
 mod build;
 #[cfg(feature = "cli")]
 mod cells;
+pub mod counters;
 pub mod explain;
 pub mod json;
 #[cfg(feature = "cli")]
@@ -27,6 +28,8 @@ mod selection;
 #[cfg(feature = "cli")]
 mod sentences;
 #[cfg(feature = "cli")]
+mod stack_lines;
+#[cfg(feature = "cli")]
 pub mod style;
 #[cfg(feature = "cli")]
 pub mod table;
@@ -35,7 +38,7 @@ pub mod text;
 pub mod tree;
 
 use crate::crypto::Token;
-use model::{Connection, Finding, Header, Orphans, Severity};
+use model::{Connection, Finding, Header, KernelCounters, Orphans, Severity};
 
 pub use build::{TrackedReport, interface_name};
 pub use selection::{ConnectionFilter, Selection, Tally};
@@ -62,6 +65,11 @@ pub trait Report {
 
     /// Findings of no connection.
     fn findings(&self) -> Vec<Finding>;
+
+    /// The counters of both ends' kernels that the capture implies; `None` where that was not looked at.
+    fn kernel_counters(&self) -> Option<KernelCounters> {
+        None
+    }
 }
 
 /// The cheap part of a connection.

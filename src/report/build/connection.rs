@@ -79,7 +79,7 @@ fn direction(connection: &tracked::Connection, side: Side, context: &Context<'_>
         unmapped_bytes: connection.subflows.iter().map(|subflow| subflow.halves[side].unmapped.bytes()).sum(),
         missing_bytes: data.missing(),
         data_fin: data.fin.map(|(_, frame)| DataFin { frame: context.frame(frame), acked: data.fin_acked() }),
-        checksums: checksums(&connection.checksums[side], context),
+        checksums: checksums(connection, side, context),
         reorder: Reorder {
             late_bytes: order.late_bytes,
             max_wait_ns: order.waits.max(),
@@ -105,7 +105,8 @@ fn direction(connection: &tracked::Connection, side: Side, context: &Context<'_>
     }
 }
 
-fn checksums(tally: &tracked::ChecksumTally, context: &Context<'_>) -> Checksums {
+fn checksums(connection: &tracked::Connection, side: Side, context: &Context<'_>) -> Checksums {
+    let tally = &connection.checksums[side];
     Checksums {
         verified: tally.verified,
         mismatch: tally.mismatch,
@@ -122,7 +123,7 @@ fn checksums(tally: &tracked::ChecksumTally, context: &Context<'_>) -> Checksums
                 length: u32::from(mismatch.placed.data_len),
                 expected: format!("{:04x}", mismatch.expected),
                 seen: format!("{:04x}", mismatch.placed.checksum.unwrap_or_default()),
-                explanation: None,
+                explanation: crate::diagnose::explain_mismatch(connection, side, mismatch),
             })
             .collect(),
     }

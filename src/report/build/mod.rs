@@ -3,15 +3,18 @@
 pub(super) mod connection;
 mod subflow;
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use super::model::{
-    CaptureSummary, Connection, Finding, FrameRef, Header, Input, Interface, Orphans, SCHEMA, Skipped, TcpConnections,
+    CaptureStack, CaptureSummary, Connection, Finding, FrameRef, Header, Input, Interface, KernelCounters, Orphans,
+    SCHEMA, Skipped, TcpConnections,
 };
 use super::{FindingCounts, Report, Summary};
 use crate::capture::InputInfo;
 use crate::diagnose;
 use crate::frame::{FrameId, Timestamp};
+use crate::infer::{self, Naming, Surroundings};
 use crate::track::Tracker;
 use crate::track::connection as tracked;
 use crate::track::mark::{Mark, Moment};
@@ -27,11 +30,24 @@ pub struct TrackedReport {
     /// Views by the connection they show.
     views: BTreeMap<ConnectionId, Vec<ConnectionId>>,
     orphans: Vec<ConnectionId>,
+    around: Surroundings,
+    /// Built when first asked for: it looks at every connection.
+    stack: OnceCell<CaptureStack>,
 }
 
 /// What building a connection needs besides the connection.
 pub(super) struct Context<'a> {
     pub(super) inputs: &'a [InputInfo],
+}
+
+impl Naming for Context<'_> {
+    fn frame(&self, mark: Mark) -> FrameRef {
+        self.frame_ref(mark.frame())
+    }
+
+    fn interface(&self, interface: (u16, u16)) -> String {
+        Context::interface(self, interface)
+    }
 }
 
 impl Context<'_> {
@@ -77,7 +93,8 @@ impl TrackedReport {
                 None => listed.push(connection.id),
             }
         }
-        Self { tracker, inputs, incomplete_fragments, listed, views, orphans }
+        let around = Surroundings::of(&tracker);
+        Self { tracker, inputs, incomplete_fragments, listed, views, orphans, around, stack: OnceCell::new() }
     }
 
     /// The tracker.
@@ -88,6 +105,13 @@ impl TrackedReport {
     /// The number that the report gives a tracker's connection; `None` for views and orphans.
     pub fn number_of(&self, id: ConnectionId) -> Option<u64> {
         self.listed.binary_search(&id).ok().and_then(|_| self.tracker.connection(id)?.number)
+    }
+
+    fn capture_stack(&self) -> &CaptureStack {
+        self.stack.get_or_init(|| {
+            let listed = self.listed.iter().filter_map(|&id| self.tracker.connection(id));
+            infer::capture(listed, &self.around, &self.context())
+        })
     }
 
     fn context(&self) -> Context<'_> {
@@ -104,14 +128,19 @@ impl TrackedReport {
     }
 
     fn evidence<'a>(&'a self, connection: &'a tracked::Connection) -> diagnose::Evidence<'a> {
-        diagnose::Evidence { connection, views: self.views_of(connection.id), capture_end: self.capture_end() }
+        diagnose::Evidence {
+            connection,
+            views: self.views_of(connection.id),
+            capture_end: self.capture_end(),
+            inputs: &self.inputs,
+        }
     }
 
     fn capture_end(&self) -> Timestamp {
         self.tracker.counts.last.unwrap_or_default()
     }
 
-    fn finding(&self, id: u64, found: diagnose::Found) -> Finding {
+    fn finding(&self, id: Option<u64>, found: diagnose::Found) -> Finding {
         let context = self.context();
         let mut frames: Vec<FrameRef> = found.frames.iter().map(|&mark| context.frame(mark)).collect();
         frames.sort();
@@ -121,7 +150,7 @@ impl TrackedReport {
             id: rule.id,
             severity: rule.severity,
             message: found.message,
-            connection: Some(id),
+            connection: id,
             subflow: found.subflow.map(u64::from),
             frames,
             rfc: (!rule.rfc.is_empty()).then_some(rule.rfc),
@@ -154,6 +183,7 @@ impl Report for TrackedReport {
                 },
             },
             tcp_connections: TcpConnections { seen: counts.tcp_connections, asked_for_mptcp: counts.asked_for_mptcp },
+            stack: self.capture_stack().clone(),
         }
     }
 
@@ -174,8 +204,11 @@ impl Report for TrackedReport {
         let id = tracked.number.unwrap_or(index as u64 + 1);
         let views = self.views_of(tracked.id);
         let mut built = connection::build(id, tracked, &views, &self.context());
-        built.findings =
-            diagnose::connection(&self.evidence(tracked)).into_iter().map(|found| self.finding(id, found)).collect();
+        built.stack = infer::stack(tracked, &self.around, &self.context());
+        built.findings = diagnose::connection(&self.evidence(tracked))
+            .into_iter()
+            .map(|found| self.finding(Some(id), found))
+            .collect();
         built
     }
 
@@ -213,7 +246,19 @@ impl Report for TrackedReport {
     }
 
     fn findings(&self) -> Vec<Finding> {
-        Vec::new()
+        let nothing = tracked::Connection::empty();
+        let listed = self.listed.iter().filter_map(|&id| self.tracker.connection(id));
+        let orphans = self.orphans.iter().filter_map(|&id| self.tracker.connection(id));
+        let found = diagnose::across::capture(listed, orphans, &self.evidence(&nothing));
+        found.into_iter().map(|found| self.finding(None, found)).collect()
+    }
+
+    fn kernel_counters(&self) -> Option<KernelCounters> {
+        let mut counters = diagnose::counters::Counters::default();
+        for connection in self.tracker.connections().filter(|connection| connection.view_of.is_none()) {
+            diagnose::counters::add(&mut counters, connection);
+        }
+        Some(KernelCounters { client: counters.client, server: counters.server })
     }
 }
 

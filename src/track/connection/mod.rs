@@ -75,6 +75,8 @@ pub struct Connection {
     pub view_of: Option<ConnectionId>,
     /// Input that shows it.
     pub input: u16,
+    /// The snaplen cut TCP options: what is missing may have been there.
+    pub options_cut: bool,
     closed: bool,
 }
 
@@ -232,6 +234,7 @@ impl Connection {
             last: at,
             view_of: None,
             input,
+            options_cut: false,
             closed: false,
         }
     }
@@ -242,6 +245,7 @@ impl Connection {
         let mut effects = Effects::default();
         let segment = input.segment;
         self.segments += 1;
+        self.options_cut |= segment.options_cut;
         self.last = env.at;
         let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return effects };
         subflow.last = env.at;
