@@ -108,39 +108,115 @@ impl FlowKey {
     }
 }
 
+/// A key as kept for each flow: the longer ones, which are rare, elsewhere.
+enum KeptKey {
+    V4(V4Key),
+    V6(Box<V6Key>),
+}
+
+impl KeptKey {
+    fn key(&self) -> FlowKey {
+        match self {
+            Self::V4(key) => FlowKey::V4(*key),
+            Self::V6(key) => FlowKey::V6(**key),
+        }
+    }
+}
+
+impl From<FlowKey> for KeptKey {
+    fn from(key: FlowKey) -> Self {
+        match key {
+            FlowKey::V4(key) => Self::V4(key),
+            FlowKey::V6(key) => Self::V6(Box::new(key)),
+        }
+    }
+}
+
+/// Flows found lately, kept where they are found at once: as many as a link has under way, few enough for a core's cache.
+/// Flows that share a slot push each other out of it, and are looked up.
+const LATELY: usize = 512;
+
 /// The table. Its hash is seeded per process, since addresses and ports are the attacker's; it is never iterated.
-#[derive(Default)]
 pub(crate) struct FlowTable {
     v4: HashMap<V4Key, FlowId, foldhash::fast::RandomState>,
     v6: HashMap<V6Key, FlowId, foldhash::fast::RandomState>,
     flows: Vec<Flow>,
-    keys: Vec<FlowKey>,
-    last: Option<(FlowKey, FlowId)>,
+    keys: Vec<KeptKey>,
+    lately: Box<[(V4Key, FlowId); LATELY]>,
+    last_v6: Option<(V6Key, FlowId)>,
     /// Where the next flow goes once the table is full: the oldest leaves.
     next_victim: usize,
+}
+
+impl Default for FlowTable {
+    fn default() -> Self {
+        Self {
+            v4: HashMap::default(),
+            v6: HashMap::default(),
+            flows: Vec::new(),
+            keys: Vec::new(),
+            lately: Box::new([NOWHERE; LATELY]),
+            last_v6: None,
+            next_victim: 0,
+        }
+    }
+}
+
+/// An empty slot: no flow has the lower endpoint behind the higher.
+const NOWHERE: (V4Key, FlowId) = ((1, 0), 0);
+
+/// The slot of a key in [`FlowTable::lately`].
+#[inline]
+fn slot_of(key: V4Key) -> usize {
+    let mixed = (key.0 ^ key.1.rotate_left(23)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed >> 48) as usize % LATELY
 }
 
 impl FlowTable {
     #[inline]
     pub(crate) fn find(&mut self, key: FlowKey) -> Option<FlowId> {
-        if let Some((last, id)) = self.last {
-            if last == key {
-                return Some(id);
+        match key {
+            FlowKey::V4(key) => {
+                let slot = self.lately.get_mut(slot_of(key))?;
+                if slot.0 == key {
+                    return Some(slot.1);
+                }
+                let id = *self.v4.get(&key)?;
+                *slot = (key, id);
+                Some(id)
+            }
+            FlowKey::V6(key) => {
+                if let Some((_, id)) = self.last_v6.filter(|last| last.0 == key) {
+                    return Some(id);
+                }
+                let id = *self.v6.get(&key)?;
+                self.last_v6 = Some((key, id));
+                Some(id)
             }
         }
-        let id = match &key {
-            FlowKey::V4(key) => self.v4.get(key),
-            FlowKey::V6(key) => self.v6.get(key),
-        }
-        .copied()?;
-        self.last = Some((key, id));
-        Some(id)
     }
 
     /// Both ends of every flow without MPTCP.
     pub(crate) fn plain(&self) -> impl Iterator<Item = [(IpAddr, u16); 2]> {
         let plain = self.flows.iter().zip(&self.keys).filter(|(flow, _)| flow.connection == PLAIN);
-        plain.map(|(_, key)| key.ends())
+        plain.map(|(_, key)| key.key().ends())
+    }
+
+    /// Forgets a key, and that it was found lately.
+    #[cold]
+    fn remove(&mut self, key: FlowKey) {
+        match key {
+            FlowKey::V4(key) => {
+                self.v4.remove(&key);
+                if let Some(slot) = self.lately.get_mut(slot_of(key)).filter(|slot| slot.0 == key) {
+                    *slot = NOWHERE;
+                }
+            }
+            FlowKey::V6(key) => {
+                self.v6.remove(&key);
+                self.last_v6 = None;
+            }
+        }
     }
 
     #[inline]
@@ -159,27 +235,72 @@ impl FlowTable {
         let mut evicted = false;
         let id = if self.flows.len() < limit {
             self.flows.push(flow);
-            self.keys.push(key);
+            self.keys.push(key.into());
             self.flows.len() - 1
         } else {
             let victim = self.next_victim;
             self.next_victim = (victim + 1) % limit.max(1);
-            if let (Some(slot), Some(old)) = (self.flows.get_mut(victim), self.keys.get_mut(victim)) {
-                match old {
-                    FlowKey::V4(old) => drop(self.v4.remove(old)),
-                    FlowKey::V6(old) => drop(self.v6.remove(old)),
-                }
+            let old = self.keys.get_mut(victim).map(|old| std::mem::replace(old, key.into()));
+            if let Some(old) = old {
+                self.remove(old.key());
+            }
+            if let Some(slot) = self.flows.get_mut(victim) {
                 *slot = flow;
-                *old = key;
             }
             evicted = true;
             victim
         } as FlowId;
-        self.last = Some((key, id));
         match key {
             FlowKey::V4(key) => self.v4.insert(key, id),
             FlowKey::V6(key) => self.v6.insert(key, id),
         };
         (id, evicted)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flow(connection: ConnectionId) -> Flow {
+        Flow {
+            connection,
+            subflow: 0,
+            low_side: Side::Client,
+            directions: 1,
+            tap: 0,
+            is_view: false,
+            syn: 0,
+            more: None,
+        }
+    }
+
+    fn key(number: u32, v6: bool) -> FlowKey {
+        let (source, destination) = (number, u32::MAX);
+        let ip = if v6 {
+            IpPair::V6 { source: source.into(), destination: destination.into() }
+        } else {
+            IpPair::V4 { source, destination }
+        };
+        FlowKey::new(ip, 1, 2).0
+    }
+
+    /// More flows than are remembered as found lately, of both families, in a table that holds fewer than there are.
+    #[test]
+    fn the_youngest_flows_are_found_and_the_oldest_forgotten() {
+        const LIMIT: usize = 3_000;
+        let mut table = FlowTable::default();
+        for number in 0..4_000 {
+            let (_, evicted) = table.insert(key(number, number % 2 == 0), flow(number), LIMIT);
+            assert_eq!(evicted, number as usize >= LIMIT);
+        }
+        for _ in 0..2 {
+            for number in 0..4_000 {
+                let found = table.find(key(number, number % 2 == 0));
+                let connection = found.and_then(|id| table.get_mut(id)).map(|flow| flow.connection);
+                assert_eq!(connection, (number >= 1_000).then_some(number));
+                assert_eq!(table.find(key(number, number % 2 == 1)), None);
+            }
+        }
     }
 }

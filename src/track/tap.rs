@@ -46,6 +46,11 @@ impl Taps {
         id
     }
 
+    /// Whether segments of more than one input were seen.
+    pub(crate) fn several_inputs(&self) -> bool {
+        self.taps.first().is_some_and(|first| self.taps.iter().any(|tap| tap.input != first.input))
+    }
+
     /// The input of a tap.
     pub(crate) fn input(&self, tap: u16) -> u16 {
         self.taps.get(usize::from(tap)).map_or(0, |tap| tap.input)
