@@ -86,7 +86,7 @@ fn run(traffic: Traffic) -> Duration {
         let more = maker.write_some(&mut chunk, CHUNK).expect("memory");
         let began = processor_time();
         take_in(chunk.get(header..).unwrap_or_default(), &mut number, &mut decoder, &mut tracker);
-        time += processor_time() - began;
+        time += processor_time().saturating_sub(began);
         header = 0;
         if !more {
             break;
@@ -97,7 +97,7 @@ fn run(traffic: Traffic) -> Duration {
     tracker.finish(&mut Silent);
     let report = TrackedReport::new(tracker, Vec::new(), 0);
     let established = (0..report.connection_count()).filter(|&index| report.summary(index).outcome == "mptcp").count();
-    time += processor_time() - began;
+    time += processor_time().saturating_sub(began);
     assert_eq!(established, traffic.connections as usize, "each connection was understood");
     time
 }

@@ -15,19 +15,19 @@ use mptcp_inspect::wire::{Dss, Mapping, MpCapable, MpJoin, RawSequence, kind, pa
 
 /// What to make.
 #[derive(Clone, Copy, Debug)]
-pub struct Traffic {
+pub(crate) struct Traffic {
     /// Connections.
-    pub connections: u32,
+    pub(crate) connections: u32,
     /// Subflows of each, the initial one included; at most 256.
-    pub subflows: u16,
+    pub(crate) subflows: u16,
     /// Segments of the answer in each connection.
-    pub segments: u32,
+    pub(crate) segments: u32,
     /// Bytes of payload of each.
-    pub payload: usize,
+    pub(crate) payload: usize,
     /// DSS checksums on everything.
-    pub checksums: bool,
+    pub(crate) checksums: bool,
     /// Connections under way at once.
-    pub at_once: u32,
+    pub(crate) at_once: u32,
 }
 
 /// The file header: nanoseconds, this machine's byte order, link type RAW (IP at once).
@@ -35,7 +35,7 @@ const FILE_HEADER: [u32; 6] = [0xa1b2_3c4d, 4 << 16 | 2, 0, 0, 1 << 18, 101];
 /// Nanoseconds between packets.
 const STEP: u64 = 2_000;
 /// What is sent: any bytes do, if they differ.
-const CONTENT: [u8; 1 << 16] = {
+static CONTENT: [u8; 1 << 16] = {
     let mut content = [0; 1 << 16];
     let mut state = 1_u32;
     let mut at = 0;
@@ -49,14 +49,14 @@ const CONTENT: [u8; 1 << 16] = {
 
 impl Traffic {
     /// Packets of a whole capture.
-    pub fn packets(&self) -> u64 {
+    pub(crate) fn packets(&self) -> u64 {
         let joins = u64::from(self.subflows) - 1;
         let each = 5 + 4 * joins + 2 * u64::from(self.segments) + 3 + 3 * (joins + 1);
         each * u64::from(self.connections)
     }
 
     /// The capture in memory.
-    pub fn capture(self) -> Vec<u8> {
+    pub(crate) fn capture(self) -> Vec<u8> {
         let mut out = Vec::new();
         let mut maker = Maker::new(self);
         while maker.write_some(&mut out, usize::MAX).is_ok_and(|more| more) {}
@@ -65,7 +65,7 @@ impl Traffic {
 }
 
 /// Makes a capture bit by bit.
-pub struct Maker {
+pub(crate) struct Maker {
     traffic: Traffic,
     under_way: Vec<Conversation>,
     begun: u32,
@@ -76,12 +76,12 @@ pub struct Maker {
 
 impl Maker {
     /// Nothing made yet.
-    pub fn new(traffic: Traffic) -> Self {
+    pub(crate) fn new(traffic: Traffic) -> Self {
         Self { traffic, under_way: Vec::new(), begun: 0, turn: 0, clock: 1_700_000_000_000_000_000, started: false }
     }
 
     /// Writes up to `packets` packets, the file header before the first; false at the end.
-    pub fn write_some(&mut self, out: &mut impl Write, packets: usize) -> io::Result<bool> {
+    pub(crate) fn write_some(&mut self, out: &mut impl Write, packets: usize) -> io::Result<bool> {
         if !self.started {
             self.started = true;
             out.write_all(&FILE_HEADER.map(u32::to_ne_bytes).concat())?;
@@ -181,9 +181,9 @@ impl Conversation {
         } else if step < answered {
             let leg = (step - opened) / 2 % self.legs.len() as u32;
             if (step - opened).is_multiple_of(2) {
-                self.data(SERVER, leg, now)
+                self.data(SERVER, leg, now);
             } else {
-                self.acknowledge(CLIENT, leg, now)
+                self.acknowledge(CLIENT, leg, now);
             }
         } else if step < answered + 3 {
             self.finish_data(step - answered, now);
@@ -363,7 +363,7 @@ impl Conversation {
         packet.extend_from_slice(&destination.1.to_be_bytes());
         packet.extend_from_slice(&seq.to_be_bytes());
         packet.extend_from_slice(&ack.to_be_bytes());
-        packet.extend_from_slice(&[(tcp_header / 4 << 4) as u8, flags, 0xff, 0xff, 0, 0, 0, 0]);
+        packet.extend_from_slice(&[(tcp_header << 2) as u8, flags, 0xff, 0xff, 0, 0, 0, 0]);
         packet.extend_from_slice(&self.options);
         packet.extend_from_slice(&CONTENT[..len]);
     }

@@ -64,7 +64,7 @@ const SETS: usize = limits::RECENT_SEGMENTS / WAYS;
 /// Fingerprints of recent segments.
 pub(crate) struct Recent {
     /// In a set the newest is first.
-    sets: Box<[[Slot; WAYS]; SETS]>,
+    sets: Box<[[Slot; WAYS]]>,
 }
 
 /// The upper 48 bits of a segment's fingerprint, the lower 13 of its tap, the lower 3 of its packet type: two sets are a
@@ -82,7 +82,7 @@ fn fold(a: u64, b: u64) -> u64 {
 
 impl Recent {
     pub(crate) fn new() -> Self {
-        Self { sets: Box::new([[Slot::default(); WAYS]; SETS]) }
+        Self { sets: vec![[Slot::default(); WAYS]; SETS].into_boxed_slice() }
     }
 
     /// Whether this segment of flow `owner` was seen before at another tap, or twice at this one. A sender gives each
