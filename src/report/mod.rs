@@ -16,6 +16,7 @@ mod build;
 mod cells;
 pub mod counters;
 pub mod explain;
+mod gather;
 pub mod json;
 #[cfg(feature = "cli")]
 mod layout;

@@ -62,9 +62,12 @@ pub fn write_finding(out: &mut dyn Write, finding: &Finding) -> io::Result<()> {
     line(out, &FindingLine { r#type: "finding", finding })
 }
 
-fn line(mut out: &mut dyn Write, value: &impl Serialize) -> io::Result<()> {
-    serde_json::to_writer(&mut out, value)?;
-    out.write_all(b"\n")
+fn line(out: &mut dyn Write, value: &impl Serialize) -> io::Result<()> {
+    // A line is written in hundreds of small parts: to memory first, where a part is no call.
+    let mut line = Vec::with_capacity(1 << 10);
+    serde_json::to_writer(&mut line, value)?;
+    line.push(b'\n');
+    out.write_all(&line)
 }
 
 #[derive(Serialize)]

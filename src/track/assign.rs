@@ -8,6 +8,7 @@ use super::mark::Moment;
 use super::observer::{ConnectionId, Event, Observer, Silent, What};
 use super::options::Options;
 use super::side::{PerSide, Side};
+use super::sparse::Sparse;
 use super::subflow::{Join, Subflow};
 use super::{Assigned, Place, Tracker};
 use crate::crypto::{Nonce, Token};
@@ -539,15 +540,15 @@ impl Subflow {
             address_ids: PerSide::default(),
             backup: PerSide::default(),
             join_backup: PerSide::default(),
-            backup_changes: Vec::new(),
+            backup_changes: Sparse::default(),
             first: arrival.at,
             last: arrival.at,
             reset: None,
             options: PerSide::default(),
             bare: PerSide::default(),
             interface: (arrival.frame.id.input, arrival.frame.interface),
-            more_interfaces: Vec::new(),
-            also_seen_as: Vec::new(),
+            more_interfaces: Sparse::default(),
+            also_seen_as: Sparse::default(),
             source_routed: PerSide::default(),
         }
     }

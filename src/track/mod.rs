@@ -249,6 +249,9 @@ impl Tracker {
 
     /// Two taps may show a connection under different addresses: equal keys of both ends tell.
     fn link_views(&mut self) {
+        if !self.taps.several_inputs() {
+            return;
+        }
         let mut seen: hashbrown::HashMap<(Key, Key), (ConnectionId, u16), foldhash::fast::RandomState> =
             hashbrown::HashMap::default();
         let mut links = Vec::new();

@@ -244,13 +244,13 @@ impl Model {
     /// Notes something that happened to a connection. What a flood of SYNs can cause is left out.
     pub fn event(&mut self, event: &Event) {
         let what = match event.what {
-            What::ConnectionOpened | What::KeysLearned(..) | What::DataFin | What::SubflowOpened => return,
+            What::ConnectionOpened | What::KeysLearned(..) | What::DataFin(..) | What::SubflowOpened => return,
             What::JoinShown => "joined",
-            What::AddressAnnounced => "address announced",
-            What::AddressRemoved => "address removed",
+            What::AddressAnnounced(..) => "address announced",
+            What::AddressRemoved(..) => "address removed",
             What::BackupChanged => "priority changed",
             What::FellBack => "fell back to TCP",
-            What::ChecksumMismatch => "wrong DSS checksum",
+            What::ChecksumMismatch(..) => "wrong DSS checksum",
             What::SubflowReset => "reset",
             What::SubflowClosed => "closed",
             What::Fastclosed => "fast close",

@@ -18,7 +18,6 @@ use crate::capture::InputInfo;
 use crate::diagnose;
 use crate::frame::{FrameId, Timestamp};
 use crate::infer::{self, Naming, Surroundings};
-use crate::track::{Counts, Tracker};
 use crate::track::connection as tracked;
 use crate::track::mark::{Mark, Moment};
 use crate::track::observer::ConnectionId;

@@ -17,7 +17,8 @@ use super::mark::{Mark, Moment};
 use super::observer::{Checked, ConnectionId, Event, Observer, What};
 use super::options::Options;
 use super::side::{PerSide, Side};
-use super::subflow::{Bare, Join, JoinProof, Subflow};
+use super::sparse::Sparse;
+use super::subflow::{Join, JoinProof, Subflow};
 use crate::frame::Timestamp;
 use crate::limits;
 use crate::packet::{Segment, TcpFlags};
@@ -277,7 +278,7 @@ impl Connection {
                     none => *none = Some((mark, mark)),
                 }
                 if subflow.bare[input.side].segments > 0 && self.fallback.is_none() {
-                    subflow.bare[input.side] = Bare::default();
+                    subflow.bare[input.side] = Sparse::default();
                 }
             }
         }
