@@ -16,6 +16,7 @@
 //! * [`track`]: the state machine, without I/O and without a clock: which connection a segment belongs to, and what that
 //!   connection makes of it.
 //! * [`diagnose`]: rules over what was tracked: what went wrong, who did it, at which packet.
+//! * [`extract`]: the data-level byte streams, in order, into files.
 //! * [`report`]: the model that every output is a view of, and one small file per output.
 //! * [`limits`]: every bound on untrusted input.
 #![forbid(unsafe_code)]
@@ -25,6 +26,7 @@ pub mod capture;
 pub mod cli;
 pub mod crypto;
 pub mod diagnose;
+pub mod extract;
 pub mod frame;
 pub mod limits;
 pub mod packet;

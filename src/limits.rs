@@ -73,3 +73,24 @@ pub const SAME_TOKEN: usize = 8;
 pub const VIEWS: usize = 16;
 /// How many of the oldest connections are looked at to find the least useful.
 pub const EVICTION_WINDOW: usize = 64;
+
+/// Bytes of one extracted stream that wait for earlier ones or for a checksum: Linux's largest receive buffer is 6 MiB, so
+/// what is missing for longer was received without being captured.
+pub const EXTRACT_BUFFER: usize = 8 << 20;
+/// Bytes that wait, over all extracted streams; beyond, each stream keeps [`EXTRACT_BUFFER_SCARCE`].
+pub const EXTRACT_BUFFERS: usize = 256 << 20;
+/// Bytes of one extracted stream that wait when memory is short: one mapping of the largest size.
+pub const EXTRACT_BUFFER_SCARCE: usize = 64 << 10;
+/// What a waiting part of a stream costs besides its bytes.
+pub const EXTRACT_PIECE_COST: usize = 96;
+/// Bytes of a stream whose beginning is not known that wait for earlier ones: what is in flight on a usual path.
+pub const EXTRACT_UNANCHORED: usize = 256 << 10;
+/// Zeros written for holes, over all extracted streams: a few packets with sequence numbers far apart must not fill a disk.
+pub const EXTRACT_FILL: u64 = 1 << 30;
+/// Holes, and ranges of other kinds, listed for one extracted stream; beyond, their bytes are counted.
+pub const EXTRACT_RANGES: usize = 1024;
+/// Extracted streams whose files are open at once. A process may have 1024 unless told otherwise (64 keep 4 MiB of buffers).
+pub const EXTRACT_OPEN_FILES: usize = 64;
+/// Bytes of output lines held back until a token tells whether `--connection` asks for them: handshakes of some thousands
+/// of connections.
+pub const HELD_LINES: usize = 8 << 20;

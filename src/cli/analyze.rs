@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use anyhow::bail;
 
 use super::exit::{Told, complain};
+use super::follow::{Follow, Follower};
 use super::plan::{Plan, SourcePlan};
 use super::progress::Progress;
 use crate::capture::{self, FileSource, InputInfo, Merge, OpenOptions, Source};
 use crate::packet::Decoder;
 use crate::report::TrackedReport;
-use crate::track::observer::{Observer, Silent};
+use crate::track::observer::Silent;
 use crate::track::{Config, Tracker};
 
 /// With more files than this at once, none is read ahead: each that is holds some megabytes.
@@ -36,7 +37,7 @@ pub fn analyze(plan: &Plan, out: &mut dyn Write) -> anyhow::Result<Analysis> {
     }
 }
 
-fn analyze_files(files: &[PathBuf], plan: &Plan, _out: &mut dyn Write) -> anyhow::Result<Analysis> {
+fn analyze_files(files: &[PathBuf], plan: &Plan, out: &mut dyn Write) -> anyhow::Result<Analysis> {
     let options = OpenOptions { read_ahead: files.len() <= FILES_READ_AHEAD };
     let mut sources: Vec<FileSource> = Vec::with_capacity(files.len());
     for path in files {
@@ -51,8 +52,8 @@ fn analyze_files(files: &[PathBuf], plan: &Plan, _out: &mut dyn Write) -> anyhow
     }
     let left_out = sources.len() < files.len();
     let mut analysis = match &plan.filter {
-        None => read(Merge::new(sources), plan, &mut Silent),
-        Some(filter) => read(Merge::new(filtered(sources, filter)?), plan, &mut Silent),
+        None => analyze_sources(sources, plan, out)?,
+        Some(filter) => analyze_sources(filtered(sources, filter)?, plan, out)?,
     };
     analysis.incomplete |= left_out;
     Ok(analysis)
@@ -68,8 +69,19 @@ fn filtered<S: Source>(_: Vec<S>, _: &str) -> anyhow::Result<Vec<S>> {
     bail!("-f needs libpcap, which this build is without (feature 'live')")
 }
 
-/// Reads to the end, or as far as the plan says.
-fn read<S: Source, O: Observer>(mut source: Merge<S>, plan: &Plan, observer: &mut O) -> Analysis {
+/// Reads sources together, and writes meanwhile if the plan says so.
+fn analyze_sources<S: Source>(sources: Vec<S>, plan: &Plan, out: &mut dyn Write) -> anyhow::Result<Analysis> {
+    if !Follower::is_needed(plan) {
+        return read(Merge::new(sources), plan, &mut Silent);
+    }
+    let mut follower = Follower::new(plan, sources.len() > 1, out)?;
+    let mut analysis = read(Merge::new(sources), plan, &mut follower)?;
+    analysis.incomplete |= !follower.finish(&analysis.report)?;
+    Ok(analysis)
+}
+
+/// Reads to the end, or as far as the plan says. Only what is written meanwhile can fail.
+fn read<S: Source, F: Follow>(mut source: Merge<S>, plan: &Plan, follower: &mut F) -> anyhow::Result<Analysis> {
     let mut tracker = Tracker::new(Config { keys: plan.keys.clone() });
     let mut decoder = Decoder::new();
     let mut progress = Progress::new(plan.quiet);
@@ -82,17 +94,19 @@ fn read<S: Source, O: Observer>(mut source: Merge<S>, plan: &Plan, observer: &mu
         if frame.time.since(*began.get_or_insert(frame.time)) > patience {
             break;
         }
-        tracker.frame(&frame, &decoder.decode(&frame), observer);
+        let decoded = decoder.decode(&frame);
+        let assigned = tracker.frame(&frame, &decoded, follower);
+        follower.after(&frame, &decoded, assigned, &tracker, || source.inputs())?;
         progress.frame(|| position(&source.inputs()));
     }
-    tracker.finish(observer);
+    tracker.finish(follower);
     progress.finish();
     for problem in source.problems() {
         complain(&problem.to_string());
     }
     let inputs = source.inputs().into_iter().cloned().collect();
     let incomplete = !source.problems().is_empty();
-    Analysis { report: TrackedReport::new(tracker, inputs, decoder.incomplete_fragments()), incomplete }
+    Ok(Analysis { report: TrackedReport::new(tracker, inputs, decoder.incomplete_fragments()), incomplete })
 }
 
 /// Bytes read of all inputs and, if every size is known, bytes in all.

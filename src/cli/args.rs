@@ -114,6 +114,10 @@ pub struct Args {
     #[arg(short, long, conflicts_with = "verbose")]
     pub quiet: bool,
 
+    /// Also print the kernel's counters that the packets imply, as 'nstat' names them (tree, table)
+    #[arg(long, help_heading = "Checks")]
+    pub counters: bool,
+
     /// Exit with status 1 if something is found to be wrong (an error, not a warning)
     #[arg(long, help_heading = "Checks")]
     pub check: bool,
@@ -199,6 +203,8 @@ pub enum Generate {
     Zsh,
     /// Completions for fish
     Fish,
+    /// All findings, explained, in Markdown
+    Findings,
 }
 
 /// The keys of one `--key`: one, or both of a connection.

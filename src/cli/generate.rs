@@ -11,6 +11,7 @@ use super::args::{Args, Generate};
 pub fn write(out: &mut dyn Write, what: Generate) -> io::Result<()> {
     let shell = match what {
         Generate::Man => return clap_mangen::Man::new(Args::command()).render(out),
+        Generate::Findings => return crate::diagnose::document::write(out),
         Generate::Bash => Shell::Bash,
         Generate::Zsh => Shell::Zsh,
         Generate::Fish => Shell::Fish,

@@ -4,6 +4,7 @@
 pub mod analyze;
 pub mod args;
 pub mod exit;
+pub mod follow;
 pub mod generate;
 pub mod plan;
 pub mod progress;
@@ -14,7 +15,8 @@ use std::process::ExitCode;
 use anyhow::bail;
 use clap::Parser;
 
-use crate::report::{FindingCounts, Report, Selection, explain, json, table, tree};
+use crate::diagnose::rules;
+use crate::report::{FindingCounts, Report, Selection, counters, explain, json, table, tree};
 use args::{Args, Format};
 use exit::{Outcome, complain};
 use plan::{Action, Plan, Surroundings};
@@ -47,8 +49,12 @@ fn inspect(plan: &Plan) -> anyhow::Result<Outcome> {
         Format::Tree => tree::write(&mut out, report, &selection, plan.look, plan.all)?,
         Format::Table => table::write(&mut out, report, &selection, plan.look)?,
         Format::Json => json::write(&mut out, report, &plan.connections)?,
-        // PLUG IN: written by analyze while reading.
+        // Written while reading.
         Format::Packets | Format::Ndjson => {}
+    }
+    if let (true, Format::Tree | Format::Table, Some(counted)) = (plan.counters, plan.format, report.kernel_counters())
+    {
+        counters::write(&mut out, &counted)?;
     }
     out.flush()?;
     for filter in &selection.unmatched {
@@ -71,10 +77,11 @@ fn inspect(plan: &Plan) -> anyhow::Result<Outcome> {
 
 /// Prints the explanation of one finding, or the list of all.
 fn explain_finding(out: &mut dyn Write, finding: Option<&str>) -> anyhow::Result<()> {
-    // PLUG IN: the table of findings.
-    let all: &[explain::Explanation] = &[];
-    let Some(finding) = finding else { return Ok(explain::write_list(out, all)?) };
-    match all.iter().find(|explanation| explanation.id == finding) {
+    let Some(finding) = finding else {
+        let all: Vec<explain::Explanation> = rules::all().copied().collect();
+        return Ok(explain::write_list(out, &all)?);
+    };
+    match rules::find(finding) {
         Some(explanation) => Ok(explain::write_one(out, explanation, 80)?),
         None => bail!("no finding is called '{finding}'; 'mptcp-inspect explain' lists them"),
     }

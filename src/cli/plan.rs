@@ -60,6 +60,8 @@ pub struct Plan {
     pub look: Look,
     /// A file instead of standard output.
     pub output: Option<PathBuf>,
+    /// Print the kernel's counters too.
+    pub counters: bool,
     /// Exit with 1 if there are errors.
     pub check: bool,
     /// No progress, no warnings.
@@ -168,6 +170,7 @@ impl Plan {
             all: args.all,
             look,
             output: args.output,
+            counters: args.counters,
             check: args.check,
             quiet: args.quiet,
         })

@@ -1,15 +1,31 @@
 //! What went wrong, who did it, and at which packet: rules over what the tracker saw.
 //!
 //! Each rule has an entry in [`rules`] with everything that is to be said about it whatever the connection; the functions
-//! here and in the other files decide whether it fires, and with which evidence.
+//! in the other files, by topic, decide whether it fires and with which evidence. Nothing is allocated where nothing fires.
 
+pub mod across;
+mod addresses;
+mod close;
+pub mod counters;
+mod data;
+pub mod document;
+mod fallback;
+mod handshake;
+mod joins;
+mod paths;
 pub mod rules;
+mod views;
 
+use crate::capture::InputInfo;
 use crate::frame::Timestamp;
 use crate::report::explain::Explanation;
-use crate::track::connection::{Connection, FallbackCause, FallbackSeen};
+use crate::report::model::FrameRef;
+use crate::track::connection::{Anomaly, AnomalyKind, Connection};
 use crate::track::mark::Mark;
-use crate::track::side::Side;
+use crate::track::subflow::Subflow;
+
+pub use data::explain_mismatch;
+pub use fallback::{fallback_by, fallback_counter};
 
 /// What the rules look at.
 pub struct Evidence<'a> {
@@ -19,9 +35,12 @@ pub struct Evidence<'a> {
     pub views: Vec<&'a Connection>,
     /// Time of the last frame of the capture.
     pub capture_end: Timestamp,
+    /// The inputs, for their names.
+    pub inputs: &'a [InputInfo],
 }
 
 /// A rule that fired.
+#[derive(Clone, Debug)]
 pub struct Found {
     /// Which.
     pub rule: &'static Explanation,
@@ -37,37 +56,95 @@ pub struct Found {
 
 /// All rules, over one connection.
 pub fn connection(evidence: &Evidence<'_>) -> Vec<Found> {
-    let _ = evidence;
-    Vec::new()
+    let mut finder = Finder { evidence, found: Vec::new() };
+    handshake::look(&mut finder);
+    fallback::look(&mut finder);
+    joins::look(&mut finder);
+    addresses::look(&mut finder);
+    data::look(&mut finder);
+    paths::look(&mut finder);
+    close::look(&mut finder);
+    if !evidence.views.is_empty() {
+        views::look(&mut finder);
+    }
+    finder.found
 }
 
-/// Who made a connection fall back.
-pub fn fallback_by(connection: &Connection, views: &[&Connection]) -> Option<&'static str> {
-    let _ = views;
-    let seen = connection.fallback?;
-    match seen.cause {
-        FallbackCause::OptionEchoed => Some("path"),
-        FallbackCause::MpFail => Some("path"),
-        FallbackCause::InfiniteMapping | FallbackCause::BadOption | FallbackCause::SynRetriedWithoutOption => {
-            seen.side.map(Side::name)
-        }
-        _ => None,
+/// Where rules report to.
+struct Finder<'e, 'a> {
+    evidence: &'e Evidence<'a>,
+    found: Vec<Found>,
+}
+
+impl<'a> Finder<'_, 'a> {
+    fn connection(&self) -> &'a Connection {
+        self.evidence.connection
+    }
+
+    /// Subflows with their numbers.
+    fn subflows(&self) -> impl Iterator<Item = (u16, &'a Subflow)> + use<'a> {
+        let subflows: &'a [Subflow] = &self.evidence.connection.subflows;
+        subflows.iter().enumerate().map(|(index, subflow)| (index as u16, subflow))
+    }
+
+    /// Anomalies of one kind.
+    fn anomalies(&self, kind: AnomalyKind) -> impl Iterator<Item = &'a Anomaly> + use<'a> {
+        let anomalies: &'a [Anomaly] = &self.evidence.connection.anomalies;
+        anomalies.iter().filter(move |anomaly| anomaly.kind == kind)
+    }
+
+    /// A frame as messages name it.
+    fn frame(&self, mark: Mark) -> FrameRef {
+        self.evidence.frame(mark)
+    }
+
+    fn report(&mut self, rule: &'static Explanation, subflow: Option<u16>, frames: &[Mark], message: String) {
+        self.report_with(rule, subflow, frames, message, None);
+    }
+
+    fn report_with(
+        &mut self,
+        rule: &'static Explanation,
+        subflow: Option<u16>,
+        frames: &[Mark],
+        message: String,
+        counter: Option<&'static str>,
+    ) {
+        self.found.push(Found { rule, message, subflow, frames: frames.to_vec(), counter });
     }
 }
 
-/// The Linux counter that a fallback raises.
-pub fn fallback_counter(seen: &FallbackSeen, connection: &Connection) -> Option<&'static str> {
-    let _ = connection;
-    Some(match seen.cause {
-        FallbackCause::NoOptionInSynAck | FallbackCause::OptionEchoed | FallbackCause::BadOption => {
-            "MPTcpExtMPCapableFallbackSYNACK"
-        }
-        FallbackCause::SynRetriedWithoutOption => "MPTcpExtMPCapableSYNTXDrop",
-        FallbackCause::NoOptionInThirdAck => "MPTcpExtMPCapableFallbackACK",
-        FallbackCause::NoOptionOnData if seen.side == Some(Side::Server) => "MPTcpExtMPCapableDataFallback",
-        FallbackCause::NoOptionOnData => "MPTcpExtDssFallback",
-        FallbackCause::MpFail => "MPTcpExtDSSCorruptionFallback",
-        FallbackCause::InfiniteMapping => "MPTcpExtInfiniteMapRx",
-        FallbackCause::OptionsVanished => return None,
-    })
+impl Evidence<'_> {
+    /// A frame as messages name it.
+    pub fn frame(&self, mark: Mark) -> FrameRef {
+        FrameRef { id: mark.frame(), several_inputs: self.inputs.len() > 1 }
+    }
+
+    /// The name of an input, without its folders unless two inputs differ by them only.
+    pub fn input_name(&self, input: u16) -> &str {
+        let short = |name: &'_ str| -> usize { name.rfind('/').map_or(0, |slash| slash + 1) };
+        let Some(info) = self.inputs.get(usize::from(input)) else { return "?" };
+        let name = info.name.get(short(&info.name)..).unwrap_or(&info.name);
+        let twins = self.inputs.iter().filter(|other| other.name.get(short(&other.name)..) == Some(name)).count();
+        if twins > 1 { &info.name } else { name }
+    }
+}
+
+/// Milliseconds and seconds that several rules share.
+mod span {
+    pub(super) const SECOND: u64 = 1_000_000_000;
+}
+
+/// `10.8.1.1:57862`, `[2001:db8::1]:443`.
+fn endpoint((address, port): (std::net::IpAddr, u16)) -> String {
+    std::net::SocketAddr::new(address, port).to_string()
+}
+
+/// `once`, `twice`, `5 times`.
+fn times(count: u64) -> String {
+    match count {
+        1 => "once".to_owned(),
+        2 => "twice".to_owned(),
+        _ => format!("{} times", crate::report::text::count(count)),
+    }
 }

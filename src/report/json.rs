@@ -29,7 +29,7 @@ impl Serialize for Document<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let header = self.report.header();
         let orphans = selection::orphans(self.report, self.filters);
-        let mut object = serializer.serialize_struct("Report", 8)?;
+        let mut object = serializer.serialize_struct("Report", 9)?;
         object.serialize_field("schema", header.schema)?;
         object.serialize_field("tool", &header.tool)?;
         object.serialize_field("inputs", &header.inputs)?;
@@ -38,6 +38,9 @@ impl Serialize for Document<'_> {
         object.serialize_field("connections", &Connections(self))?;
         object.serialize_field("orphans", &orphans)?;
         object.serialize_field("findings", &self.report.findings())?;
+        if let Some(counters) = self.report.kernel_counters() {
+            object.serialize_field("kernel_counters", &counters)?;
+        }
         object.end()
     }
 }

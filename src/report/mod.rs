@@ -5,6 +5,8 @@
 //! | `tree` | [`tree`] | people: connections, their subflows, and what is wrong with them |
 //! | `table` | [`table`] | people: one row a subflow |
 //! | `json` | [`json`] | programs: the whole report, one object |
+//! | `packets` | [`packets`] | people: one line a segment, while reading |
+//! | `ndjson` | [`ndjson`] | programs: one object a segment and event, while reading |
 //!
 //! Outputs take a [`Report`] and write to an [`std::io::Write`]. They know nothing of packets, terminals or arguments: what
 //! depends on the reader (width, colours, character set) is in [`style::Look`], decided by the command line.
@@ -12,11 +14,16 @@
 mod build;
 #[cfg(feature = "cli")]
 mod cells;
+pub mod counters;
 pub mod explain;
 pub mod json;
 #[cfg(feature = "cli")]
 mod layout;
 pub mod model;
+pub mod ndjson;
+#[cfg(feature = "cli")]
+pub mod packets;
+pub mod seen;
 mod selection;
 #[cfg(feature = "cli")]
 mod sentences;
@@ -29,9 +36,9 @@ pub mod text;
 pub mod tree;
 
 use crate::crypto::Token;
-use model::{Connection, Finding, Header, Orphans, Severity};
+use model::{Connection, Finding, Header, KernelCounters, Orphans, Severity};
 
-pub use build::TrackedReport;
+pub use build::{TrackedReport, interface_name};
 pub use selection::{ConnectionFilter, Selection, Tally};
 
 /// What outputs read. Connections are built one at a time, when asked for, because a capture can hold a million of them.
@@ -41,7 +48,8 @@ pub trait Report {
     /// Everything that is not a connection, an orphan or a finding.
     fn header(&self) -> Header;
 
-    /// Number of connections. The connection at index `i` has the id `i + 1`.
+    /// How many connections there are. Their ids ascend from 1, with gaps where one turned out to be another tap's view of
+    /// an earlier one, or was pushed out by a limit.
     fn connection_count(&self) -> usize;
 
     /// Builds one connection. `index` is below [`Report::connection_count`].
@@ -55,11 +63,18 @@ pub trait Report {
 
     /// Findings of no connection.
     fn findings(&self) -> Vec<Finding>;
+
+    /// The counters of both ends' kernels that the capture implies; `None` where that was not looked at.
+    fn kernel_counters(&self) -> Option<KernelCounters> {
+        None
+    }
 }
 
 /// The cheap part of a connection.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Summary {
+    /// As [`Connection::id`].
+    pub id: u64,
     /// MPTCP version: 0, 1, or unknown.
     pub version: Option<u8>,
     /// As [`Connection::outcome`].

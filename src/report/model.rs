@@ -4,6 +4,7 @@
 //! Times are RFC 3339 UTC with nanoseconds; durations are nanoseconds with the suffix `_ns`; keys, tokens, nonces and HMACs
 //! are lower-case hex; 64-bit sequence numbers are decimal strings.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use serde::{Serialize, Serializer};
@@ -653,4 +654,13 @@ pub struct Orphans {
     pub token: Option<Token>,
     /// The subflows.
     pub subflows: Vec<Subflow>,
+}
+
+/// Linux `MPTcpExt…` counters that the packets imply, by name, over all connections. One that is not listed is not known.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct KernelCounters {
+    /// Of the ends that opened the connections.
+    pub client: BTreeMap<&'static str, u64>,
+    /// Of the ends that were connected to.
+    pub server: BTreeMap<&'static str, u64>,
 }

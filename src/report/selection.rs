@@ -40,17 +40,17 @@ impl std::str::FromStr for ConnectionFilter {
 }
 
 impl ConnectionFilter {
-    /// Whether it names the connection with this number and summary.
-    fn names(self, number: u64, summary: &Summary) -> bool {
+    /// Whether it names the connection with this number and these tokens.
+    pub fn names(self, number: u64, tokens: [Option<Token>; 2]) -> bool {
         match self {
             Self::Number(wanted) => wanted == number,
-            Self::Token(token) => summary.has_token(token),
-            Self::Either(wanted, token) => wanted == number || summary.has_token(token),
+            Self::Token(token) => tokens.contains(&Some(token)),
+            Self::Either(wanted, token) => wanted == number || tokens.contains(&Some(token)),
         }
     }
 
     /// The token it may mean.
-    fn token(self) -> Option<Token> {
+    pub fn token(self) -> Option<Token> {
         match self {
             Self::Number(_) => None,
             Self::Token(token) | Self::Either(_, token) => Some(token),
@@ -121,7 +121,7 @@ impl Selection {
         let mut tally = Tally::default();
         for index in 0..report.connection_count() {
             let summary = report.summary(index);
-            if !filters.is_empty() && !mark_matches(filters, &mut matched, index as u64 + 1, &summary) {
+            if !filters.is_empty() && !mark_matches(filters, &mut matched, &summary) {
                 continue;
             }
             tally.add(&summary);
@@ -162,20 +162,14 @@ pub(super) fn orphans(report: &dyn Report, filters: &[ConnectionFilter]) -> Vec<
 }
 
 /// Notes which filters name this connection, and tells whether one does.
-fn mark_matches(filters: &[ConnectionFilter], matched: &mut [bool], number: u64, summary: &Summary) -> bool {
+fn mark_matches(filters: &[ConnectionFilter], matched: &mut [bool], summary: &Summary) -> bool {
     let mut any = false;
     for (filter, hit) in filters.iter().zip(matched) {
-        if filter.names(number, summary) {
+        if filter.names(summary.id, [summary.client_token, summary.server_token]) {
             (*hit, any) = (true, true);
         }
     }
     any
-}
-
-impl Summary {
-    fn has_token(&self, token: Token) -> bool {
-        self.client_token == Some(token) || self.server_token == Some(token)
-    }
 }
 
 impl Tally {

@@ -8,7 +8,7 @@ use super::observer::{ConnectionId, Event, Observer, Silent, What};
 use super::options::Options;
 use super::side::{PerSide, Side};
 use super::subflow::{Join, Subflow};
-use super::{Assigned, Tracker};
+use super::{Assigned, Place, Tracker};
 use crate::crypto::{Nonce, Token};
 use crate::frame::Frame;
 use crate::limits;
@@ -53,17 +53,20 @@ impl Tracker {
         if flow.connection == PLAIN {
             return self.plain_flow(key, id, &arrival, observer);
         }
-        let owner = u64::from(flow.connection) << 17 | u64::from(flow.subflow) << 1 | u64::from(from_low);
         let (connection, subflow, side) = (flow.connection, flow.subflow, flow.sender(from_low));
+        let owner = owner(connection, subflow, side);
+        if flow.is_view {
+            return self.feed_view(connection, subflow, side, &arrival);
+        }
         let eventful = flow.more.is_some() || (segment.flags.syn() && !segment.flags.ack());
         if self.recent.is_copy(owner, segment, options.timestamps, tap) {
             self.note_interface(connection, subflow, frame);
-            return Assigned::Copy;
+            return Assigned::Copy(Some(Place { connection, subflow, from: side }));
         }
         if eventful {
             return self.eventful(key, id, &arrival, observer);
         }
-        Assigned::To { connection, subflow, from: side }
+        Assigned::To(Place { connection, subflow, from: side })
     }
 
     /// A SYN, or a flow whose 4-tuple was taken over lately.
@@ -78,7 +81,7 @@ impl Tracker {
         let Some(flow) = self.flows.get_mut(id) else { return Assigned::Plain };
         let (connection, subflow, side) = (flow.connection, flow.subflow, flow.sender(arrival.from_low));
         let previous = flow.more.as_ref().and_then(|more| more.previous);
-        let current = Assigned::To { connection, subflow, from: side };
+        let current = Assigned::To(Place { connection, subflow, from: side });
         let Some(state) = self.connections.get(connection as usize).and_then(|state| state.as_deref()) else {
             return if arrival.segment.flags.syn() { self.new_flow(key, arrival, observer) } else { current };
         };
@@ -118,7 +121,7 @@ impl Tracker {
             return current;
         }
         let from = if arrival.from_low { old_low } else { old_low.peer() };
-        Assigned::To { connection: old_connection, subflow: old_subflow, from }
+        Assigned::To(Place { connection: old_connection, subflow: old_subflow, from })
     }
 
     /// A flow's segment at a tap that is not its first. `None` lets it count as if it were.
@@ -134,13 +137,15 @@ impl Tracker {
         }
         let flow = self.flows.get_mut(id)?;
         let more = flow.more.get_or_insert_default();
-        let index = match more.taps.iter().position(|other| other.tap == arrival.tap) {
+        // Interfaces of one input show one view: what one of them repeats is a copy within it.
+        let input = arrival.frame.id.input;
+        let index = match more.taps.iter().position(|other| other.input == input) {
             Some(index) => index,
             None if more.taps.len() < limits::VIEWS => {
-                more.taps.push(OtherTap { tap: arrival.tap, directions: 0, view: None });
+                more.taps.push(OtherTap { input, directions: 0, view: None });
                 more.taps.len() - 1
             }
-            None => return Some(Assigned::Copy),
+            None => return Some(Assigned::Copy(None)),
         };
         let other = more.taps.get_mut(index)?;
         other.directions |= direction;
@@ -160,8 +165,31 @@ impl Tracker {
             other.view = Some((view, view_subflow, low));
         }
         let from = if arrival.from_low { low } else { low.peer() };
-        self.feed(view, view_subflow, from, arrival.segment, arrival.options, arrival.at, &mut Silent);
-        Some(Assigned::View(view))
+        Some(self.feed_view(view, view_subflow, from, arrival))
+    }
+
+    /// Hands a segment to another tap's view of a connection, which no observer hears of. The place told is that in the
+    /// connection itself.
+    fn feed_view(&mut self, view: ConnectionId, subflow: u16, from: Side, arrival: &Arrival<'_, '_>) -> Assigned {
+        let owner = owner(view, subflow, from);
+        let place = self.place_in_main(view, subflow, from);
+        if self.recent.is_copy(owner, arrival.segment, arrival.options.timestamps, arrival.tap) {
+            return Assigned::Copy(place);
+        }
+        self.feed(view, subflow, from, arrival.segment, arrival.options, arrival.at, &mut Silent);
+        place.map_or(Assigned::Copy(None), Assigned::View)
+    }
+
+    /// Where a view's subflow is in the connection that it shows: the initial one first, a join where its nonce is.
+    fn place_in_main(&self, view: ConnectionId, subflow: u16, from: Side) -> Option<Place> {
+        let state = self.connection(view)?;
+        let connection = state.view_of?;
+        let shown = state.subflows.get(usize::from(subflow))?;
+        let main = self.connection(connection)?;
+        let nonce = |record: &Subflow| record.join.as_ref().and_then(|join| join.initiator_nonce);
+        let same = |record: &Subflow| record.join.is_some() == shown.join.is_some() && nonce(record) == nonce(shown);
+        let subflow = main.subflows.iter().position(same).unwrap_or(0) as u16;
+        Some(Place { connection, subflow, from })
     }
 
     fn holds_syn(&self, connection: ConnectionId, subflow: u16, seq: u32) -> bool {
@@ -192,7 +220,7 @@ impl Tracker {
         let id = match found {
             Some(id) => id,
             None => {
-                let id = self.open_connection(arrival, &mut Silent)?;
+                let id = self.open_connection(arrival)?;
                 let view = self.connections.get_mut(id as usize)?.as_deref_mut()?;
                 view.view_of = Some(of);
                 if is_join {
@@ -235,17 +263,15 @@ impl Tracker {
         let Some((connection, subflow, source)) = placed else { return Assigned::Plain };
         let flow = self.flow(connection, subflow, arrival, source);
         self.insert_flow(key, flow);
-        let state = self.connection(connection);
-        if state.is_some_and(|state| state.view_of.is_some()) {
-            self.feed(connection, subflow, source, arrival.segment, options, arrival.at, &mut Silent);
-            return Assigned::View(connection);
+        if self.connection(connection).is_some_and(|state| state.view_of.is_some()) {
+            return self.feed_view(connection, subflow, source, arrival);
         }
         // An alias of a subflow already seen (NAT): its packets were counted there.
-        let owner = u64::from(connection) << 17 | u64::from(subflow) << 1 | u64::from(arrival.from_low);
+        let owner = owner(connection, subflow, source);
         if self.recent.is_copy(owner, arrival.segment, options.timestamps, arrival.tap) {
-            return Assigned::Copy;
+            return Assigned::Copy(Some(Place { connection, subflow, from: source }));
         }
-        Assigned::To { connection, subflow, from: source }
+        Assigned::To(Place { connection, subflow, from: source })
     }
 
     /// A segment of a flow that had no MPTCP so far.
@@ -280,6 +306,7 @@ impl Tracker {
             low_side: flow_side(source, arrival.from_low),
             directions: if arrival.from_low { 1 } else { 2 },
             tap: arrival.tap,
+            is_view: self.connection(connection).is_some_and(|state| state.view_of.is_some()),
             syn: 0,
             more: None,
         }
@@ -296,26 +323,29 @@ impl Tracker {
         arrival: &Arrival<'_, '_>,
         observer: &mut O,
     ) -> Option<(ConnectionId, u16, Side)> {
-        let id = self.open_connection(arrival, observer)?;
-        let initiator = Side::Client;
+        let id = self.open_connection(arrival)?;
         let keys = self.config.keys.clone();
         let state = self.connections.get_mut(id as usize)?.as_deref_mut()?;
-        state.add_subflow(Subflow::new(arrival, source, initiator, None));
-        observer.event(Event { connection: id, subflow: Some(0), at: arrival.at, what: What::SubflowOpened });
+        self.listed += 1;
+        let number = Some(self.listed);
+        state.number = number;
+        state.add_subflow(Subflow::new(arrival, source, Side::Client, None));
+        for (subflow, what) in [(None, What::ConnectionOpened), (Some(0), What::SubflowOpened)] {
+            observer.event(Event { connection: id, number, subflow, at: arrival.at, what });
+        }
         if !arrival.segment.flags.syn() && !keys.is_empty() {
             self.undecided.push(id);
         }
         Some((id, 0, source))
     }
 
-    fn open_connection<O: Observer>(&mut self, arrival: &Arrival<'_, '_>, observer: &mut O) -> Option<ConnectionId> {
+    fn open_connection(&mut self, arrival: &Arrival<'_, '_>) -> Option<ConnectionId> {
         if self.open_count >= limits::CONNECTIONS {
             self.evict_one();
         }
         let id = ConnectionId::try_from(self.connections.len()).ok()?;
         self.open_count += 1;
         self.connections.push(Some(Box::new(Connection::new(id, arrival.at, arrival.frame.id.input))));
-        observer.event(Event { connection: id, subflow: None, at: arrival.at, what: What::ConnectionOpened });
         Some(id)
     }
 
@@ -351,23 +381,28 @@ impl Tracker {
         let found = self.choose(token, arrival);
         let (mut connection, joined) = match found {
             Some(found) => found,
-            None => (self.open_orphan(token, arrival, observer)?, Side::Server),
+            None => (self.open_orphan(token, arrival)?, Side::Server),
         };
         let source = joined.peer();
         if let Some((subflow, record)) = self.with_nonce(connection, token, nonce) {
-            if self.shows_at(record, input) {
+            let shown_here = record.interface.0 == input;
+            let view = self.connections().filter(|view| view.view_of == Some(connection) && view.input == input);
+            let mut views = view.filter_map(|view| Some((view.id, self.with_nonce(view.id, token, nonce)?.0)));
+            let in_view = views.next();
+            drop(views);
+            if let Some((alias_of, subflow)) = if shown_here { Some((connection, subflow)) } else { in_view } {
                 // The same join under another 4-tuple: a NAT lies between two taps of one input.
                 let alias = (arrival.segment.ip, arrival.segment.source_port, arrival.segment.destination_port);
                 let record = self
                     .connections
-                    .get_mut(connection as usize)?
+                    .get_mut(alias_of as usize)?
                     .as_deref_mut()?
                     .subflows
                     .get_mut(usize::from(subflow))?;
                 if record.also_seen_as.len() < limits::VIEWS {
                     record.also_seen_as.push(alias);
                 }
-                return Some((connection, subflow, source));
+                return Some((alias_of, subflow, source));
             }
             let low_side = flow_side(source, arrival.from_low);
             let (view, subflow, low) = self.open_view(connection, subflow, low_side, arrival)?;
@@ -394,7 +429,8 @@ impl Tracker {
             state.note_join_denied(subflow, source, arrival.at.frame);
         }
         if !is_view {
-            observer.event(Event { connection, subflow: Some(subflow), at: arrival.at, what: What::SubflowOpened });
+            let (number, at, what) = (state.number, arrival.at, What::SubflowOpened);
+            observer.event(Event { connection, number, subflow: Some(subflow), at, what });
         }
         Some((connection, subflow, source))
     }
@@ -430,10 +466,6 @@ impl Tracker {
         Some((index as u16, state.subflows.get(index)?))
     }
 
-    fn shows_at(&self, record: &Subflow, input: u16) -> bool {
-        record.interface.0 == input
-    }
-
     fn view_at(&self, of: ConnectionId, input: u16) -> Option<ConnectionId> {
         if self.connection(of)?.input == input {
             return None;
@@ -442,14 +474,9 @@ impl Tracker {
     }
 
     /// A join whose connection is not in the capture: joins with the same token are grouped.
-    fn open_orphan<O: Observer>(
-        &mut self,
-        token: Token,
-        arrival: &Arrival<'_, '_>,
-        observer: &mut O,
-    ) -> Option<ConnectionId> {
+    fn open_orphan(&mut self, token: Token, arrival: &Arrival<'_, '_>) -> Option<ConnectionId> {
         let keys = self.config.keys.clone();
-        let id = self.open_connection(arrival, observer)?;
+        let id = self.open_connection(arrival)?;
         let state = self.connections.get_mut(id as usize)?.as_deref_mut()?;
         state.orphan = true;
         state.ends.server.token_named = Some(token);
@@ -472,11 +499,12 @@ impl Tracker {
         arrival: &Arrival<'_, '_>,
         observer: &mut O,
     ) -> Option<(ConnectionId, u16, Side)> {
-        let id = self.open_connection(arrival, observer)?;
+        let id = self.open_connection(arrival)?;
         let state = self.connections.get_mut(id as usize)?.as_deref_mut()?;
         state.orphan = true;
         state.add_subflow(Subflow::new(arrival, source, Side::Client, Some(Join::default())));
-        observer.event(Event { connection: id, subflow: Some(0), at: arrival.at, what: What::SubflowOpened });
+        let (at, what) = (arrival.at, What::SubflowOpened);
+        observer.event(Event { connection: id, number: None, subflow: Some(0), at, what });
         Some((id, 0, source))
     }
 
@@ -550,6 +578,11 @@ impl Subflow {
             (self.ip.destination(), self.destination_port)
         }
     }
+}
+
+/// What tells the two directions of all subflows apart, for the memory of recent segments.
+fn owner(connection: ConnectionId, subflow: u16, from: Side) -> u64 {
+    u64::from(connection) << 17 | u64::from(subflow) << 1 | u64::from(from == Side::Client)
 }
 
 /// The side with the lower endpoint, when `source` sent a segment that comes from the lower endpoint or not.

@@ -23,6 +23,8 @@ const REACH: u64 = 1 << 47;
 #[derive(Clone, Debug, Default)]
 pub struct DataLevel {
     base: Base,
+    /// How far positions have moved since the first one was given.
+    rebased: u64,
     /// Positions seen.
     pub seen: RangeSet,
     /// Bytes first seen.
@@ -37,6 +39,8 @@ pub struct DataLevel {
     pub acked: Option<u64>,
     /// Position of the DATA_FIN and its first frame.
     pub fin: Option<(u64, Mark)>,
+    /// When the DATA_FIN was first seen.
+    pub fin_time: Option<Timestamp>,
     carriers: VecDeque<Carrier>,
     /// Runs of new data on one subflow.
     pub blocks: Blocks,
@@ -143,6 +147,7 @@ impl DataLevel {
             }
             self.seen = moved;
         }
+        self.rebased += shift;
         for carrier in &mut self.carriers {
             carrier.start += shift;
             carrier.end += shift;
@@ -184,6 +189,16 @@ impl DataLevel {
     /// Whether positions count from a known key's IDSN.
     pub fn counts_from_idsn(&self) -> bool {
         self.base.is_idsn
+    }
+
+    /// The offset of a position in the application's stream. A key that tells the IDSN late moves positions, not offsets.
+    pub fn offset(&self, position: u64) -> i64 {
+        (position as i64).wrapping_sub((ORIGIN + 1 + self.rebased) as i64)
+    }
+
+    /// Whether offset 0 is the first byte after the IDSN.
+    pub fn is_anchored(&self) -> bool {
+        self.base.is_idsn && self.rebased == 0
     }
 
     /// The position nearest to which short forms are read.

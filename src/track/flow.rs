@@ -25,6 +25,8 @@ pub(crate) struct Flow {
     pub(crate) directions: u8,
     /// The tap that showed it first.
     pub(crate) tap: u16,
+    /// Its connection is another tap's view of one.
+    pub(crate) is_view: bool,
     /// Sequence number of the last SYN of a plain flow.
     pub(crate) syn: u32,
     /// What few flows have.
@@ -34,16 +36,16 @@ pub(crate) struct Flow {
 /// What few flows have.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct More {
-    /// Other taps that show it.
+    /// Other inputs that show it.
     pub(crate) taps: Vec<OtherTap>,
     /// A new SYN came while this one was alive: until it is answered, segments that fit only the old one go there.
     pub(crate) previous: Option<(ConnectionId, u16, Side)>,
 }
 
-/// Another tap that shows a flow.
+/// Another input that shows a flow.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct OtherTap {
-    pub(crate) tap: u16,
+    pub(crate) input: u16,
     pub(crate) directions: u8,
     /// The view it belongs to; `None` while it shows only a direction that the primary tap does not.
     pub(crate) view: Option<(ConnectionId, u16, Side)>,

@@ -65,6 +65,9 @@ pub struct Half {
     pub base_hint: Option<u32>,
     /// In a fallback: a sequence number and its data-level position; the rest of the stream follows from it.
     pub line: Option<(u64, u64)>,
+    /// ACKs that carry only MPTCP signalling and repeat an acknowledgement: no sign of loss (RFC 8684 §3.4.1). The first,
+    /// and how many.
+    pub signalling_acks: Option<(Mark, u32)>,
 }
 
 /// How the initial sequence number is known.
@@ -192,6 +195,11 @@ impl Half {
                 Some(ack)
             }
         }
+    }
+
+    /// Whether no mapping was ever seen and the first byte is known: in a fallback, this is where the stream begins.
+    pub fn is_plain_from_start(&self) -> bool {
+        self.syn.is_some() && self.last_mapping_end.is_none()
     }
 
     /// Gives back what only an open subflow needs.

@@ -89,6 +89,8 @@ pub struct Tracker {
     /// Connections that began before the capture, for which keys were given by hand.
     undecided: Vec<ConnectionId>,
     open_count: usize,
+    /// Connections that the report lists, so far: the number of the last one.
+    listed: u64,
     /// No connection before this one is left.
     oldest: usize,
     /// Buffer bytes left for payload that waits for a mapping.
@@ -102,19 +104,34 @@ pub struct Tracker {
 pub enum Assigned {
     /// It belongs to no MPTCP connection.
     Plain,
-    /// It was seen before at another tap.
-    Copy,
-    /// It belongs to this subflow; `from` sent it.
-    To {
-        /// The connection.
-        connection: ConnectionId,
-        /// Its subflow.
-        subflow: u16,
-        /// The sender.
-        from: Side,
-    },
-    /// It belongs to another tap's view of a connection.
-    View(ConnectionId),
+    /// It was seen before at another tap; this is where it was counted, as far as that is known.
+    Copy(Option<Place>),
+    /// It belongs here.
+    To(Place),
+    /// It belongs to another tap's view of this connection, or to a view itself.
+    View(Place),
+}
+
+/// A subflow and a direction of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    /// The connection.
+    pub connection: ConnectionId,
+    /// Its subflow.
+    pub subflow: u16,
+    /// The sender.
+    pub from: Side,
+}
+
+impl Assigned {
+    /// The place of the segment, or of what it is a copy of.
+    pub fn place(self) -> Option<Place> {
+        match self {
+            Self::Plain => None,
+            Self::Copy(place) => place,
+            Self::To(place) | Self::View(place) => Some(place),
+        }
+    }
 }
 
 impl Tracker {
@@ -129,6 +146,7 @@ impl Tracker {
             connections: Vec::new(),
             undecided: Vec::new(),
             open_count: 0,
+            listed: 0,
             oldest: 0,
             buffer: limits::BUFFERED_BYTES,
             counts: Counts::default(),
@@ -165,17 +183,17 @@ impl Tracker {
         let tap = self.taps.of(frame, segment);
         let assigned = self.assign(frame, segment, options, at, tap, observer);
         match assigned {
-            Assigned::Copy | Assigned::View(_) => self.counts.duplicates += 1,
+            Assigned::Copy(_) | Assigned::View(_) => self.counts.duplicates += 1,
             _ => {
                 self.counts.tcp_segments += 1;
                 self.counts.mptcp_segments += u64::from(options.mptcp);
             }
         }
         match assigned {
-            Assigned::To { connection, subflow, from } => {
+            Assigned::To(Place { connection, subflow, from }) => {
                 self.feed(connection, subflow, from, segment, options, at, observer);
             }
-            Assigned::View(_) | Assigned::Plain | Assigned::Copy => {}
+            Assigned::View(_) | Assigned::Plain | Assigned::Copy(_) => {}
         }
         assigned
     }

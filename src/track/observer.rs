@@ -2,6 +2,7 @@
 
 use super::mark::Moment;
 use super::side::Side;
+use crate::crypto::Token;
 
 /// Number of a connection in its tracker, from 0, in order of first packet.
 pub type ConnectionId = u32;
@@ -37,13 +38,17 @@ impl Observer for Silent {}
 pub struct Data<'a> {
     /// Whose.
     pub connection: ConnectionId,
+    /// Its number in the report, from 1; none for joins whose connection is not known (yet).
+    pub number: Option<u64>,
     /// Who sent it.
     pub side: Side,
     /// The subflow that carried it.
     pub subflow: u16,
     /// Offset in the application's stream: 0 is the first byte after Fast Open bytes, which have negative offsets.
-    /// Where the IDSN is unknown, 0 is the first DSN seen.
+    /// Where the IDSN is unknown, 0 is the first DSN seen, and stays so if a key tells the IDSN later.
     pub offset: i64,
+    /// Whether the stream is known to begin at offset 0, or at Fast Open bytes before it.
+    pub anchored: bool,
     /// The captured bytes; shorter than `len` where the snaplen cut them.
     pub bytes: &'a [u8],
     /// Length on the wire.
@@ -57,6 +62,8 @@ pub struct Data<'a> {
 pub struct Checked {
     /// Whose.
     pub connection: ConnectionId,
+    /// Its number in the report, from 1; none for joins whose connection is not known (yet).
+    pub number: Option<u64>,
     /// Who sent it.
     pub side: Side,
     /// The subflow that carried it.
@@ -74,6 +81,8 @@ pub struct Checked {
 pub struct Event {
     /// Whose.
     pub connection: ConnectionId,
+    /// Its number in the report, from 1; none for joins whose connection is not known (yet).
+    pub number: Option<u64>,
     /// The subflow concerned.
     pub subflow: Option<u16>,
     /// At which segment.
@@ -88,7 +97,7 @@ pub enum What {
     /// A connection was seen for the first time.
     ConnectionOpened,
     /// A key, and so a token, became known or changed.
-    KeysLearned,
+    KeysLearned(Side, Token),
     /// A subflow was seen for the first time.
     SubflowOpened,
     /// A join showed its HMACs.

@@ -95,6 +95,10 @@ pub struct SynSeen {
     pub nop_run: u8,
     /// TTL of the first copy.
     pub ttl: u8,
+    /// SLL2: the kernel's index of the interface that saw the first copy; 0 where unknown.
+    pub interface_index: u32,
+    /// SLL and SLL2: whether the first copy left (true) or reached (false) the capturing host.
+    pub outgoing: Option<bool>,
 }
 
 /// Handshake of a join (RFC 8684 §3.2).
@@ -155,7 +159,11 @@ impl Join {
         };
         let nonces = self.initiator_nonce.zip(self.responder_nonce);
         let syn_ack = match (self.syn_ack_hmac, nonces) {
-            (None, _) => Verdict::Unverifiable(Why::SegmentsMissing),
+            (None, _) => Verdict::Unverifiable(if self.bare_syn_ack.is_some() {
+                Why::NonceNotSeen
+            } else {
+                Why::SegmentsMissing
+            }),
             (_, None) => Verdict::Unverifiable(Why::NonceNotSeen),
             (Some(seen), Some((r_a, r_b))) => {
                 Verdict::compare(&join_syn_ack_hmac(suite, key_b, key_a, r_b, r_a), &seen)

@@ -52,9 +52,14 @@ impl Taps {
     }
 }
 
+/// Segments a set holds: a copy is found unless this many newer ones fell into its set.
+const WAYS: usize = 4;
+const SETS: usize = limits::RECENT_SEGMENTS / WAYS;
+
 /// Fingerprints of recent segments.
 pub(crate) struct Recent {
-    slots: Box<[Slot; limits::RECENT_SEGMENTS]>,
+    /// Each set is one cache line; in a set the newest is first.
+    sets: Box<[[Slot; WAYS]; SETS]>,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -66,7 +71,7 @@ struct Slot {
 
 impl Recent {
     pub(crate) fn new() -> Self {
-        Self { slots: Box::new([Slot::default(); limits::RECENT_SEGMENTS]) }
+        Self { sets: Box::new([[Slot::default(); WAYS]; SETS]) }
     }
 
     /// Whether this segment of flow `owner` was seen before at another tap, or twice at this one. A sender gives each
@@ -93,13 +98,15 @@ impl Recent {
             let product = u128::from(fingerprint ^ word) * 0x2d35_8dcc_aa6c_78a5_u128;
             fingerprint = (product as u64) ^ ((product >> 64) as u64) ^ word.rotate_left(29);
         }
-        let index = (fingerprint >> 40) as usize % limits::RECENT_SEGMENTS;
-        let Some(slot) = self.slots.get_mut(index) else { return false };
+        let Some(set) = self.sets.get_mut((fingerprint >> 40) as usize % SETS) else { return false };
         let packet_type = segment.tap.packet_type;
-        let copy = slot.fingerprint == fingerprint
-            && (slot.tap != tap || slot.packet_type != packet_type || segment.ip_id != 0);
+        let seen = set.iter().find(|slot| slot.fingerprint == fingerprint);
+        let copy = seen.is_some_and(|slot| slot.tap != tap || slot.packet_type != packet_type || segment.ip_id != 0);
         if !copy {
-            *slot = Slot { fingerprint, tap, packet_type };
+            set.rotate_right(1);
+            if let Some(first) = set.first_mut() {
+                *first = Slot { fingerprint, tap, packet_type };
+            }
         }
         copy
     }

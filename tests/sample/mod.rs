@@ -26,6 +26,7 @@ impl Report for Sample {
     fn summary(&self, index: usize) -> Summary {
         let connection = &self.connections[index];
         Summary {
+            id: index as u64 + 1,
             version: connection.version,
             outcome: connection.outcome,
             findings: connection.findings.iter().collect(),

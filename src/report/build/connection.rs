@@ -6,7 +6,7 @@ use crate::report::model::{
     Address, At, CapableFlags, ChecksumMismatch, Checksums, Connection, ConnectionDirection, DataFin, Directions,
     Endpoint, Fallback, Handover, Reorder, Sequence64, Stack, View,
 };
-use crate::track::connection::{self as tracked, FallbackCause};
+use crate::track::connection as tracked;
 use crate::track::mark::Moment;
 use crate::track::side::Side;
 use crate::track::verdict::Verdict;
@@ -79,7 +79,7 @@ fn direction(connection: &tracked::Connection, side: Side, context: &Context<'_>
         unmapped_bytes: connection.subflows.iter().map(|subflow| subflow.halves[side].unmapped.bytes()).sum(),
         missing_bytes: data.missing(),
         data_fin: data.fin.map(|(_, frame)| DataFin { frame: context.frame(frame), acked: data.fin_acked() }),
-        checksums: checksums(&connection.checksums[side], context),
+        checksums: checksums(connection, side, context),
         reorder: Reorder {
             late_bytes: order.late_bytes,
             max_wait_ns: order.waits.max(),
@@ -105,7 +105,8 @@ fn direction(connection: &tracked::Connection, side: Side, context: &Context<'_>
     }
 }
 
-fn checksums(tally: &tracked::ChecksumTally, context: &Context<'_>) -> Checksums {
+fn checksums(connection: &tracked::Connection, side: Side, context: &Context<'_>) -> Checksums {
+    let tally = &connection.checksums[side];
     Checksums {
         verified: tally.verified,
         mismatch: tally.mismatch,
@@ -122,7 +123,7 @@ fn checksums(tally: &tracked::ChecksumTally, context: &Context<'_>) -> Checksums
                 length: u32::from(mismatch.placed.data_len),
                 expected: format!("{:04x}", mismatch.expected),
                 seen: format!("{:04x}", mismatch.placed.checksum.unwrap_or_default()),
-                explanation: None,
+                explanation: crate::diagnose::explain_mismatch(connection, side, mismatch),
             })
             .collect(),
     }
@@ -146,7 +147,7 @@ fn address(connection: &tracked::Connection, announced: &tracked::Announced, con
 }
 
 /// A verdict in the words of the report.
-pub(super) fn model_verdict(verdict: &Verdict) -> crate::report::model::Verdict {
+pub(in crate::report) fn model_verdict(verdict: &Verdict) -> crate::report::model::Verdict {
     use crate::report::model::Verdict as Model;
     match verdict {
         Verdict::Verified(variant) => Model::Verified { variant: *variant },
@@ -164,26 +165,11 @@ fn fallback(
 ) -> Option<Fallback> {
     let seen = connection.fallback?;
     Some(Fallback {
-        cause: cause_name(seen.cause),
+        cause: seen.cause.name(),
         by: crate::diagnose::fallback_by(connection, views),
         frame: Some(context.frame(seen.frame)),
         counter: crate::diagnose::fallback_counter(&seen, connection),
     })
-}
-
-/// The report's name of a cause.
-fn cause_name(cause: FallbackCause) -> &'static str {
-    match cause {
-        FallbackCause::NoOptionInSynAck => "no_option_in_syn_ack",
-        FallbackCause::OptionEchoed => "option_echoed",
-        FallbackCause::SynRetriedWithoutOption => "syn_retried_without_option",
-        FallbackCause::NoOptionInThirdAck => "no_option_in_third_ack",
-        FallbackCause::NoOptionOnData => "no_option_on_data",
-        FallbackCause::OptionsVanished => "options_vanished",
-        FallbackCause::MpFail => "mp_fail",
-        FallbackCause::InfiniteMapping => "infinite_mapping",
-        FallbackCause::BadOption => "bad_option",
-    }
 }
 
 fn view(view: &tracked::Connection, context: &Context<'_>) -> View {

@@ -1,12 +1,13 @@
 //! From the tracker to the report model: the only place that knows both.
 
-mod connection;
+pub(super) mod connection;
 mod subflow;
 
 use std::collections::BTreeMap;
 
 use super::model::{
-    CaptureSummary, Connection, Finding, FrameRef, Header, Input, Interface, Orphans, SCHEMA, Skipped, TcpConnections,
+    CaptureSummary, Connection, Finding, FrameRef, Header, Input, Interface, KernelCounters, Orphans, SCHEMA, Skipped,
+    TcpConnections,
 };
 use super::{FindingCounts, Report, Summary};
 use crate::capture::InputInfo;
@@ -48,12 +49,19 @@ impl Context<'_> {
     }
 
     pub(super) fn interface(&self, (input, index): (u16, u16)) -> String {
-        let Some(info) = self.inputs.get(usize::from(input)) else { return format!("{}", input + 1) };
-        match info.interfaces.get(usize::from(index)).and_then(|interface| interface.name.clone()) {
-            Some(name) => name,
-            None if info.interfaces.len() > 1 => format!("{}:{index}", info.name),
-            None => info.name.clone(),
+        match self.inputs.get(usize::from(input)) {
+            Some(info) => interface_name(info, index),
+            None => format!("{}", input + 1),
         }
+    }
+}
+
+/// The report's name of an input's interface.
+pub fn interface_name(info: &InputInfo, index: u16) -> String {
+    match info.interfaces.get(usize::from(index)).and_then(|interface| interface.name.clone()) {
+        Some(name) => name,
+        None if info.interfaces.len() > 1 => format!("{}:{index}", info.name),
+        None => info.name.clone(),
     }
 }
 
@@ -80,7 +88,7 @@ impl TrackedReport {
 
     /// The number that the report gives a tracker's connection; `None` for views and orphans.
     pub fn number_of(&self, id: ConnectionId) -> Option<u64> {
-        self.listed.binary_search(&id).ok().map(|index| index as u64 + 1)
+        self.listed.binary_search(&id).ok().and_then(|_| self.tracker.connection(id)?.number)
     }
 
     fn context(&self) -> Context<'_> {
@@ -97,14 +105,19 @@ impl TrackedReport {
     }
 
     fn evidence<'a>(&'a self, connection: &'a tracked::Connection) -> diagnose::Evidence<'a> {
-        diagnose::Evidence { connection, views: self.views_of(connection.id), capture_end: self.capture_end() }
+        diagnose::Evidence {
+            connection,
+            views: self.views_of(connection.id),
+            capture_end: self.capture_end(),
+            inputs: &self.inputs,
+        }
     }
 
     fn capture_end(&self) -> Timestamp {
         self.tracker.counts.last.unwrap_or_default()
     }
 
-    fn finding(&self, id: u64, found: diagnose::Found) -> Finding {
+    fn finding(&self, id: Option<u64>, found: diagnose::Found) -> Finding {
         let context = self.context();
         let mut frames: Vec<FrameRef> = found.frames.iter().map(|&mark| context.frame(mark)).collect();
         frames.sort();
@@ -114,7 +127,7 @@ impl TrackedReport {
             id: rule.id,
             severity: rule.severity,
             message: found.message,
-            connection: Some(id),
+            connection: id,
             subflow: found.subflow.map(u64::from),
             frames,
             rfc: (!rule.rfc.is_empty()).then_some(rule.rfc),
@@ -155,7 +168,6 @@ impl Report for TrackedReport {
     }
 
     fn connection(&self, index: usize) -> Connection {
-        let id = index as u64 + 1;
         // The caller keeps to `connection_count`; an index beyond it gets the connection it would be, empty.
         let fallback;
         let tracked = match self.tracked(index) {
@@ -165,10 +177,13 @@ impl Report for TrackedReport {
                 &fallback
             }
         };
+        let id = tracked.number.unwrap_or(index as u64 + 1);
         let views = self.views_of(tracked.id);
         let mut built = connection::build(id, tracked, &views, &self.context());
-        built.findings =
-            diagnose::connection(&self.evidence(tracked)).into_iter().map(|found| self.finding(id, found)).collect();
+        built.findings = diagnose::connection(&self.evidence(tracked))
+            .into_iter()
+            .map(|found| self.finding(Some(id), found))
+            .collect();
         built
     }
 
@@ -179,6 +194,7 @@ impl Report for TrackedReport {
             findings.add(found.rule.severity);
         }
         Summary {
+            id: tracked.number.unwrap_or(index as u64 + 1),
             version: tracked.dialect.map(crate::track::keys::Dialect::version),
             outcome: tracked.outcome().name(),
             findings,
@@ -205,7 +221,19 @@ impl Report for TrackedReport {
     }
 
     fn findings(&self) -> Vec<Finding> {
-        Vec::new()
+        let nothing = tracked::Connection::empty();
+        let listed = self.listed.iter().filter_map(|&id| self.tracker.connection(id));
+        let orphans = self.orphans.iter().filter_map(|&id| self.tracker.connection(id));
+        let found = diagnose::across::capture(listed, orphans, &self.evidence(&nothing));
+        found.into_iter().map(|found| self.finding(None, found)).collect()
+    }
+
+    fn kernel_counters(&self) -> Option<KernelCounters> {
+        let mut counters = diagnose::counters::Counters::default();
+        for connection in self.tracker.connections().filter(|connection| connection.view_of.is_none()) {
+            diagnose::counters::add(&mut counters, connection);
+        }
+        Some(KernelCounters { client: counters.client, server: counters.server })
     }
 }
 

@@ -127,6 +127,7 @@ impl Connection {
         }
         env.observer.event(Event {
             connection: self.id,
+            number: self.number,
             subflow: Some(input.subflow),
             at: env.at,
             what: What::AddressAnnounced,
@@ -176,6 +177,7 @@ impl Connection {
         }
         env.observer.event(Event {
             connection: self.id,
+            number: self.number,
             subflow: Some(input.subflow),
             at: env.at,
             what: What::AddressRemoved,
@@ -195,7 +197,13 @@ impl Connection {
                     subflow.backup_changes.push((env.at.frame, side, prio.backup));
                 }
                 let subflow = Some(index as u16);
-                env.observer.event(Event { connection: self.id, subflow, at: env.at, what: What::BackupChanged });
+                env.observer.event(Event {
+                    connection: self.id,
+                    number: self.number,
+                    subflow,
+                    at: env.at,
+                    what: What::BackupChanged,
+                });
             }
         }
     }
@@ -237,6 +245,7 @@ impl Connection {
             self.fastclose = Some((input.side, env.at, right));
             env.observer.event(Event {
                 connection: self.id,
+                number: self.number,
                 subflow: Some(input.subflow),
                 at: env.at,
                 what: What::Fastclosed,

@@ -1,7 +1,7 @@
 //! MP_CAPABLE and MP_JOIN: keys, flags, nonces, and where an option was missing (RFC 8684 §3.1, §3.2).
 
 use super::{AnomalyKind, Connection, Effects, Env, FallbackCause, FallbackSeen, Input};
-use crate::crypto::Key;
+use crate::crypto::{Key, identify};
 use crate::frame::Timestamp;
 use crate::limits;
 use crate::track::half::SynSource;
@@ -223,9 +223,10 @@ impl Connection {
             effects.keys = true;
             env.observer.event(Event {
                 connection: self.id,
+                number: self.number,
                 subflow: Some(input.subflow),
                 at: env.at,
-                what: What::KeysLearned,
+                what: What::KeysLearned(side, identify(dialect.suite(), key).token),
             });
         }
         learned
@@ -302,7 +303,7 @@ impl Connection {
 
     /// MP_JOIN beyond the SYNs: the third ACK with its HMAC.
     pub(super) fn join_ack<O: Observer>(&mut self, option: &MpJoin, input: &Input<'_, '_>, env: &mut Env<'_, O>) {
-        let id = self.id;
+        let (id, number) = (self.id, self.number);
         let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return };
         let (MpJoin::Ack { hmac, .. }, Some(join)) = (option, &mut subflow.join) else {
             self.anomaly(AnomalyKind::OptionOutOfPlace, input, env.at, None, 1);
@@ -313,6 +314,7 @@ impl Connection {
             join.ack_frame = Some(env.at.frame);
             env.observer.event(Event {
                 connection: id,
+                number,
                 subflow: Some(input.subflow),
                 at: env.at,
                 what: What::JoinShown,
@@ -333,7 +335,13 @@ impl Connection {
     ) {
         if self.fallback.is_none() {
             self.fallback = Some(FallbackSeen { cause, frame, side });
-            env.observer.event(Event { connection: self.id, subflow: Some(0), at: env.at, what: What::FellBack });
+            env.observer.event(Event {
+                connection: self.id,
+                number: self.number,
+                subflow: Some(0),
+                at: env.at,
+                what: What::FellBack,
+            });
             self.flush_unmapped(env);
         }
     }
@@ -349,9 +357,11 @@ impl Connection {
             let bytes = payload.get(..(accepted as usize).min(payload.len())).unwrap_or(&[]);
             env.observer.data(Data {
                 connection: self.id,
+                number: self.number,
                 side: Side::Client,
                 subflow: 0,
                 offset: -i64::from(accepted),
+                anchored: true,
                 bytes,
                 len: u64::from(accepted),
                 mapping: None,
@@ -374,5 +384,11 @@ fn syn_seen<O: Observer>(input: &Input<'_, '_>, env: &Env<'_, O>) -> SynSeen {
         fast_open: input.segment.payload_len,
         nop_run: options.nop_run,
         ttl: input.segment.ttl,
+        interface_index: input.segment.tap.interface_index,
+        outgoing: match input.segment.tap.packet_type {
+            1 => Some(false),
+            5 => Some(true),
+            _ => None,
+        },
     }
 }

@@ -14,7 +14,7 @@ pub mod payload;
 use super::data::DataLevel;
 use super::keys::{Dialect, EndIdentity};
 use super::mark::{Mark, Moment};
-use super::observer::{ConnectionId, Event, Observer, What};
+use super::observer::{Checked, ConnectionId, Event, Observer, What};
 use super::options::Options;
 use super::side::{PerSide, Side};
 use super::subflow::{Bare, Join, JoinProof, Subflow};
@@ -29,8 +29,10 @@ pub use payload::ChecksumTally;
 /// One MPTCP connection as one tap saw it.
 #[derive(Clone, Debug)]
 pub struct Connection {
-    /// Its number.
+    /// Its place in the tracker.
     pub id: ConnectionId,
+    /// Its number in the report, from 1, in order of first packet; orphans and views have none.
+    pub number: Option<u64>,
     /// The rules it follows, where its MP_CAPABLE showed them.
     pub dialect: Option<Dialect>,
     /// Only joins of it were seen: its token is known, its first subflow is not.
@@ -73,6 +75,8 @@ pub struct Connection {
     pub view_of: Option<ConnectionId>,
     /// Input that shows it.
     pub input: u16,
+    /// The snaplen cut TCP options: what is missing may have been there.
+    pub options_cut: bool,
     closed: bool,
 }
 
@@ -100,6 +104,23 @@ pub enum FallbackCause {
     MpFail,
     InfiniteMapping,
     BadOption,
+}
+
+impl FallbackCause {
+    /// Its name in the report.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NoOptionInSynAck => "no_option_in_syn_ack",
+            Self::OptionEchoed => "option_echoed",
+            Self::SynRetriedWithoutOption => "syn_retried_without_option",
+            Self::NoOptionInThirdAck => "no_option_in_third_ack",
+            Self::NoOptionOnData => "no_option_on_data",
+            Self::OptionsVanished => "options_vanished",
+            Self::MpFail => "mp_fail",
+            Self::InfiniteMapping => "infinite_mapping",
+            Self::BadOption => "bad_option",
+        }
+    }
 }
 
 /// New data moved from a silent subflow to another.
@@ -191,6 +212,7 @@ impl Connection {
     pub(crate) fn new(id: ConnectionId, at: Moment, input: u16) -> Self {
         Self {
             id,
+            number: None,
             dialect: None,
             orphan: false,
             ends: PerSide::default(),
@@ -212,6 +234,7 @@ impl Connection {
             last: at,
             view_of: None,
             input,
+            options_cut: false,
             closed: false,
         }
     }
@@ -222,6 +245,7 @@ impl Connection {
         let mut effects = Effects::default();
         let segment = input.segment;
         self.segments += 1;
+        self.options_cut |= segment.options_cut;
         self.last = env.at;
         let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return effects };
         subflow.last = env.at;
@@ -288,8 +312,25 @@ impl Connection {
             }
             let (tally, data) = (&mut self.checksums[peer], &self.data[peer]);
             half.mappings.acknowledged(acked, |complete| {
-                tally.settle(&complete, data, input.subflow);
+                let right = tally.settle(&complete, data, input.subflow);
+                if O::WANTS_DATA && complete.placed.checksum.is_some() {
+                    env.observer.checked(Checked {
+                        connection: self.id,
+                        number: self.number,
+                        side: peer,
+                        subflow: input.subflow,
+                        offset: data.offset(complete.placed.position),
+                        len: complete.placed.len,
+                        right,
+                    });
+                }
             });
+        } else if input.options.control
+            && input.segment.payload_len == 0
+            && !input.segment.flags.any(TcpFlags::FIN | TcpFlags::RST)
+        {
+            let repeated = &mut subflow.halves[input.side].signalling_acks;
+            repeated.get_or_insert((env.at.frame, 0)).1 += 1;
         }
     }
 
@@ -321,6 +362,7 @@ impl Connection {
             subflow.reset = Some(outcome::reset_of(subflow, input, env.at));
             env.observer.event(Event {
                 connection: self.id,
+                number: self.number,
                 subflow: Some(input.subflow),
                 at: env.at,
                 what: What::SubflowReset,
@@ -333,6 +375,7 @@ impl Connection {
             subflow.halves.server.close();
             env.observer.event(Event {
                 connection: self.id,
+                number: self.number,
                 subflow: Some(input.subflow),
                 at: env.at,
                 what: What::SubflowClosed,
@@ -343,7 +386,13 @@ impl Connection {
             self.data.client.close();
             self.data.server.close();
             effects.closed = true;
-            env.observer.event(Event { connection: self.id, subflow: None, at: env.at, what: What::ConnectionClosed });
+            env.observer.event(Event {
+                connection: self.id,
+                number: self.number,
+                subflow: None,
+                at: env.at,
+                what: What::ConnectionClosed,
+            });
         }
     }
 

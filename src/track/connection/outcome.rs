@@ -216,7 +216,12 @@ impl Connection {
             return;
         }
         let Some(initial) = self.initial() else { return };
-        if initial.syn.is_none() && initial.syn_ack.is_none() {
+        let capable = self.handshake.syn.is_some() || self.handshake.syn_ack.is_some();
+        if (initial.syn.is_none() && initial.syn_ack.is_none()) || !capable {
+            return;
+        }
+        // A view of a connection whose options were gone when they came here: never more than TCP.
+        if initial.syn.is_some() && self.handshake.syn.is_none() && self.handshake.syn_ack.is_none() {
             return;
         }
         // The side whose payload lacks options, the one that never had any first.

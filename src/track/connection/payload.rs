@@ -338,10 +338,37 @@ impl Connection {
         let position = placed.position + (start - placed.start);
         self.deliver(position, end - start, side, subflow, at, env);
         if O::WANTS_DATA {
-            let mapping = placed.checksum.map(|_| (offset_of(placed.position), placed.len));
-            let offset = offset_of(position);
-            env.observer.data(Data { connection: self.id, side, subflow, offset, bytes, len: end - start, mapping });
+            self.hand_out(position, end - start, bytes, Some(placed), side, subflow, env);
         }
+    }
+
+    /// Tells the observer of bytes of the stream.
+    #[expect(clippy::too_many_arguments, reason = "as above")]
+    fn hand_out<O: Observer>(
+        &self,
+        position: u64,
+        len: u64,
+        bytes: &[u8],
+        placed: Option<&Placed>,
+        side: Side,
+        subflow: u16,
+        env: &mut Env<'_, O>,
+    ) {
+        let data = &self.data[side];
+        let plain = || self.subflows.first().is_some_and(|first| first.halves[side].is_plain_from_start());
+        env.observer.data(Data {
+            connection: self.id,
+            number: self.number,
+            side,
+            subflow,
+            offset: data.offset(position),
+            anchored: data.is_anchored() || (placed.is_none() && plain()),
+            bytes,
+            len,
+            mapping: placed
+                .filter(|placed| placed.checksum.is_some())
+                .map(|placed| (data.offset(placed.position), placed.len)),
+        });
     }
 
     #[inline]
@@ -415,17 +442,7 @@ impl Connection {
             let position = position + (start - seq);
             self.deliver(position, end - start, input.side, input.subflow, env.at, env);
             if O::WANTS_DATA {
-                let offset = offset_of(position);
-                let (side, subflow) = (input.side, input.subflow);
-                env.observer.data(Data {
-                    connection: self.id,
-                    side,
-                    subflow,
-                    offset,
-                    bytes,
-                    len: end - start,
-                    mapping: None,
-                });
+                self.hand_out(position, end - start, bytes, None, input.side, input.subflow, env);
             }
             return;
         }
@@ -494,18 +511,8 @@ impl Connection {
                 let at = Moment { frame: piece.frame, time: piece.time };
                 self.deliver(position, piece.end - start, side, 0, at, env);
                 if O::WANTS_DATA {
-                    let offset = offset_of(position);
                     let bytes = piece.bytes.get(skip..).unwrap_or(&[]);
-                    let len = piece.end - start;
-                    env.observer.data(Data {
-                        connection: self.id,
-                        side,
-                        subflow: 0,
-                        offset,
-                        bytes,
-                        len,
-                        mapping: None,
-                    });
+                    self.hand_out(position, piece.end - start, bytes, None, side, 0, env);
                 }
             }
         }
@@ -520,14 +527,23 @@ impl Connection {
         if right == Some(false) {
             env.observer.event(Event {
                 connection: self.id,
+                number: self.number,
                 subflow: Some(subflow),
                 at: env.at,
                 what: What::ChecksumMismatch,
             });
         }
         if O::WANTS_DATA {
-            let (offset, len) = (offset_of(complete.placed.position), complete.placed.len);
-            env.observer.checked(Checked { connection: self.id, side, subflow, offset, len, right });
+            let (offset, len) = (self.data[side].offset(complete.placed.position), complete.placed.len);
+            env.observer.checked(Checked {
+                connection: self.id,
+                number: self.number,
+                side,
+                subflow,
+                offset,
+                len,
+                right,
+            });
         }
     }
 
@@ -535,8 +551,10 @@ impl Connection {
         let data = &mut self.data[input.side];
         if data.fin.is_none() {
             data.fin = Some((position, env.at.frame));
+            data.fin_time = Some(env.at.time);
             env.observer.event(Event {
                 connection: self.id,
+                number: self.number,
                 subflow: Some(input.subflow),
                 at: env.at,
                 what: What::DataFin,
@@ -599,11 +617,6 @@ fn line_of(half: &Half) -> (u64, u64) {
         (None, Some(syn)) => (syn + 1 + u64::from(half.fast_open), ORIGIN + 1),
         (None, None) => (half.seen.origin(), ORIGIN + 1),
     }
-}
-
-/// The offset of a position in the application's stream.
-pub(crate) fn offset_of(position: u64) -> i64 {
-    (position as i64).wrapping_sub(ORIGIN as i64 + 1)
 }
 
 /// In a capture that begins in the middle, a mapping tells the subflow's base where its first byte is known: it fits the

@@ -1,0 +1,278 @@
+//! What is written while reading: the formats that print segments and events, and extraction.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+
+use super::args::Format;
+use super::exit::complain;
+use super::plan::{Plan, SourcePlan};
+use crate::capture::InputInfo;
+use crate::extract::Extractor;
+use crate::frame::{Frame, Timestamp};
+use crate::limits;
+use crate::packet::Decoded;
+use crate::report::model::FrameRef;
+use crate::report::seen::Seen;
+use crate::report::{ConnectionFilter, Report, Selection, TrackedReport, interface_name, ndjson, packets};
+use crate::track::connection::Connection;
+use crate::track::observer::{Checked, ConnectionId, Data, Event, Observer, Silent};
+use crate::track::side::Side;
+use crate::track::{Assigned, Tracker};
+
+/// An observer that also hears of each frame, after the tracker took it.
+pub trait Follow: Observer {
+    /// A frame was taken. `inputs` tells of the inputs so far.
+    fn after<'i>(
+        &mut self,
+        frame: &Frame<'_>,
+        decoded: &Decoded<'_>,
+        assigned: Assigned,
+        tracker: &Tracker,
+        inputs: impl Fn() -> Vec<&'i InputInfo>,
+    ) -> io::Result<()> {
+        let _ = (frame, decoded, assigned, tracker, inputs);
+        Ok(())
+    }
+}
+
+impl Follow for Silent {}
+
+/// Writes while reading.
+pub struct Follower<'a> {
+    plan: &'a Plan,
+    out: &'a mut dyn Write,
+    extractor: Option<Extractor>,
+    /// Whether lines are written.
+    prints: bool,
+    /// Frames are named with their input.
+    several_inputs: bool,
+    first: Option<Timestamp>,
+    events: Vec<Event>,
+    right_checksums: u32,
+    wrong_checksums: u32,
+    /// Interfaces' names by input and index.
+    interfaces: BTreeMap<(u16, u16), String>,
+    /// Lines of connections of which it is not known yet whether they are wanted.
+    held: BTreeMap<ConnectionId, Vec<u8>>,
+    held_bytes: usize,
+    line: Vec<u8>,
+}
+
+impl<'a> Follower<'a> {
+    /// Whether the plan asks for anything that is written while reading.
+    pub fn is_needed(plan: &Plan) -> bool {
+        plan.extract.is_some() || matches!(plan.format, Format::Packets | Format::Ndjson)
+    }
+
+    /// Prepares what the plan asks for. Lines go to `out`.
+    pub fn new(plan: &'a Plan, several_inputs: bool, out: &'a mut dyn Write) -> anyhow::Result<Self> {
+        let extractor =
+            plan.extract.as_ref().map(|directory| Extractor::new(directory, &plan.connections)).transpose()?;
+        Ok(Self {
+            plan,
+            out,
+            extractor,
+            prints: matches!(plan.format, Format::Packets | Format::Ndjson),
+            several_inputs,
+            first: None,
+            events: Vec::new(),
+            right_checksums: 0,
+            wrong_checksums: 0,
+            interfaces: BTreeMap::new(),
+            held: BTreeMap::new(),
+            held_bytes: 0,
+            line: Vec::new(),
+        })
+    }
+
+    /// The capture has ended: writes what is only known now. False if something could not be written; the reason is on
+    /// standard error already.
+    pub fn finish(self, report: &TrackedReport) -> anyhow::Result<bool> {
+        if self.plan.format == Format::Ndjson {
+            for event in &self.events {
+                let connection = report.tracker().connection(event.connection);
+                if let (Choice::Wanted, Some(connection)) = (choice(&self.plan.connections, connection), connection) {
+                    ndjson::write_event(self.out, event, connection, self.several_inputs)?;
+                }
+            }
+            for index in Selection::new(report, &self.plan.connections, None).indices {
+                for finding in &report.connection(index).findings {
+                    ndjson::write_finding(self.out, finding)?;
+                }
+            }
+            for finding in &report.findings() {
+                ndjson::write_finding(self.out, finding)?;
+            }
+        }
+        match self.extractor.map(|extractor| extractor.finish(report.tracker())) {
+            Some(Err(error)) => complain(&error.to_string()),
+            Some(Ok(extracted)) if extracted.incomplete > 0 && !self.plan.quiet => {
+                let (incomplete, streams) = (extracted.incomplete, extracted.streams);
+                complain(&format!("{incomplete} of {streams} extracted streams are not complete: see manifest.json"));
+                return Ok(true);
+            }
+            _ => return Ok(true),
+        }
+        Ok(false)
+    }
+
+    /// The lines of one segment and of what it changed, into `self.line`.
+    fn print(&mut self, seen: &Seen<'_>) -> io::Result<()> {
+        self.line.clear();
+        let is_wanted = self.plan.all_tcp || seen.options().any(|item| item.kind == crate::wire::kind::MPTCP);
+        match self.plan.format {
+            Format::Packets if is_wanted => packets::write_segment(&mut self.line, seen, self.plan.look),
+            Format::Ndjson => {
+                if is_wanted {
+                    ndjson::write_segment(&mut self.line, seen)?;
+                }
+                let Some(connection) = seen.connection else { return Ok(()) };
+                let of_it = |event: &&Event| event.connection == connection.id;
+                let several = self.several_inputs;
+                seen.events
+                    .iter()
+                    .filter(of_it)
+                    .try_for_each(|event| ndjson::write_event(&mut self.line, event, connection, several))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Writes `self.line` out, keeps it, or drops it, by what `--connection` asks for.
+    fn release(&mut self, connection: Option<&Connection>) -> io::Result<()> {
+        if self.line.is_empty() {
+            return Ok(());
+        }
+        match choice(&self.plan.connections, connection) {
+            Choice::Wanted => {
+                if let Some(lines) = connection.and_then(|connection| self.held.remove(&connection.id)) {
+                    self.held_bytes -= lines.len();
+                    self.out.write_all(&lines)?;
+                }
+                self.out.write_all(&self.line)?;
+                if matches!(self.plan.source, SourcePlan::Live { .. }) {
+                    self.out.flush()?;
+                }
+            }
+            Choice::Unwanted => {
+                if let Some(lines) = connection.and_then(|connection| self.held.remove(&connection.id)) {
+                    self.held_bytes -= lines.len();
+                }
+            }
+            Choice::Unknown => {
+                if let Some(connection) = connection
+                    && self.held_bytes + self.line.len() <= limits::HELD_LINES
+                {
+                    self.held_bytes += self.line.len();
+                    self.held.entry(connection.id).or_default().extend_from_slice(&self.line);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether `--connection` asks for a connection.
+enum Choice {
+    Wanted,
+    Unwanted,
+    /// A token that is not known yet will tell.
+    Unknown,
+}
+
+fn choice(filters: &[ConnectionFilter], connection: Option<&Connection>) -> Choice {
+    if filters.is_empty() {
+        return Choice::Wanted;
+    }
+    let Some(connection) = connection else { return Choice::Unwanted };
+    let tokens = Side::BOTH.map(|side| connection.ends[side].token());
+    if filters.iter().any(|filter| filter.names(connection.number.unwrap_or(0), tokens)) {
+        Choice::Wanted
+    } else if tokens.contains(&None) && filters.iter().any(|filter| filter.token().is_some()) {
+        Choice::Unknown
+    } else {
+        Choice::Unwanted
+    }
+}
+
+impl Observer for Follower<'_> {
+    const WANTS_DATA: bool = true;
+
+    fn data(&mut self, data: Data<'_>) {
+        if let Some(extractor) = &mut self.extractor {
+            extractor.data(data);
+        }
+    }
+
+    fn checked(&mut self, checked: Checked) {
+        match checked.right {
+            Some(true) => self.right_checksums += 1,
+            Some(false) => self.wrong_checksums += 1,
+            None => {}
+        }
+        if let Some(extractor) = &mut self.extractor {
+            extractor.checked(checked);
+        }
+    }
+
+    fn event(&mut self, event: Event) {
+        if self.prints {
+            self.events.push(event);
+        }
+        if let Some(extractor) = &mut self.extractor {
+            extractor.event(event);
+        }
+    }
+}
+
+impl Follow for Follower<'_> {
+    fn after<'i>(
+        &mut self,
+        frame: &Frame<'_>,
+        decoded: &Decoded<'_>,
+        assigned: Assigned,
+        tracker: &Tracker,
+        inputs: impl Fn() -> Vec<&'i InputInfo>,
+    ) -> io::Result<()> {
+        if !self.prints {
+            return Ok(());
+        }
+        let first = *self.first.get_or_insert(frame.time);
+        let Decoded::Tcp(segment) = decoded else { return Ok(()) };
+        let place = assigned.place();
+        let found = place.and_then(|place| tracker.connection(place.connection));
+        let (connection, subflow) = match found.and_then(|found| found.view_of) {
+            Some(of) => (tracker.connection(of), None),
+            None => (found, found.and(place).map(|place| place.subflow)),
+        };
+        let key = (frame.id.input, frame.interface);
+        let interface = self.interfaces.entry(key).or_insert_with(|| {
+            let inputs = inputs();
+            inputs.get(usize::from(key.0)).map_or_else(String::new, |info| interface_name(info, key.1))
+        });
+        let interface = std::mem::take(interface);
+        let events = std::mem::take(&mut self.events);
+        let seen = Seen {
+            frame: FrameRef { id: frame.id, several_inputs: self.several_inputs },
+            time: frame.time,
+            since_first_ns: frame.time.since(first),
+            interface: &interface,
+            segment,
+            connection,
+            subflow,
+            from: place.map(|place| place.from),
+            is_copy: matches!(assigned, Assigned::Copy(_) | Assigned::View(_)),
+            right_checksums: std::mem::take(&mut self.right_checksums),
+            wrong_checksums: std::mem::take(&mut self.wrong_checksums),
+            events: &events,
+        };
+        self.print(&seen)?;
+        self.release(connection)?;
+        self.events = events;
+        self.events.clear();
+        if let Some(name) = self.interfaces.get_mut(&key) {
+            *name = interface;
+        }
+        Ok(())
+    }
+}

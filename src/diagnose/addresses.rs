@@ -1,0 +1,130 @@
+//! Addresses announced and removed.
+
+use std::net::IpAddr;
+
+use super::Finder;
+use super::handshake::many;
+use super::rules::addresses as rule;
+use crate::track::connection::outcome::Close;
+use crate::track::connection::{Announced, AnomalyKind, Connection};
+use crate::track::keys::Dialect;
+use crate::track::side::Side;
+use crate::track::verdict::Verdict;
+
+/// Segments of the peer after an announcement within which an echo must have come.
+const ECHO_SEGMENTS: u64 = 8;
+
+pub(super) fn look(finder: &mut Finder<'_, '_>) {
+    let connection = finder.connection();
+    for announced in &connection.addresses {
+        if !hmac_is_wrong(finder, connection, announced) {
+            never_echoed(finder, connection, announced);
+            never_used(finder, connection, announced);
+        }
+        private(finder, connection, announced);
+    }
+    if !connection.anomalies.is_empty() {
+        many(finder, AnomalyKind::AddressIdReused, rule::ADDRESS_ID_REUSED, |anomaly, who| {
+            format!("The {who} announced another address as id {} without removing the first", anomaly.value)
+        });
+        if connection.handshake.syn.is_some() || connection.handshake.syn_ack.is_some() {
+            many(finder, AnomalyKind::RemovedUnknown, rule::REMOVE_ADDR_HIT_NOTHING, |anomaly, who| {
+                format!("The {who} removed address id {}, which it had neither announced nor used", anomaly.value)
+            });
+        }
+    }
+}
+
+/// `10.8.2.2 (id 1)`, with its port where there is one.
+fn name(announced: &Announced) -> String {
+    let address = match announced.port {
+        Some(port) => super::endpoint((announced.address, port)),
+        None => announced.address.to_string(),
+    };
+    format!("{address} (id {})", announced.id)
+}
+
+fn hmac_is_wrong(finder: &mut Finder<'_, '_>, connection: &Connection, announced: &Announced) -> bool {
+    let suite = connection.dialect.map(Dialect::suite);
+    let key = |side: Side| connection.ends[side].key.map(|known| known.key);
+    let verdict = announced.verify(suite, key(announced.by), key(announced.by.peer()));
+    let Some(Verdict::Mismatch { expected, seen }) = verdict else { return false };
+    let text = format!(
+        "The HMAC with which the {} announced {} in frame {} is {seen} and should be {expected}: the option was changed on the way, or forged, and the peer ignores it.",
+        announced.by.name(),
+        name(announced),
+        finder.frame(announced.frame),
+    );
+    finder.report(rule::ADD_ADDR_HMAC_MISMATCH, None, &[announced.frame], text);
+    true
+}
+
+/// Version 1 confirms each announcement.
+fn never_echoed(finder: &mut Finder<'_, '_>, connection: &Connection, announced: &Announced) {
+    let peer = announced.by.peer();
+    let version_1 = connection.dialect.is_some_and(|dialect| dialect == Dialect::Rfc8684);
+    if announced.echoed.is_some() || !version_1 || connection.fallback.is_some() || connection.options_cut {
+        return;
+    }
+    let spoke: u64 = connection.subflows.iter().map(|subflow| subflow.halves[peer].segments).sum();
+    if spoke < ECHO_SEGMENTS {
+        return;
+    }
+    let text = format!(
+        "The {} announced {} in frame {} ({}), and the {} never echoed it.",
+        announced.by.name(),
+        name(announced),
+        finder.frame(announced.frame),
+        super::times(u64::from(announced.sent)),
+        peer.name(),
+    );
+    finder.report(rule::ADDRESS_NEVER_ECHOED, None, &[announced.frame], text);
+}
+
+fn never_used(finder: &mut Finder<'_, '_>, connection: &Connection, announced: &Announced) {
+    let used = connection.subflows.iter().any(|subflow| {
+        let (address, port) = subflow.address_of(announced.by);
+        (address == announced.address && announced.port.is_none_or(|announced| announced == port))
+            || (subflow.join.is_some() && subflow.address_ids[announced.by] == Some(announced.id))
+    });
+    if used || connection.fallback.is_some() || (announced.echoed.is_none() && connection.close() == Close::Open) {
+        return;
+    }
+    let text = format!(
+        "The {} announced {} in frame {}, and no subflow to it or from it shows in this capture.",
+        announced.by.name(),
+        name(announced),
+        finder.frame(announced.frame),
+    );
+    finder.report(rule::ADDRESS_NEVER_USED, None, &[announced.frame], text);
+}
+
+/// A private address behind a public connection.
+fn private(finder: &mut Finder<'_, '_>, connection: &Connection, announced: &Announced) {
+    let Some(initial) = connection.initial() else { return };
+    let (near, far) = (initial.address_of(announced.by).0, initial.address_of(announced.by.peer()).0);
+    if !is_private(announced.address) || is_private(near) || is_private(far) {
+        return;
+    }
+    let text = format!(
+        "The {} announced {} in frame {}, a private address, over a connection between public ones ({near} and {far}): the peer most likely cannot reach it.",
+        announced.by.name(),
+        name(announced),
+        finder.frame(announced.frame),
+    );
+    finder.report(rule::PRIVATE_ADDRESS_ANNOUNCED, None, &[announced.frame], text);
+}
+
+/// Not routed in the public Internet: RFC 1918, RFC 6598, RFC 3927, RFC 4193, RFC 4291 §2.5.
+fn is_private(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(address) => {
+            let shared = address.octets()[0] == 100 && address.octets()[1] & 0xc0 == 64;
+            address.is_private() || address.is_link_local() || address.is_loopback() || shared
+        }
+        IpAddr::V6(address) => {
+            let first = address.segments()[0];
+            first & 0xfe00 == 0xfc00 || first & 0xffc0 == 0xfe80 || address.is_loopback()
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! How subflows and the connection ended.
+
+use super::handshake::many;
+use super::rules::close as rule;
+use super::{Finder, span};
+use crate::report::text;
+use crate::track::connection::outcome::{Close, SubflowState};
+use crate::track::connection::{AnomalyKind, Connection};
+use crate::track::data::ORIGIN;
+use crate::track::side::Side;
+use crate::track::subflow::{Reset, Subflow};
+use crate::wire::MpTcprst;
+
+pub(super) fn look(finder: &mut Finder<'_, '_>) {
+    let connection = finder.connection();
+    let close = connection.close();
+    if close == Close::Reset {
+        connection_reset(finder, connection);
+    } else {
+        for (index, subflow) in finder.subflows() {
+            if let Some(reset) = &subflow.reset {
+                subflow_reset(finder, connection, index, subflow, reset);
+            }
+        }
+    }
+    fastclose(finder, connection);
+    if matches!(close, Close::Reset | Close::Fastclose) && connection.fallback.is_none() {
+        Side::BOTH.into_iter().for_each(|side| unacknowledged(finder, connection, side));
+    }
+    if connection.is_closed() && matches!(close, Close::TcpFinOnly | Close::HalfClosed) {
+        without_data_fin(finder, connection);
+    }
+    if !connection.anomalies.is_empty() {
+        many(finder, AnomalyKind::FastcloseKeyWrong, rule::FASTCLOSE_WRONG_KEY, |_, who| {
+            format!("The {who} sent MP_FASTCLOSE with a key that is not the peer's, so the peer ignores it")
+        });
+    }
+}
+
+/// `, with reason 6 (middlebox interference)`.
+pub(super) fn reason(reset: &Reset) -> String {
+    match reset.reason {
+        Some((reason, transient)) => {
+            let transient = if transient { ", transient" } else { "" };
+            format!(", with reason {reason} ({}{transient})", MpTcprst { flags: 0, reason }.meaning())
+        }
+        None => ", without a reason".to_owned(),
+    }
+}
+
+fn connection_reset(finder: &mut Finder<'_, '_>, connection: &Connection) {
+    let Some((index, last)) = finder
+        .subflows()
+        .filter_map(|(index, subflow)| Some((index, subflow.reset?)))
+        .max_by_key(|(_, reset)| reset.at.time)
+    else {
+        return;
+    };
+    // A refused connection is said to be refused.
+    if last.of_syn || connection.outcome() == crate::track::connection::outcome::Outcome::Refused {
+        return;
+    }
+    let age = match connection.handshake.syn {
+        Some(_) => format!(", {} after it began", text::duration(last.at.time.since(connection.first.time))),
+        None => String::new(),
+    };
+    let text = format!(
+        "The {} reset the connection in frame {}{}{age}.",
+        last.by.name(),
+        finder.frame(last.at.frame),
+        reason(&last)
+    );
+    let frames: Vec<_> =
+        connection.subflows.iter().filter_map(|subflow| subflow.reset).map(|reset| reset.at.frame).collect();
+    finder.report(rule::CONNECTION_RESET, (connection.subflows.len() == 1).then_some(index), &frames, text);
+}
+
+/// A subflow that worked was given up before the end of the data.
+fn subflow_reset(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, subflow: &Subflow, reset: &Reset) {
+    let ended =
+        Side::BOTH.into_iter().all(|side| connection.data[side].fin_time.is_some_and(|fin| fin <= reset.at.time));
+    let aborted = connection
+        .fastclose
+        .is_some_and(|(_, at, _)| at.time.since(reset.at.time) < span::SECOND || at.time <= reset.at.time);
+    if subflow.state() != SubflowState::Reset || ended || aborted || reset.fastclose {
+        return;
+    }
+    // MP_FAIL in the RST has its own finding.
+    if reset.fail {
+        return;
+    }
+    let removed = connection.removals.iter().rev().find(|removal| subflow.address_ids[removal.by] == Some(removal.id));
+    let mut frames = vec![reset.at.frame];
+    let mut text = format!(
+        "The {} reset subflow {index} in frame {}{}",
+        reset.by.name(),
+        finder.frame(reset.at.frame),
+        reason(reset)
+    );
+    if let Some(removal) = removed {
+        text.push_str(&format!(
+            ": the {} had removed address id {} in frame {}.",
+            removal.by.name(),
+            removal.id,
+            finder.frame(removal.frame)
+        ));
+        frames.push(removal.frame);
+        return finder.report(rule::SUBFLOW_RESET_BY_REMOVAL, Some(index), &frames, text);
+    }
+    if fits(connection, index, subflow, reset) == Some(true) {
+        text.push_str(", which fits what is broken on it");
+    }
+    text.push('.');
+    finder.report(rule::SUBFLOW_RESET, Some(index), &frames, text);
+    if fits(connection, index, subflow, reset) == Some(false) {
+        let text = format!(
+            "The {} gave{} for the reset in frame {}, but nothing of the kind shows on subflow {index} in this capture.",
+            reset.by.name(),
+            reason(reset).replace(", with", ""),
+            finder.frame(reset.at.frame),
+        );
+        finder.report(rule::SUBFLOW_RESET_REASON_UNSUPPORTED, Some(index), &[reset.at.frame], text);
+    }
+}
+
+/// Whether what the capture shows bears out the reason of a reset; `None` where a wire cannot show it.
+fn fits(connection: &Connection, index: u16, subflow: &Subflow, reset: &Reset) -> Option<bool> {
+    let reason = reset.reason?.0;
+    let broken = || {
+        let anomaly = connection.anomalies.iter().any(|anomaly| anomaly.subflow == index);
+        let wrong = Side::BOTH
+            .into_iter()
+            .any(|side| connection.checksums[side].mismatches.iter().any(|mismatch| mismatch.subflow == index));
+        let bare = Side::BOTH
+            .into_iter()
+            .any(|side| subflow.bare[side].segments > 0 || !subflow.halves[side].unmapped.is_empty());
+        anomaly || wrong || bare
+    };
+    match reason {
+        1 | 6 => Some(broken()),
+        _ => None,
+    }
+}
+
+fn fastclose(finder: &mut Finder<'_, '_>, connection: &Connection) {
+    let Some((side, at, right)) = connection.fastclose else { return };
+    let key = match right {
+        Some(true) => "with the right key",
+        Some(false) => "with a wrong key",
+        None => "with a key that nothing else in the capture shows",
+    };
+    let text = format!(
+        "The {} aborted the connection with MP_FASTCLOSE in frame {}, {key}.",
+        side.name(),
+        finder.frame(at.frame)
+    );
+    finder.report(rule::FASTCLOSE, None, &[at.frame], text);
+}
+
+fn unacknowledged(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side) {
+    let data = &connection.data[side];
+    let peer_seen = connection.subflows.iter().any(|subflow| subflow.halves[side.peer()].segments > 1);
+    if connection.options_cut || !data.counts_from_idsn() || data.unique == 0 || !peer_seen {
+        return;
+    }
+    let lost = data.seen.end().saturating_sub(data.acked.unwrap_or(ORIGIN + 1).max(ORIGIN + 1));
+    if lost == 0 {
+        return;
+    }
+    let last = connection
+        .subflows
+        .iter()
+        .filter_map(|subflow| subflow.halves[side].last_data.map(|mark| (subflow.halves[side].last_data_time, mark)))
+        .max();
+    let text = format!(
+        "The last {} of the {} were not acknowledged at the data level when the connection ended.",
+        text::counted(lost, "byte"),
+        side.name(),
+    );
+    let frames: Vec<_> = last.map(|last| last.1).into_iter().collect();
+    finder.report(rule::DATA_UNACKNOWLEDGED_AT_CLOSE, None, &frames, text);
+}
+
+fn without_data_fin(finder: &mut Finder<'_, '_>, connection: &Connection) {
+    let whole = connection
+        .subflows
+        .iter()
+        .all(|subflow| Side::BOTH.into_iter().all(|side| subflow.halves[side].segments > 0) && subflow.syn.is_some());
+    if !whole || connection.options_cut || connection.fallback.is_some() {
+        return;
+    }
+    let missing: Vec<&str> =
+        Side::BOTH.into_iter().filter(|&side| connection.data[side].fin.is_none()).map(Side::name).collect();
+    let text = format!(
+        "All subflows are closed, the last in frame {}, and the {} never sent a DATA_FIN.",
+        finder.frame(connection.last.frame),
+        missing.join(" and the "),
+    );
+    finder.report(rule::CLOSED_WITHOUT_DATA_FIN, None, &[connection.last.frame], text);
+}

@@ -1,0 +1,225 @@
+//! The kernel's view: which `MPTcpExt…` counters of each end the packets of a capture imply.
+//!
+//! Only what a wire shows is counted: an option that was sent counts as sent, and as received only where what follows shows
+//! that it was (an answer, an echo, the effect). What happens inside a host alone (queues, scheduling, blackhole cache) is
+//! left out, so a counter that is not listed is not known to be zero.
+
+use crate::track::connection::outcome::SubflowState;
+use crate::track::connection::{Connection, FallbackCause};
+use crate::track::keys::Dialect;
+use crate::track::mark::Mark;
+use crate::track::side::{PerSide, Side};
+use crate::track::subflow::{Join, Subflow};
+use std::collections::BTreeMap;
+
+/// Counters by name, for each end.
+pub type Counters = PerSide<BTreeMap<&'static str, u64>>;
+
+/// Adds what one connection implies.
+pub fn add(counters: &mut Counters, connection: &Connection) {
+    let mut tally = Tally { counters };
+    if connection.orphan {
+        orphan_joins(&mut tally, connection);
+        return;
+    }
+    match connection.dialect {
+        Some(Dialect::Rfc6824 | Dialect::DraftV1) => version_0(&mut tally, connection),
+        _ => version_1(&mut tally, connection),
+    }
+}
+
+struct Tally<'c> {
+    counters: &'c mut Counters,
+}
+
+impl Tally<'_> {
+    fn add(&mut self, side: Side, name: &'static str, count: u64) {
+        if count > 0 {
+            *self.counters[side].entry(name).or_default() += count;
+        }
+    }
+
+    fn one(&mut self, side: Side, name: &'static str, when: bool) {
+        self.add(side, name, u64::from(when));
+    }
+}
+
+fn version_1(tally: &mut Tally<'_>, connection: &Connection) {
+    handshake(tally, connection);
+    let cause = connection.fallback.map(|seen| (seen.cause, seen.side));
+    tally.one(
+        Side::Client,
+        "MPTcpExtMPCapableSYNTXDrop",
+        cause.is_some_and(|cause| cause.0 == FallbackCause::SynRetriedWithoutOption),
+    );
+    tally.one(
+        Side::Client,
+        "MPTcpExtMPCapableDataFallback",
+        cause == Some((FallbackCause::NoOptionOnData, Some(Side::Server))),
+    );
+    tally.one(Side::Server, "MPTcpExtDssFallback", cause == Some((FallbackCause::NoOptionOnData, Some(Side::Client))));
+    for subflow in &connection.subflows {
+        if let Some(join) = &subflow.join {
+            join_1(tally, connection, subflow, join);
+        }
+    }
+    for announced in &connection.addresses {
+        let (by, peer) = (announced.by, announced.by.peer());
+        tally.add(by, "MPTcpExtAddAddrTx", u64::from(announced.sent));
+        if announced.echoed.is_some() {
+            tally.one(peer, "MPTcpExtAddAddr", true);
+            tally.one(peer, "MPTcpExtEchoAddTx", true);
+            tally.one(by, "MPTcpExtEchoAdd", true);
+            for side in Side::BOTH {
+                tally.one(side, "MPTcpExtPortAdd", announced.port.is_some());
+            }
+        }
+    }
+    for side in Side::BOTH {
+        tally.add(
+            side,
+            "MPTcpExtRmAddrTx",
+            frames(connection.removals.iter().filter(|removal| removal.by == side).map(|removal| removal.frame)),
+        );
+        tally.add(
+            side.peer(),
+            "MPTcpExtRmAddr",
+            connection.removals.iter().filter(|removal| removal.by == side).count() as u64,
+        );
+        let changes =
+            connection.subflows.iter().flat_map(|subflow| &subflow.backup_changes).filter(|change| change.1 == side);
+        let changes = frames(changes.map(|change| change.0));
+        tally.add(side, "MPTcpExtMPPrioTx", changes);
+        tally.add(side.peer(), "MPTcpExtMPPrioRx", changes);
+        let fastclosed = connection
+            .subflows
+            .iter()
+            .filter_map(|subflow| subflow.reset)
+            .filter(|reset| reset.fastclose && reset.by == side);
+        tally.add(side, "MPTcpExtMPFastcloseTx", fastclosed.count() as u64);
+        failed(tally, connection, side, ["MPTcpExtMPFailTx", "MPTcpExtMPFailRx", "MPTcpExtDataCsumErr"]);
+        tally.one(side, "MPTcpExtInfiniteMapTx", connection.infinite[side].is_some());
+        tally.one(side.peer(), "MPTcpExtInfiniteMapRx", connection.infinite[side].is_some());
+    }
+}
+
+/// Frames, each counted once: one option can name several subflows or ids.
+fn frames(marks: impl Iterator<Item = Mark>) -> u64 {
+    let mut marks: Vec<Mark> = marks.collect();
+    marks.sort_unstable();
+    marks.dedup();
+    marks.len() as u64
+}
+
+fn handshake(tally: &mut Tally<'_>, connection: &Connection) {
+    let handshake = &connection.handshake;
+    let asked = handshake.syn.is_some();
+    let agreed = handshake.syn_ack.is_some();
+    let bare = connection
+        .fallback
+        .is_some_and(|seen| matches!(seen.cause, FallbackCause::NoOptionInSynAck | FallbackCause::OptionEchoed));
+    let acknowledged = handshake.ack.is_some();
+    let server_spoke = connection.initial().is_some_and(|initial| initial.options.server.is_some());
+    tally.one(Side::Client, "MPTcpExtMPCapableSYNTX", asked);
+    tally.one(Side::Server, "MPTcpExtMPCapableSYNRX", asked && agreed);
+    tally.one(Side::Client, "MPTcpExtMPCapableSYNACKRX", asked && agreed && acknowledged);
+    tally.one(Side::Client, "MPTcpExtMPCapableFallbackSYNACK", bare);
+    tally.one(Side::Server, "MPTcpExtMPCapableACKRX", asked && acknowledged && server_spoke);
+    let third = connection.fallback.is_some_and(|seen| seen.cause == FallbackCause::NoOptionInThirdAck);
+    tally.one(Side::Server, "MPTcpExtMPCapableFallbackACK", third);
+}
+
+/// What is so in both versions: SYN, SYN/ACK, ACK of a join. True where the HMAC of the SYN/ACK was refused.
+fn join_handshake(tally: &mut Tally<'_>, connection: &Connection, subflow: &Subflow, join: &Join) -> bool {
+    let (initiator, responder) = (subflow.initiator, subflow.initiator.peer());
+    let answered = join.syn_ack_hmac.is_some();
+    tally.one(initiator, "MPTcpExtMPJoinSynTx", subflow.syn.is_some() && join.token.is_some());
+    tally.one(responder, "MPTcpExtMPJoinSynRx", join.token.is_some() && answered);
+    tally.one(initiator, "MPTcpExtMPJoinSynAckRx", answered && join.ack_hmac.is_some());
+    tally.one(responder, "MPTcpExtMPJoinAckRx", answered && join.ack_hmac.is_some() && join.confirmed.is_some());
+    let by_initiator = subflow.reset.is_some_and(|reset| reset.by == initiator);
+    by_initiator && answered && connection.prove_join(subflow, join).syn_ack.is_mismatch()
+}
+
+fn join_1(tally: &mut Tally<'_>, connection: &Connection, subflow: &Subflow, join: &Join) {
+    let (initiator, responder) = (subflow.initiator, subflow.initiator.peer());
+    let hmac_refused = join_handshake(tally, connection, subflow, join);
+    tally.one(initiator, "MPTcpExtMPJoinSynAckHMacFailure", hmac_refused);
+    let answered = join.syn_ack_hmac.is_some();
+    let complete = answered && join.ack_hmac.is_some();
+    let refused = subflow.reset.filter(|reset| reset.by == responder && subflow.state() == SubflowState::Refused);
+    let reason = refused.and_then(|reset| reset.reason).map(|reason| reason.0);
+    tally.one(responder, "MPTcpExtMPJoinRejected", complete && reason == Some(3));
+    let at_once = refused.is_some_and(|reset| reset.of_syn) && reason == Some(1);
+    tally.one(responder, "MPTcpExtMPJoinSynRx", at_once);
+    tally.one(responder, "MPTcpExtMPJoinNoTokenFound", at_once);
+    // The B bit of the SYN, where no MP_PRIO has changed it since.
+    let original = |side: Side| subflow.backup[side] && !subflow.backup_changes.iter().any(|change| change.1 == side);
+    tally.one(responder, "MPTcpExtMPJoinSynBackupRx", answered && original(initiator));
+    tally.one(initiator, "MPTcpExtMPJoinSynAckBackupRx", complete && original(responder));
+    let port = subflow.address_of(responder).1;
+    let to_announced_port =
+        connection.addresses.iter().any(|announced| announced.by == responder && announced.port == Some(port));
+    if to_announced_port {
+        tally.one(responder, "MPTcpExtMPJoinPortSynRx", answered);
+        tally.one(initiator, "MPTcpExtMPJoinPortSynAckRx", complete);
+        tally.one(responder, "MPTcpExtMPJoinPortAckRx", complete && join.confirmed.is_some());
+    }
+}
+
+/// The receiver of wrong data says MP_FAIL first; the other's MP_FAIL, if any, answers, and may come too late to count.
+fn failed(tally: &mut Tally<'_>, connection: &Connection, side: Side, [sent, received, checksum]: [&'static str; 3]) {
+    let Some((frame, _, index)) = connection.failed[side] else { return };
+    tally.one(side, sent, !sent.is_empty());
+    if connection.failed[side.peer()].is_some_and(|other| other.0 < frame) {
+        return;
+    }
+    tally.one(side, checksum, true);
+    let reset = connection
+        .subflows
+        .get(usize::from(index))
+        .is_some_and(|subflow| subflow.reset.is_some_and(|reset| reset.fail));
+    let noticed = connection.failed[side.peer()].is_some() || connection.infinite[side.peer()].is_some() || reset;
+    tally.one(side.peer(), received, noticed);
+}
+
+/// Joins that name a token nobody here has: the client of the join is taken for the connection's.
+fn orphan_joins(tally: &mut Tally<'_>, connection: &Connection) {
+    for subflow in &connection.subflows {
+        let Some(join) = &subflow.join else { continue };
+        let unknown =
+            subflow.reset.is_some_and(|reset| reset.of_syn && reset.reason.is_some_and(|reason| reason.0 == 1));
+        if join.token.is_some() && unknown {
+            tally.one(subflow.initiator, "MPTcpExtMPJoinSynTx", true);
+            tally.one(subflow.initiator.peer(), "MPTcpExtMPJoinSynRx", true);
+            tally.one(subflow.initiator.peer(), "MPTcpExtMPJoinNoTokenFound", true);
+        }
+    }
+}
+
+/// The multipath-tcp.org kernel has names of its own for some.
+fn version_0(tally: &mut Tally<'_>, connection: &Connection) {
+    handshake(tally, connection);
+    let retried = connection.fallback.is_some_and(|seen| seen.cause == FallbackCause::SynRetriedWithoutOption);
+    tally.one(Side::Client, "MPTcpExtMPCapableRetransFallback", retried);
+    let agreed = connection.handshake.ack.is_some() && connection.handshake.syn_ack.is_some();
+    tally.one(Side::Client, "MPTcpExtMPTCPCsumEnabled", agreed && connection.checksum_in_use() == Some(true));
+    for subflow in &connection.subflows {
+        if let Some(join) = &subflow.join {
+            join_handshake(tally, connection, subflow, join);
+            // This kernel counts a SYN/ACK without MP_JOIN as one with a wrong HMAC.
+            let bare = join.bare_syn_ack.is_some() && join.syn_ack_hmac.is_none();
+            tally.one(subflow.initiator, "MPTcpExtMPJoinSynAckHMacFailure", bare && subflow.reset.is_some());
+        }
+    }
+    for announced in &connection.addresses {
+        tally.add(announced.by, "MPTcpExtAddAddrTx", u64::from(announced.sent));
+    }
+    for side in Side::BOTH {
+        failed(tally, connection, side, ["", "MPTcpExtMPFailRX", "MPTcpExtMPCsumFail"]);
+        tally.one(side.peer(), "MPTcpExtInfiniteMapRx", connection.infinite[side].is_some());
+    }
+    if let Some((side, _, Some(true))) = connection.fastclose {
+        tally.one(side, "MPTcpExtMPFastcloseTX", true);
+    }
+}

@@ -1,0 +1,292 @@
+//! Mappings, checksums, MP_FAIL, and the order in which data came.
+
+use super::handshake::many;
+use super::rules::data as rule;
+use super::{Finder, span};
+use crate::report::text;
+use crate::track::connection::payload::Mismatch;
+use crate::track::connection::{AnomalyKind, Connection, FallbackCause};
+use crate::track::data::ORIGIN;
+use crate::track::mark::Mark;
+use crate::track::side::Side;
+
+/// Bytes below which shares of a stream say nothing.
+const ENOUGH_BYTES: u64 = 100_000;
+/// The most payload beyond a mapping that is taken for what a device inserted, not for data without mapping.
+const INSERTED: u64 = 256;
+/// Repeated ACKs from which on other tools, and TCP itself, take them for loss (RFC 5681 §3.2).
+const DUPLICATE_ACKS: u64 = 3;
+
+pub(super) fn look(finder: &mut Finder<'_, '_>) {
+    let connection = finder.connection();
+    for side in Side::BOTH {
+        checksums(finder, connection, side);
+        unmapped(finder, connection, side);
+        mp_fail(finder, connection, side);
+        infinite(finder, connection, side);
+        blocked(finder, connection, side);
+        reinjected(finder, connection, side);
+    }
+    disagreement(finder, connection);
+    signalling_acks(finder);
+    if !connection.anomalies.is_empty() {
+        rules_broken(finder);
+    }
+}
+
+fn rules_broken(finder: &mut Finder<'_, '_>) {
+    many(finder, AnomalyKind::MappingConflict, rule::MAPPING_CONFLICT, |anomaly, who| {
+        format!(
+            "The {who} mapped bytes at subflow sequence number {} again, to another place in the stream",
+            anomaly.value
+        )
+    });
+    many(finder, AnomalyKind::SequenceOutOfReach, rule::SEQUENCE_OUT_OF_REACH, |anomaly, who| {
+        let what = if anomaly.value == 1 { "a TCP sequence number" } else { "a DSN or DATA_ACK" };
+        format!("The {who} sent {what} too far from all others to be of this stream")
+    });
+    many(finder, AnomalyKind::ChecksumAbsent, rule::CHECKSUM_ABSENT, |_, who| {
+        format!("The {who} sent a mapping without checksum, although checksums were agreed on")
+    });
+    many(finder, AnomalyKind::ChecksumNotNegotiated, rule::CHECKSUM_NOT_NEGOTIATED, |_, who| {
+        format!("The {who} sent a mapping with a checksum, although neither end asked for them")
+    });
+    many(finder, AnomalyKind::PayloadChanged, rule::PAYLOAD_CHANGED_ON_RETRANSMISSION, |_, who| {
+        format!("A retransmission of the {who} carries other bytes than the original")
+    });
+}
+
+fn checksums(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side) {
+    let tally = &connection.checksums[side];
+    let Some(first) = tally.mismatches.first() else { return };
+    let data = &connection.data[side];
+    let offset = |mismatch: &Mismatch| mismatch.placed.position.saturating_sub(ORIGIN + 1);
+    let mut text = if tally.mismatch == 1 {
+        "A DSS checksum".to_owned()
+    } else {
+        format!("{} DSS checksums", text::count(tally.mismatch))
+    };
+    let verb = if tally.mismatch == 1 { "is" } else { "are" };
+    text.push_str(&format!(" of the {} {verb} wrong", side.name()));
+    let last = if first.last_frame == first.placed.frame {
+        String::new()
+    } else {
+        format!(" to {}", finder.frame(first.last_frame))
+    };
+    text.push_str(&format!(
+        ", first that of {} bytes from byte {} of its stream (frame {}{last})",
+        text::count(u64::from(first.placed.data_len)),
+        if data.counts_from_idsn() { text::count(offset(first)) } else { "?".to_owned() },
+        finder.frame(first.placed.frame),
+    ));
+    if let Some(why) = explain_mismatch(connection, side, first) {
+        text.push_str(&format!(": {why}"));
+    }
+    text.push('.');
+    let frames: Vec<Mark> =
+        tally.mismatches.iter().flat_map(|mismatch| [mismatch.placed.frame, mismatch.last_frame]).collect();
+    let one_subflow = tally.mismatches.iter().all(|mismatch| mismatch.subflow == first.subflow);
+    let version_0 = connection.dialect.is_some_and(|dialect| dialect.version() == 0);
+    let counter = version_0.then_some("MPTcpExtMPCsumFail");
+    finder.report_with(rule::CHECKSUM_MISMATCH, one_subflow.then_some(first.subflow), &frames, text, counter);
+}
+
+/// What a wrong checksum shows beyond that it is wrong; `None` where it could be anything.
+pub fn explain_mismatch(connection: &Connection, side: Side, mismatch: &Mismatch) -> Option<&'static str> {
+    let tally = &connection.checksums[side];
+    if tally.verified == 0 {
+        let all = tally.mismatch > 2;
+        return all.then_some("no checksum of this end is right: it computes them wrongly, or everything is rewritten");
+    }
+    let half = &connection.subflows.get(usize::from(mismatch.subflow))?.halves[side];
+    let (end, position) = half.last_mapping_end?;
+    let is_last = mismatch.placed.end() == end;
+    let trailing = half.next.saturating_sub(end);
+    if is_last && connection.infinite[side].is_none() && (1..=INSERTED).contains(&trailing) {
+        return Some("more payload came than its mapping covers: bytes were inserted on the way");
+    }
+    let others = tally
+        .mismatches
+        .iter()
+        .filter(|other| other.subflow == mismatch.subflow && other.placed.start > mismatch.placed.start)
+        .count();
+    let infinite_fits = half.line.is_some_and(|(seq, at)| at.wrapping_sub(seq) == position.wrapping_sub(end));
+    if others == 0 && (!is_last || infinite_fits) {
+        return Some("what follows stands where it should: bytes were changed on the way, not inserted or removed");
+    }
+    (others > 1)
+        .then_some("mappings after it are wrong as well: bytes were changed again and again, or inserted before them")
+}
+
+/// Payload outside a fallback that nothing maps, where the capture holds the subflow whole.
+fn unmapped(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side) {
+    if connection.fallback.is_some() || connection.orphan {
+        return;
+    }
+    for (index, subflow) in finder.subflows() {
+        let half = &subflow.halves[side];
+        if half.unmapped.is_empty() || half.syn.is_none() || subflow.syn.is_none() || half.last_mapping_end.is_none() {
+            continue;
+        }
+        let Some(first) = half.unmapped.first_frame() else { continue };
+        // After a FASTCLOSE or RST nobody maps what is left; and a subflow whose options were all cut shows none.
+        if subflow.bare[side].segments == 0 || connection.fastclose.is_some() {
+            continue;
+        }
+        let text = format!(
+            "{} of the {}, from frame {} on, have no mapping: where they belong in the stream is not said.",
+            text::counted(half.unmapped.bytes(), "byte"),
+            side.name(),
+            finder.frame(first),
+        );
+        finder.report(rule::UNMAPPED_PAYLOAD, Some(index), &[first], text);
+    }
+}
+
+/// MP_FAIL that is not the fallback itself.
+fn mp_fail(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side) {
+    let Some((frame, _, index)) = connection.failed[side] else { return };
+    let peer = side.peer();
+    // Where both sent one, the second is the answer.
+    if connection.failed[peer].is_some_and(|other| other.0 < frame) {
+        return;
+    }
+    let Some(subflow) = connection.subflows.get(usize::from(index)) else { return };
+    let with_reset = subflow.reset.filter(|reset| reset.fail && reset.by == side);
+    let shown = finder.frame(frame);
+    let head = format!("The {} reported a wrong checksum with MP_FAIL in frame {shown}", side.name());
+    if let Some(reset) = with_reset {
+        let reason = super::close::reason(&reset);
+        let text = format!(
+            "{head} and reset subflow {index}{reason}: payload was changed on that path, and its data has to be sent again on another."
+        );
+        return finder.report(rule::MP_FAIL, Some(index), &[frame, reset.at.frame], text);
+    }
+    let answers = [connection.failed[peer].map(|failed| failed.0), connection.infinite[peer]];
+    let mut frames = vec![frame];
+    frames.extend(answers.iter().flatten());
+    let bare = subflow.bare[peer].segments > 0;
+    if connection.fallback.is_some_and(|seen| seen.cause == FallbackCause::MpFail) && (frames.len() > 1 || bare) {
+        // The fallback's own finding tells it.
+    } else if frames.len() > 1 || bare {
+        let how = match (connection.infinite[peer], connection.failed[peer]) {
+            (Some(infinite), _) => format!("an infinite mapping in frame {}", finder.frame(infinite)),
+            (None, Some(failed)) => format!("MP_FAIL in frame {}", finder.frame(failed.0)),
+            (None, None) => "data without mappings".to_owned(),
+        };
+        let text = format!("{head}; the {} answered with {how}.", peer.name());
+        finder.report(rule::MP_FAIL, Some(index), &frames, text);
+    } else if subflow.reset.is_none() && subflow.options[peer].is_some_and(|options| options.1 > frame) {
+        let text = format!("{head}, and the {} went on as if nothing had been said.", peer.name());
+        finder.report(rule::MP_FAIL_UNANSWERED, Some(index), &frames, text);
+    }
+}
+
+fn infinite(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side) {
+    let Some(frame) = connection.infinite[side] else { return };
+    let other_way = if connection.infinite[side.peer()].is_some() {
+        ""
+    } else {
+        "; the other direction has none, which is allowed"
+    };
+    let text = format!(
+        "The {}'s data follows without mappings from frame {} on{other_way}.",
+        side.name(),
+        finder.frame(frame)
+    );
+    finder.report(rule::INFINITE_MAPPING, Some(0), &[frame], text);
+}
+
+/// One end goes on with MPTCP after the other stopped.
+pub(super) fn disagreement(finder: &mut Finder<'_, '_>, connection: &Connection) {
+    let Some(seen) = connection.fallback else { return };
+    let Some(silent) = seen.side else { return };
+    let lost = matches!(
+        seen.cause,
+        FallbackCause::OptionsVanished | FallbackCause::NoOptionOnData | FallbackCause::NoOptionInThirdAck
+    );
+    let Some(initial) = connection.initial().filter(|_| lost) else { return };
+    let speaking = silent.peer();
+    let Some((_, last)) = initial.options[speaking].filter(|options| options.1 > seen.frame) else { return };
+    let mut text = format!(
+        "The {} sends no MPTCP options from frame {} on, while the {} still did in frame {}: one end fell back and the other did not",
+        silent.name(),
+        finder.frame(seen.frame),
+        speaking.name(),
+        finder.frame(last),
+    );
+    let mut frames = vec![seen.frame, last];
+    if let Some(reset) = initial.reset {
+        text.push_str(&format!(
+            "; the {} reset the connection in frame {}",
+            reset.by.name(),
+            finder.frame(reset.at.frame)
+        ));
+        frames.push(reset.at.frame);
+    }
+    text.push('.');
+    finder.report(rule::ENDS_DISAGREE_ABOUT_FALLBACK, Some(0), &frames, text);
+}
+
+/// Data waited for a slow path longer than that path was worth.
+fn blocked(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side) {
+    let data = &connection.data[side];
+    let order = &data.order;
+    if data.unique < ENOUGH_BYTES || order.late_bytes < data.unique / 4 || order.waits.percentile(95) < span::SECOND / 2
+    {
+        return;
+    }
+    let Some(&(slow, _)) = order.released_by.iter().max_by_key(|entry| (entry.1, u16::MAX - entry.0)) else { return };
+    let Some(subflow) = connection.subflows.get(usize::from(slow)) else { return };
+    let carried = subflow.halves[side].data_bytes;
+    if carried >= data.unique / 4 {
+        return;
+    }
+    let text = format!(
+        "{} of the {}'s {} waited for data on subflow {slow}, half of them {} or longer and 5 % {} or longer, while that subflow carried {}.",
+        text::bytes(order.late_bytes),
+        side.name(),
+        text::bytes(data.unique),
+        text::duration(order.waits.percentile(50)),
+        text::duration(order.waits.percentile(95)),
+        text::bytes(carried),
+    );
+    let frames: Vec<Mark> = subflow.halves[side].first_data.into_iter().collect();
+    finder.report(rule::HEAD_OF_LINE_BLOCKING, Some(slow), &frames, text);
+}
+
+fn reinjected(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side) {
+    let data = &connection.data[side];
+    if data.unique < ENOUGH_BYTES || data.reinjected < data.unique / 5 || data.reinjected_useful >= data.reinjected / 2
+    {
+        return;
+    }
+    let text = format!(
+        "{} of the {}'s {} were sent again on another subflow, {} of them after they had been acknowledged.",
+        text::bytes(data.reinjected),
+        side.name(),
+        text::bytes(data.unique),
+        text::bytes(data.reinjected - data.reinjected_useful),
+    );
+    finder.report(rule::REINJECTIONS_USELESS, None, &[], text);
+}
+
+fn signalling_acks(finder: &mut Finder<'_, '_>) {
+    let mut frames = Vec::new();
+    let mut count = 0;
+    for (_, subflow) in finder.subflows() {
+        for side in Side::BOTH {
+            if let Some((first, more)) = subflow.halves[side].signalling_acks {
+                frames.push(first);
+                count += u64::from(more);
+            }
+        }
+    }
+    if count >= DUPLICATE_ACKS {
+        let text = format!(
+            "{} with MPTCP signalling repeat an acknowledgement: other tools may call duplicate ACKs what is no sign of loss.",
+            text::counted(count, "ACK"),
+        );
+        finder.report(rule::DUP_ACK_IS_NOT_LOSS, None, &frames, text);
+    }
+}

@@ -1,0 +1,273 @@
+//! Why a connection went on as TCP, and who is to blame.
+
+use super::rules::fallback as rule;
+use super::views::nearer_to_server;
+use super::{Finder, endpoint};
+use crate::report::explain::Explanation;
+use crate::report::text;
+use crate::track::connection::{Connection, FallbackCause, FallbackSeen};
+use crate::track::keys::Dialect;
+use crate::track::mark::Mark;
+use crate::track::side::Side;
+use crate::track::subflow::Subflow;
+
+/// NOPs in a row that only a blanked option explains: stacks pad with three at most, and the shortest MPTCP option that
+/// matters has four bytes.
+pub(super) const BLANKED: u8 = 4;
+
+pub(super) fn look(finder: &mut Finder<'_, '_>) {
+    let connection = finder.connection();
+    if let Some(seen) = &connection.fallback {
+        fell_back(finder, connection, seen);
+    }
+    for (index, subflow) in finder.subflows() {
+        blanked(finder, connection, index, subflow);
+    }
+}
+
+/// Who made a connection fall back: `client`, `server`, `path`, or `None` where this capture cannot tell.
+///
+/// One capture tells by what follows from the protocol: an end that asked for MPTCP, or agreed to it, sends its options, so
+/// where they are missing later the path took them. Another view of the connection tells for certain.
+pub fn fallback_by(connection: &Connection, views: &[&Connection]) -> Option<&'static str> {
+    let seen = connection.fallback?;
+    match seen.cause {
+        FallbackCause::NoOptionInSynAck => by_of_bare_syn_ack(connection, views),
+        FallbackCause::NoOptionInThirdAck => Some(by_of_bare_ack(connection, views)),
+        FallbackCause::OptionEchoed
+        | FallbackCause::MpFail
+        | FallbackCause::NoOptionOnData
+        | FallbackCause::OptionsVanished => Some("path"),
+        FallbackCause::InfiniteMapping | FallbackCause::BadOption | FallbackCause::SynRetriedWithoutOption => {
+            seen.side.map(Side::name)
+        }
+    }
+}
+
+/// The SYN asked, the SYN/ACK is silent.
+fn by_of_bare_syn_ack(connection: &Connection, views: &[&Connection]) -> Option<&'static str> {
+    let syn_ack = connection.initial().and_then(|initial| initial.syn_ack.as_ref());
+    if syn_ack.is_some_and(|syn_ack| syn_ack.nop_run >= BLANKED) {
+        return Some("path");
+    }
+    let seen_elsewhere =
+        |view: &&&Connection| view.initial().is_some_and(|initial| initial.syn.is_some() && initial.syn_ack.is_some());
+    let mut server = None;
+    for view in views.iter().filter(seen_elsewhere) {
+        match (view.handshake.syn.is_some(), view.handshake.syn_ack.is_some()) {
+            (false, _) | (_, true) => return Some("path"),
+            (true, false) => server = Some("server"),
+        }
+    }
+    // A view that shows the same as this capture proves the server silent only where it is nearer to the server.
+    server.filter(|_| views.iter().any(|view| nearer_to_server(view, connection)))
+}
+
+/// SYN and SYN/ACK agreed, the third ACK is silent: the client saw a SYN/ACK without option, or its ACK lost it. Only where
+/// the capture was made at the client, whose answer comes at once, did it leave the option out itself.
+fn by_of_bare_ack(connection: &Connection, views: &[&Connection]) -> &'static str {
+    let proven = views.iter().any(|view| {
+        view.handshake.syn.is_some() && (view.handshake.bare_syn_ack.is_some() || view.handshake.ack.is_some())
+    });
+    let agreed_at_client = views.iter().any(|view| {
+        nearer_to_server(connection, view) && view.handshake.syn_ack.is_some() && view.handshake.bare_ack.is_some()
+    });
+    if agreed_at_client && !proven { "client" } else { "path" }
+}
+
+/// The Linux counter that a fallback raises, at the end that notices it.
+pub fn fallback_counter(seen: &FallbackSeen, connection: &Connection) -> Option<&'static str> {
+    let v0 = connection.dialect == Some(Dialect::Rfc6824);
+    Some(match seen.cause {
+        FallbackCause::NoOptionInSynAck | FallbackCause::OptionEchoed | FallbackCause::BadOption => {
+            "MPTcpExtMPCapableFallbackSYNACK"
+        }
+        FallbackCause::SynRetriedWithoutOption if v0 => "MPTcpExtMPCapableRetransFallback",
+        FallbackCause::SynRetriedWithoutOption => "MPTcpExtMPCapableSYNTXDrop",
+        FallbackCause::NoOptionInThirdAck => "MPTcpExtMPCapableFallbackACK",
+        FallbackCause::NoOptionOnData if seen.side == Some(Side::Server) => "MPTcpExtMPCapableDataFallback",
+        FallbackCause::NoOptionOnData => "MPTcpExtDssFallback",
+        FallbackCause::MpFail if v0 => "MPTcpExtMPCsumFail",
+        FallbackCause::MpFail => "MPTcpExtDataCsumErr",
+        FallbackCause::InfiniteMapping => "MPTcpExtInfiniteMapRx",
+        FallbackCause::OptionsVanished => return None,
+    })
+}
+
+fn fell_back(finder: &mut Finder<'_, '_>, connection: &Connection, seen: &FallbackSeen) {
+    let (rule, message, mut frames) = match seen.cause {
+        FallbackCause::NoOptionInSynAck => no_option_in_syn_ack(finder, connection, seen),
+        FallbackCause::OptionEchoed => option_echoed(finder, connection, seen),
+        FallbackCause::SynRetriedWithoutOption => syn_retried(finder, connection, seen),
+        FallbackCause::NoOptionInThirdAck => no_option_in_third_ack(finder, connection, seen),
+        FallbackCause::NoOptionOnData => no_option_on_data(finder, connection, seen),
+        FallbackCause::OptionsVanished => options_vanished(finder, connection, seen),
+        FallbackCause::MpFail => failed(finder, connection, seen),
+        FallbackCause::InfiniteMapping => {
+            let who = seen.side.map_or("an end", Side::name);
+            let text = format!(
+                "The {who} announced an infinite mapping in frame {} without an MP_FAIL before it in this capture.",
+                finder.frame(seen.frame)
+            );
+            (rule::FALLBACK_INFINITE_MAPPING, text, Vec::new())
+        }
+        FallbackCause::BadOption => {
+            let text = format!(
+                "The MP_CAPABLE in the SYN/ACK (frame {}) is malformed, lacks the server's key or must be ignored for its flags.",
+                finder.frame(seen.frame)
+            );
+            (rule::FALLBACK_BAD_OPTION, text, Vec::new())
+        }
+    };
+    frames.push(seen.frame);
+    let counter = fallback_counter(seen, connection);
+    finder.report_with(rule, Some(0), &frames, message, counter);
+}
+
+type Verdict = (&'static Explanation, String, Vec<Mark>);
+
+fn syn_frame(connection: &Connection) -> Option<Mark> {
+    connection.handshake.syn.map(|(_, frame)| frame)
+}
+
+fn no_option_in_syn_ack(finder: &Finder<'_, '_>, connection: &Connection, seen: &FallbackSeen) -> Verdict {
+    let frame = finder.frame(seen.frame);
+    let syn = syn_frame(connection);
+    let asked = syn.map_or_else(String::new, |syn| format!(" in frame {}", finder.frame(syn)));
+    let server = connection.initial().map_or_else(String::new, |initial| endpoint(initial.address_of(Side::Server)));
+    let why = match fallback_by(connection, &finder.evidence.views) {
+        Some("path") => "the option was removed on the way",
+        Some("server") => {
+            "the SYN reached the server with its option and the server did not answer it: it does not speak MPTCP on this port"
+        }
+        _ => "the server does not speak MPTCP on this port, or the option was removed on the way",
+    };
+    let text = format!(
+        "The client asked for MPTCP{asked} and the SYN/ACK of {server} (frame {frame}) carries no MP_CAPABLE: {why}."
+    );
+    (rule::FALLBACK_NO_OPTION_IN_SYN_ACK, text, syn.into_iter().collect())
+}
+
+fn option_echoed(finder: &Finder<'_, '_>, connection: &Connection, seen: &FallbackSeen) -> Verdict {
+    let syn = syn_frame(connection);
+    let text = format!(
+        "The SYN/ACK (frame {}) repeats the client's own MP_CAPABLE{}, without a key of the server: a middlebox echoes options, the server is no MPTCP peer.",
+        finder.frame(seen.frame),
+        syn.map_or_else(String::new, |syn| format!(" of frame {}", finder.frame(syn))),
+    );
+    (rule::FALLBACK_OPTION_ECHOED, text, syn.into_iter().collect())
+}
+
+fn syn_retried(finder: &Finder<'_, '_>, connection: &Connection, seen: &FallbackSeen) -> Verdict {
+    let syns = &connection.handshake.syns;
+    let with = syns.iter().filter(|syn| syn.2).count() as u64;
+    let first = syns.first().map_or(connection.first.time, |syn| syn.1);
+    let bare = syns.iter().find(|syn| !syn.2).map_or(connection.last.time, |syn| syn.1);
+    let text = format!(
+        "{} with MP_CAPABLE got no answer; the one without (frame {}) did. MPTCP cost {} and then was not used: something drops SYNs that carry the option.",
+        text::counted(with, "SYN"),
+        finder.frame(seen.frame),
+        text::duration(bare.since(first)),
+    );
+    (rule::FALLBACK_SYN_RETRIED_WITHOUT_OPTION, text, syns.iter().filter(|syn| syn.2).map(|syn| syn.0).collect())
+}
+
+fn no_option_in_third_ack(finder: &Finder<'_, '_>, connection: &Connection, seen: &FallbackSeen) -> Verdict {
+    let syn_ack = connection.handshake.syn_ack.map(|(_, frame)| frame);
+    let why = match fallback_by(connection, &finder.evidence.views) {
+        Some("client") => "the SYN/ACK reached the client with its option, and the client did not go on with MPTCP",
+        _ => "either the option of the SYN/ACK did not reach the client, or that of the ACK was removed on the way",
+    };
+    let text = format!(
+        "The server agreed to MPTCP{}, but the client's third ACK (frame {}) carries no MP_CAPABLE, although the client had asked for MPTCP: {why}.",
+        syn_ack.map_or_else(String::new, |frame| format!(" in frame {}", finder.frame(frame))),
+        finder.frame(seen.frame),
+    );
+    (rule::FALLBACK_NO_OPTION_IN_THIRD_ACK, text, syn_ack.into_iter().collect())
+}
+
+fn no_option_on_data(finder: &Finder<'_, '_>, connection: &Connection, seen: &FallbackSeen) -> Verdict {
+    let who = seen.side.map_or("peer", Side::name);
+    let agreed = match seen.side {
+        Some(Side::Server) => connection.handshake.syn_ack.map(|(_, frame)| frame),
+        _ => connection.handshake.ack.map(|(_, frame)| frame),
+    };
+    let other = if who == "server" { "client" } else { "server" };
+    let text = format!(
+        "The {who} agreed to MPTCP{}, but its first data (frame {}) carries no MPTCP option: options are removed after the handshake, from the {who}'s packets or from the {other}'s before them.",
+        agreed.map_or_else(String::new, |frame| format!(" in frame {}", finder.frame(frame))),
+        finder.frame(seen.frame),
+    );
+    (rule::FALLBACK_NO_OPTION_ON_DATA, text, agreed.into_iter().collect())
+}
+
+fn options_vanished(finder: &Finder<'_, '_>, connection: &Connection, seen: &FallbackSeen) -> Verdict {
+    let who = seen.side.map_or("sender", Side::name);
+    let last_good = seen.side.and_then(|side| connection.initial()?.options[side]).map(|(_, last)| last);
+    let text = format!(
+        "The {who}'s packets carry no MPTCP option from frame {} on{}; no MP_FAIL and no infinite mapping explains it, so the options of one direction or of both are removed on the way.",
+        finder.frame(seen.frame),
+        last_good
+            .map_or_else(String::new, |last| format!(" (the last one with an option is frame {})", finder.frame(last))),
+    );
+    (rule::FALLBACK_OPTIONS_VANISHED, text, last_good.into_iter().collect())
+}
+
+fn failed(finder: &Finder<'_, '_>, connection: &Connection, seen: &FallbackSeen) -> Verdict {
+    let first = Side::BOTH
+        .into_iter()
+        .filter_map(|side| connection.failed[side].map(|(frame, dsn, _)| (frame, dsn, side)))
+        .min_by_key(|failed| failed.0);
+    let mut frames: Vec<Mark> = Vec::new();
+    let reporter = first.map_or("receiver", |first| first.2.name());
+    let sender = first.map_or("sender", |first| first.2.peer().name());
+    let at = first.map_or(seen.frame, |first| first.0);
+    frames.push(at);
+    let mut text = format!(
+        "The {reporter} found a wrong checksum in data from the {sender} and said so with MP_FAIL in frame {}",
+        finder.frame(at)
+    );
+    if let Some((_, dsn, side)) = first {
+        // MP_FAIL names the DSN of the failed mapping: the offset tells where in the stream.
+        let data = &connection.data[side.peer()];
+        let (base, known) = data.dsn(crate::track::data::ORIGIN + 1);
+        let offset = dsn.wrapping_sub(base);
+        if known && offset < 1 << 40 {
+            text.push_str(&format!(
+                " (mapping at byte {} of the {}'s stream)",
+                text::count(offset),
+                side.peer().name()
+            ));
+        }
+        if let Some(infinite) = connection.infinite[side.peer()] {
+            text.push_str(&format!(
+                "; the {sender} went on with an infinite mapping in frame {}",
+                finder.frame(infinite)
+            ));
+            frames.push(infinite);
+        }
+        let sum = &connection.checksums[side.peer()];
+        if sum.mismatch == 0 && sum.verified > 0 {
+            text.push_str(". All checksums are right where this capture was made: the payload is changed beyond it");
+        }
+    }
+    text.push('.');
+    (rule::FALLBACK_MP_FAIL, text, frames)
+}
+
+/// A run of NOPs where an option should be.
+fn blanked(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, subflow: &Subflow) {
+    let Some(syn_ack) = subflow.syn_ack.as_ref().filter(|syn_ack| syn_ack.nop_run >= BLANKED) else { return };
+    let (missing, option) = match &subflow.join {
+        None => (connection.handshake.syn.is_some() && connection.handshake.syn_ack.is_none(), "MP_CAPABLE"),
+        Some(join) => (join.syn_ack_hmac.is_none(), "MP_JOIN"),
+    };
+    if missing {
+        let text = format!(
+            "The SYN/ACK in frame {} has a run of {} NOPs and no {option}: something on the path overwrites options in place of removing them.",
+            finder.frame(syn_ack.first.frame),
+            syn_ack.nop_run,
+        );
+        finder.report(rule::OPTION_BLANKED, Some(index), &[syn_ack.first.frame], text);
+    }
+}

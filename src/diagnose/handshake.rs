@@ -1,0 +1,136 @@
+//! The first subflow's handshake, and options that break the rules.
+
+use super::rules::handshake as rule;
+use super::{Finder, endpoint};
+use crate::report::text;
+use crate::track::connection::outcome::Outcome;
+use crate::track::connection::{Anomaly, AnomalyKind, Connection, FallbackCause};
+use crate::track::mark::Mark;
+use crate::track::side::Side;
+use crate::track::subflow::Subflow;
+use crate::wire::Subtype;
+
+/// No stack sends a SYN again sooner: what comes faster is a copy, as a NAT or a bridge makes them.
+const RETRANSMISSION_NS: u64 = 200_000_000;
+
+pub(super) fn look(finder: &mut Finder<'_, '_>) {
+    let connection = finder.connection();
+    if let Some(initial) = connection.initial() {
+        match connection.outcome() {
+            Outcome::Refused => refused(finder, initial),
+            Outcome::Unanswered => unanswered(finder, connection, initial),
+            _ => late(finder, connection, initial),
+        }
+    }
+    if !connection.anomalies.is_empty() {
+        rules_broken(finder);
+    }
+}
+
+fn refused(finder: &mut Finder<'_, '_>, initial: &Subflow) {
+    let Some(reset) = initial.reset else { return };
+    let mut frames = vec![initial.first.frame, reset.at.frame];
+    frames.dedup();
+    let text = format!(
+        "{} answered the SYN with a RST in frame {}: nobody listens there, or a firewall rejects it.",
+        endpoint(initial.address_of(Side::Server)),
+        finder.frame(reset.at.frame),
+    );
+    finder.report(rule::CONNECTION_REFUSED, Some(0), &frames, text);
+}
+
+fn unanswered(finder: &mut Finder<'_, '_>, connection: &Connection, initial: &Subflow) {
+    // A capture of one direction lacks answers: then the client goes on as if there were some.
+    let Some(syn) = initial.syn.as_ref() else { return };
+    let only_syns = initial.halves.client.segments <= u64::from(syn.retransmissions) + 1;
+    if connection.handshake.syn.is_none() || !only_syns {
+        return;
+    }
+    let waited = finder.evidence.capture_end.since(syn.first.time);
+    let text = format!(
+        "{} to {} with MP_CAPABLE got no answer in the {} until the capture ends.",
+        text::counted(u64::from(syn.retransmissions) + 1, "SYN"),
+        endpoint(initial.address_of(Side::Server)),
+        text::duration(waited),
+    );
+    let frames: Vec<Mark> = connection.handshake.syns.iter().map(|syn| syn.0).collect();
+    finder.report(rule::CONNECTION_UNANSWERED, Some(0), &frames, text);
+}
+
+/// The SYN or the SYN/ACK was lost, and the connection is MPTCP all the same.
+fn late(finder: &mut Finder<'_, '_>, connection: &Connection, initial: &Subflow) {
+    let (Some(syn), Some(syn_ack)) = (&initial.syn, &initial.syn_ack) else { return };
+    let retried = connection.fallback.is_some_and(|seen| seen.cause == FallbackCause::SynRetriedWithoutOption);
+    if connection.handshake.syn.is_none() || retried || syn.retransmissions + syn_ack.retransmissions == 0 {
+        return;
+    }
+    if let Some(text) =
+        late_opening(syn.retransmissions, syn_ack.retransmissions, syn_ack.last.time.since(syn.first.time))
+    {
+        finder.report(rule::SYN_RETRANSMITTED, Some(0), &[syn.first.frame, syn_ack.last.frame], text);
+    }
+}
+
+/// `The SYN was sent 3 times: the subflow opened 3.01 s late.`
+pub(super) fn late_opening(syn: u32, syn_ack: u32, delay: u64) -> Option<String> {
+    if delay < RETRANSMISSION_NS {
+        return None;
+    }
+    let (what, copies) = match (syn, syn_ack) {
+        (0, 0) => return None,
+        (0, copies) => ("SYN/ACK", copies),
+        (copies, _) => ("SYN", copies),
+    };
+    Some(format!(
+        "The {what} was sent {} before the handshake went on, {} after the first SYN.",
+        super::times(u64::from(copies) + 1),
+        text::duration(delay),
+    ))
+}
+
+fn rules_broken(finder: &mut Finder<'_, '_>) {
+    let subtype = |anomaly: &Anomaly| Subtype(anomaly.value as u8).to_string();
+    many(finder, AnomalyKind::MalformedOption, rule::OPTION_MALFORMED, |anomaly, who| {
+        format!("The {who} sent an option {} that cannot be read", subtype(anomaly))
+    });
+    many(finder, AnomalyKind::OptionOutOfPlace, rule::OPTION_OUT_OF_PLACE, |anomaly, who| {
+        format!("The {who} sent {} where it has no meaning", subtype(anomaly))
+    });
+    many(finder, AnomalyKind::CapableFlagsIllegal, rule::MP_CAPABLE_FLAGS_ILLEGAL, |anomaly, who| {
+        format!("The {who} sent MP_CAPABLE with flags {:02x}, which make it void", anomaly.value)
+    });
+    many(finder, AnomalyKind::VersionIllegal, rule::VERSION_ILLEGAL, |anomaly, who| {
+        format!("The {who} answered with MPTCP version {}, which the SYN did not offer", anomaly.value)
+    });
+    many(finder, AnomalyKind::KeysContradict, rule::KEYS_CONTRADICT, |_, who| {
+        format!("The {who} sent MP_CAPABLE with keys other than those of the handshake")
+    });
+}
+
+/// One finding for all anomalies of a kind.
+pub(super) fn many(
+    finder: &mut Finder<'_, '_>,
+    kind: AnomalyKind,
+    rule: &'static crate::report::explain::Explanation,
+    sentence: impl Fn(&Anomaly, &str) -> String,
+) {
+    let mut all = finder.anomalies(kind);
+    let Some(first) = all.next() else { return };
+    let mut frames = vec![first.frame];
+    frames.extend(first.other);
+    let mut count = 1;
+    let mut one_subflow = true;
+    for more in all {
+        frames.push(more.frame);
+        frames.extend(more.other);
+        one_subflow &= more.subflow == first.subflow;
+        count += 1;
+    }
+    let mut text = sentence(first, first.side.name());
+    text.push_str(&format!(" (frame {})", finder.frame(first.frame)));
+    if count > 1 {
+        text.push_str(&format!(", {} in all", super::times(count)));
+    }
+    text.push('.');
+    finder.report(rule, one_subflow.then_some(first.subflow), &frames, text);
+}

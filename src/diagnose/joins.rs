@@ -1,0 +1,239 @@
+//! Joins: refused, unanswered, half-way, or with a wrong proof.
+
+use super::handshake::{late_opening, many};
+use super::rules::joins as rule;
+use super::{Finder, endpoint, span};
+use crate::report::text;
+use crate::track::connection::outcome::{Close, SubflowState};
+use crate::track::connection::{AnomalyKind, Connection};
+use crate::track::mark::Mark;
+use crate::track::side::Side;
+use crate::track::subflow::{Join, JoinProof, Reset, Subflow};
+use crate::wire::MpTcprst;
+
+pub(super) fn look(finder: &mut Finder<'_, '_>) {
+    let connection = finder.connection();
+    for (index, subflow) in finder.subflows() {
+        if let Some(join) = &subflow.join {
+            one(finder, connection, index, subflow, join);
+        }
+    }
+    if !connection.anomalies.is_empty() {
+        many(finder, AnomalyKind::JoinDenied, rule::JOIN_DESPITE_C_FLAG, |_, who| {
+            format!(
+                "The {who} sent a join to the address of the first subflow although the peer had set flag C, which forbids it"
+            )
+        });
+    }
+}
+
+fn one(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, subflow: &Subflow, join: &Join) {
+    let proof = connection.prove_join(subflow, join);
+    if proof.syn_ack.is_mismatch() || proof.ack.is_mismatch() {
+        return hmac_mismatch(finder, index, subflow, join, &proof);
+    }
+    if let Some(bare) = join.bare_syn_ack.filter(|_| join.syn_ack_hmac.is_none()) {
+        return syn_ack_without_option(finder, index, subflow, bare);
+    }
+    let state = subflow.state();
+    let unfinished = matches!(state, SubflowState::Refused | SubflowState::Reset | SubflowState::HalfOpen);
+    if let Some(bare) = join.bare_ack.filter(|_| {
+        join.ack_hmac.is_none()
+            && join.syn_ack_hmac.is_some()
+            && unfinished
+            && !both_sent_data(subflow)
+            && !connection.options_cut
+    }) {
+        return ack_without_option(finder, index, subflow, join, bare);
+    }
+    match (state, subflow.reset) {
+        (SubflowState::Refused, Some(reset)) => refused(finder, connection, index, subflow, &reset),
+        (SubflowState::Unanswered, _) => unanswered(finder, index, subflow),
+        (SubflowState::HalfOpen, _) => incomplete(finder, connection, index, subflow, join),
+        _ => late(finder, index, subflow),
+    }
+}
+
+fn both_sent_data(subflow: &Subflow) -> bool {
+    subflow.halves.client.payload_bytes > 0 && subflow.halves.server.payload_bytes > 0
+}
+
+/// `10.8.2.1:38757 → 10.8.1.2:8080`.
+fn route(subflow: &Subflow) -> String {
+    let (from, to) = (subflow.initiator, subflow.initiator.peer());
+    format!("{} → {}", endpoint(subflow.address_of(from)), endpoint(subflow.address_of(to)))
+}
+
+fn syn_of(subflow: &Subflow) -> Mark {
+    subflow.syn.as_ref().map_or(subflow.first.frame, |syn| syn.first.frame)
+}
+
+fn hmac_mismatch(finder: &mut Finder<'_, '_>, index: u16, subflow: &Subflow, join: &Join, proof: &JoinProof) {
+    let of_syn_ack = proof.syn_ack.is_mismatch();
+    let (what, by, frame, counter) = if of_syn_ack {
+        ("SYN/ACK", subflow.initiator.peer(), join.syn_ack_frame, "MPTcpExtMPJoinSynAckHMacFailure")
+    } else {
+        ("third ACK", subflow.initiator, join.ack_frame, "MPTcpExtMPJoinAckHMacFailure")
+    };
+    let frame = frame.unwrap_or(subflow.first.frame);
+    let mut frames = vec![frame];
+    let mut text = format!(
+        "The HMAC in the {what} of the join {} (frame {}) does not follow from the keys of the connection: changed on the way, or not sent by the {}",
+        route(subflow),
+        finder.frame(frame),
+        by.name(),
+    );
+    if let Some(reset) = subflow.reset {
+        frames.push(reset.at.frame);
+        text.push_str(&format!(
+            "; the {} reset the subflow in frame {}",
+            reset.by.name(),
+            finder.frame(reset.at.frame)
+        ));
+    }
+    text.push('.');
+    finder.report_with(rule::JOIN_HMAC_MISMATCH, Some(index), &frames, text, Some(counter));
+}
+
+fn syn_ack_without_option(finder: &mut Finder<'_, '_>, index: u16, subflow: &Subflow, bare: Mark) {
+    let syn = syn_of(subflow);
+    let mut frames = vec![syn, bare];
+    let mut text = format!(
+        "The SYN with MP_JOIN {} (frame {}) was answered by a SYN/ACK without MP_JOIN (frame {}): the option is stripped on this path, or the join reached a server without MPTCP",
+        route(subflow),
+        finder.frame(syn),
+        finder.frame(bare),
+    );
+    if let Some(reset) = subflow.reset {
+        frames.push(reset.at.frame);
+        text.push_str(&format!(
+            "; the {} reset it in frame {}, as it must",
+            reset.by.name(),
+            finder.frame(reset.at.frame)
+        ));
+    }
+    text.push('.');
+    finder.report(rule::JOIN_SYN_ACK_WITHOUT_OPTION, Some(index), &frames, text);
+}
+
+fn ack_without_option(finder: &mut Finder<'_, '_>, index: u16, subflow: &Subflow, join: &Join, bare: Mark) {
+    let mut frames: Vec<Mark> = join.syn_ack_frame.into_iter().chain([bare]).collect();
+    let mut text = format!(
+        "The third ACK of the join {} (frame {}) carries no MP_JOIN although the SYN/ACK did: the option is stripped on this path",
+        route(subflow),
+        finder.frame(bare),
+    );
+    if let Some(reset) = subflow.reset {
+        frames.push(reset.at.frame);
+        text.push_str(&format!(
+            "; the {} reset the subflow in frame {}",
+            reset.by.name(),
+            finder.frame(reset.at.frame)
+        ));
+    }
+    text.push('.');
+    finder.report(rule::JOIN_ACK_WITHOUT_OPTION, Some(index), &frames, text);
+}
+
+/// A RST to the SYN, or to the finished handshake before any data.
+fn refused(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, subflow: &Subflow, reset: &Reset) {
+    let responder = subflow.initiator.peer();
+    let syn = syn_of(subflow);
+    let who = reset.by.name();
+    let at = finder.frame(reset.at.frame);
+    let after = if reset.of_syn { "its SYN" } else { "a complete handshake" };
+    let complete = subflow.join.as_ref().is_some_and(|join| join.ack_hmac.is_some());
+    let answer_to = if complete || reset.of_syn { after } else { "the SYN/ACK" };
+    let reason =
+        reset.reason.map(|(reason, _)| format!("{} (reason {reason})", MpTcprst { flags: 0, reason }.meaning()));
+    let head = format!("The {who} answered {answer_to} of the join {} with a RST in frame {at}", route(subflow));
+    if was_closing(connection, reset) {
+        let text = format!("{head}: the connection was already closing.");
+        return finder.report(rule::JOIN_REFUSED_AT_CLOSE, Some(index), &[syn, reset.at.frame], text);
+    }
+    let port = |subflow: &Subflow| subflow.address_of(responder).1;
+    let other_port = connection.initial().is_some_and(|initial| port(initial) != port(subflow));
+    let (rule, why) = match reset.reason {
+        Some((1, _)) if reset.of_syn && reset.by == responder => (
+            rule::JOIN_REFUSED_UNKNOWN_TOKEN,
+            format!(
+                ": {}. It does not know the token, although it is right: the connection was gone there, or the join reached another host",
+                reason.unwrap_or_default()
+            ),
+        ),
+        Some((3, _)) => {
+            let proven = if complete {
+                ", although token and HMACs are right: a limit or its path manager forbids the subflow"
+            } else {
+                ": a limit or its path manager forbids the subflow"
+            };
+            (rule::JOIN_REFUSED_PROHIBITED, format!(": {}{proven}", reason.unwrap_or_default()))
+        }
+        Some(_) => (rule::JOIN_REFUSED_WITH_REASON, format!(": {}", reason.unwrap_or_default())),
+        None if reset.of_syn && other_port && reset.by == responder => (
+            rule::JOIN_REFUSED_NO_LISTENER,
+            format!(" without a reason: nobody listens for joins on port {}", port(subflow)),
+        ),
+        None => {
+            let version_0 = connection.dialect.is_some_and(|dialect| dialect.version() == 0);
+            let hint = if version_0 {
+                "version 0 has none to give"
+            } else {
+                "a firewall, a host without MPTCP, or the reason was stripped"
+            };
+            (rule::JOIN_REFUSED_WITHOUT_REASON, format!(" without a reason ({hint})"))
+        }
+    };
+    finder.report(rule, Some(index), &[syn, reset.at.frame], format!("{head}{why}."));
+}
+
+/// Whether the connection was at its end when a join was refused.
+fn was_closing(connection: &Connection, reset: &Reset) -> bool {
+    let before = |time| time <= reset.at.time;
+    Side::BOTH.into_iter().any(|side| connection.data[side].fin_time.is_some_and(before))
+        || connection.fastclose.is_some_and(|(_, at, _)| before(at.time))
+        || connection.initial().is_some_and(|initial| initial.reset.is_some_and(|initial| before(initial.at.time)))
+}
+
+fn unanswered(finder: &mut Finder<'_, '_>, index: u16, subflow: &Subflow) {
+    let Some(syn) = subflow.syn.as_ref() else { return };
+    let waited = finder.evidence.capture_end.since(syn.first.time);
+    // A capture of one direction lacks answers, one that ends just then lacks time.
+    let only_syns = subflow.halves[subflow.initiator].segments <= u64::from(syn.retransmissions) + 1;
+    if !only_syns || (syn.retransmissions == 0 && waited < span::SECOND) {
+        return;
+    }
+    let text = format!(
+        "{} with MP_JOIN {} got no answer in {}: the path or a firewall drops them, or there is no route.",
+        text::counted(u64::from(syn.retransmissions) + 1, "SYN"),
+        route(subflow),
+        text::duration(waited),
+    );
+    finder.report(rule::JOIN_UNANSWERED, Some(index), &[syn.first.frame, syn.last.frame], text);
+}
+
+fn incomplete(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, subflow: &Subflow, join: &Join) {
+    let silent = finder.evidence.capture_end.since(subflow.last.time);
+    let one_direction = Side::BOTH.into_iter().any(|side| subflow.halves[side].segments == 0);
+    // An idle subflow is not confirmed before something is sent on it.
+    if one_direction || silent < span::SECOND || join.ack_hmac.is_some() || connection.close() != Close::Open {
+        return;
+    }
+    let Some(syn_ack) = join.syn_ack_frame else { return };
+    let text = format!(
+        "The join {} got its SYN/ACK in frame {}, but no third ACK followed in {}.",
+        route(subflow),
+        finder.frame(syn_ack),
+        text::duration(silent),
+    );
+    finder.report(rule::JOIN_INCOMPLETE, Some(index), &[syn_of(subflow), syn_ack], text);
+}
+
+fn late(finder: &mut Finder<'_, '_>, index: u16, subflow: &Subflow) {
+    let (Some(syn), Some(syn_ack)) = (&subflow.syn, &subflow.syn_ack) else { return };
+    if let Some(text) =
+        late_opening(syn.retransmissions, syn_ack.retransmissions, syn_ack.last.time.since(syn.first.time))
+    {
+        finder.report(rule::JOIN_RETRANSMITTED, Some(index), &[syn.first.frame, syn_ack.last.frame], text);
+    }
+}

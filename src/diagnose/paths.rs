@@ -1,0 +1,182 @@
+//! Which path data took: backup, share, interface, handover.
+
+use std::net::IpAddr;
+
+use super::rules::paths as rule;
+use super::{Finder, span};
+use crate::report::text;
+use crate::track::connection::{Connection, HandoverSeen};
+use crate::track::mark::Mark;
+use crate::track::side::Side;
+use crate::track::subflow::Subflow;
+
+/// Data on a backup path below this is what was under way when paths changed.
+const BACKUP_BYTES: u64 = 20_000;
+/// Bytes below which shares of a stream say nothing.
+const ENOUGH_BYTES: u64 = 100_000;
+
+pub(super) fn look(finder: &mut Finder<'_, '_>) {
+    let connection = finder.connection();
+    if connection.subflows.len() < 2 {
+        return;
+    }
+    for side in Side::BOTH {
+        backup(finder, connection, side);
+        for handover in &connection.handovers[side] {
+            moved(finder, connection, side, handover);
+        }
+    }
+    lopsided(finder, connection);
+    interfaces(finder, connection);
+}
+
+/// The mark asks the other end: what `side` sends is bound by the mark of its peer.
+fn backup(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side) {
+    let all = connection.data[side].unique;
+    for (index, subflow) in finder.subflows() {
+        let half = &subflow.halves[side];
+        let always =
+            subflow.backup[side.peer()] && !subflow.backup_changes.iter().any(|change| change.1 == side.peer());
+        if !always || half.data_bytes < BACKUP_BYTES.max(all / 20) {
+            continue;
+        }
+        let normal = connection.subflows.iter().enumerate().find(|(_, other)| {
+            let used = &other.halves[side];
+            let marked = other.backup[side.peer()] || !other.backup_changes.is_empty();
+            !marked
+                && used.data_bytes > 0
+                && used.last_data_time >= half.last_data_time
+                && other.first.time < half.last_data_time
+        });
+        let Some((normal, _)) = normal else { continue };
+        let (Some(first), Some(last)) = (half.first_data, half.last_data) else { continue };
+        let text = format!(
+            "The {} sent {} ({} of its data) on subflow {index}, which the {} had marked as backup, while subflow {normal} worked (frames {} to {}).",
+            side.name(),
+            text::bytes(half.data_bytes),
+            text::share(half.data_bytes as f64 / all.max(1) as f64),
+            side.peer().name(),
+            finder.frame(first),
+            finder.frame(last),
+        );
+        finder.report(rule::BACKUP_PATH_USED, Some(index), &[first, last], text);
+    }
+}
+
+/// One finding for both directions.
+fn lopsided(finder: &mut Finder<'_, '_>, connection: &Connection) {
+    if connection.fallback.is_some() {
+        return;
+    }
+    let mut parts: Vec<String> = Vec::new();
+    let mut on = None;
+    for side in Side::BOTH {
+        let all = connection.data[side].unique;
+        let usable = |subflow: &Subflow| {
+            subflow.is_established() && !subflow.backup.client && !subflow.backup.server && subflow.reset.is_none()
+        };
+        let usable = finder.subflows().filter(|(_, subflow)| all >= ENOUGH_BYTES && usable(subflow));
+        let (mut paths, mut best) = (0, (0, 0));
+        for (index, subflow) in usable {
+            paths += 1;
+            let carried = subflow.halves[side].data_bytes;
+            if carried > best.1 {
+                best = (index, carried);
+            }
+        }
+        if paths > 1 && best.1 >= all - all / 20 && on.is_none_or(|on| on == (best.0, paths)) {
+            on = Some((best.0, paths));
+            parts.push(format!(
+                "{} of the {}'s {}",
+                text::share(best.1 as f64 / all as f64),
+                side.name(),
+                text::bytes(all)
+            ));
+        }
+    }
+    if let Some((index, paths)) = on {
+        let text = format!("Subflow {index} carried {}, although {paths} subflows were there.", parts.join(" and "));
+        finder.report(rule::ONE_PATH_CARRIES_MOST, Some(index), &[], text);
+    }
+}
+
+fn moved(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side, handover: &HandoverSeen) {
+    let HandoverSeen { from, to, frame, gap, signal } = *handover;
+    // As a connection is aborted, its subflows end one after the other.
+    if signal == Some("reset") && connection.fastclose.is_some() {
+        return;
+    }
+    let last = connection.subflows.get(usize::from(from)).and_then(|subflow| subflow.halves[side].last_data);
+    let frames: Vec<Mark> = last.into_iter().chain([frame]).collect();
+    let announced = match signal {
+        Some("remove_addr") => "announced by REMOVE_ADDR",
+        Some("mp_prio") => "announced by MP_PRIO",
+        Some("fin") => "after its FIN",
+        Some("reset") => "after its RST",
+        _ => "without any announcement",
+    };
+    let text = format!(
+        "The {}'s data moved from subflow {from} to {to} in frame {}, {} after the last on the old path, {announced}.",
+        side.name(),
+        finder.frame(frame),
+        text::duration(gap),
+    );
+    let rule = if signal.is_none() && gap >= span::SECOND { rule::PATH_STALLED } else { rule::HANDOVER };
+    finder.report(rule, Some(to), &frames, text);
+}
+
+/// An interface as taps tell it: input, interface of the capture, and the kernel's index where SLL2 names it.
+type Place = (u16, u16, u32);
+
+fn place_of(subflow: &Subflow) -> Option<Place> {
+    let syn = subflow.syn.as_ref()?;
+    Some((subflow.interface.0, subflow.interface.1, syn.interface_index))
+}
+
+/// The same source address on two interfaces, or a SYN whose answer comes in elsewhere.
+fn interfaces(finder: &mut Finder<'_, '_>, connection: &Connection) {
+    let mut seen: Vec<(IpAddr, Place, Mark)> = Vec::new();
+    for (index, subflow) in finder.subflows() {
+        let (Some(place), Some(syn)) = (place_of(subflow), &subflow.syn) else { continue };
+        let address = subflow.address_of(subflow.initiator).0;
+        let answered_at = subflow.syn_ack.as_ref().map_or(0, |syn_ack| syn_ack.interface_index);
+        // Only the host that opens the subflow chooses the way out; what a router forwards passes two interfaces anyway.
+        let left = syn.outgoing;
+        if left == Some(true) && place.2 != 0 && answered_at != 0 && answered_at != place.2 {
+            let syn_ack = subflow.syn_ack.as_ref().map_or(syn.first.frame, |syn_ack| syn_ack.first.frame);
+            let text = format!(
+                "The SYN from {address} left through interface {} (frame {}), and its answer came in on interface {} (frame {}): the route goes by destination only.",
+                place.2,
+                finder.frame(syn.first.frame),
+                answered_at,
+                finder.frame(syn_ack),
+            );
+            finder.report(rule::WRONG_INTERFACE, Some(index), &[syn.first.frame, syn_ack], text);
+            continue;
+        }
+        // An input is one host's interface, or all of them: only those of one input, or of the same host, compare.
+        if left == Some(false) {
+            continue;
+        }
+        let other = seen.iter().find(|known| {
+            known.0 == address && known.1 != place && (known.1.0 == place.0 || !connection.seen_in(place.0))
+        });
+        if let Some(&(_, _, first)) = other {
+            let text = format!(
+                "Subflows from {address} leave through two interfaces (frames {} and {}): the route goes by destination only, and one of the paths is not what its address says.",
+                finder.frame(first),
+                finder.frame(syn.first.frame),
+            );
+            finder.report(rule::WRONG_INTERFACE, Some(index), &[first, syn.first.frame], text);
+        } else {
+            seen.push((address, place, syn.first.frame));
+        }
+    }
+}
+
+impl Connection {
+    /// Whether the first subflow was seen in an input too: then that input is another host's.
+    fn seen_in(&self, input: u16) -> bool {
+        self.initial().is_some_and(|initial| initial.more_interfaces.iter().any(|at| at.0 == input))
+    }
+}

@@ -1,0 +1,210 @@
+//! Mappings, checksums, and the stream of data.
+
+use crate::report::explain::Explanation;
+use crate::report::model::Severity;
+
+/// This topic's findings.
+pub const ALL: &[&Explanation] = &[
+    CHECKSUM_MISMATCH,
+    CHECKSUM_ABSENT,
+    CHECKSUM_NOT_NEGOTIATED,
+    MAPPING_CONFLICT,
+    SEQUENCE_OUT_OF_REACH,
+    UNMAPPED_PAYLOAD,
+    PAYLOAD_CHANGED_ON_RETRANSMISSION,
+    MP_FAIL,
+    MP_FAIL_UNANSWERED,
+    INFINITE_MAPPING,
+    ENDS_DISAGREE_ABOUT_FALLBACK,
+    HEAD_OF_LINE_BLOCKING,
+    REINJECTIONS_USELESS,
+    DUP_ACK_IS_NOT_LOSS,
+];
+
+/// A DSS checksum is wrong.
+pub const CHECKSUM_MISMATCH: &Explanation = &Explanation {
+    id: "checksum-mismatch",
+    severity: Severity::Error,
+    title: "a DSS checksum is wrong",
+    meaning: "The payload or the mapping was changed between the sender and this capture, or the sender computed the \
+              checksum wrongly. The receiver answers with MP_FAIL.",
+    detection: "Checksums of all mappings whose payload the capture holds whole. TCP retransmissions with other bytes are \
+              tried too.",
+    advice: "Look for a device that rewrites payload (application-level gateway, proxy). A capture at the sender tells \
+              whether the checksum was right when it left.",
+    rfc: "8684 §3.3.1",
+    counter: Some("MPTcpExtDataCsumErr"),
+};
+
+/// A mapping lacks the checksum that was agreed on.
+pub const CHECKSUM_ABSENT: &Explanation = &Explanation {
+    id: "checksum-absent",
+    severity: Severity::Warning,
+    title: "a mapping lacks the checksum that was agreed on",
+    meaning: "One end asked for checksums in MP_CAPABLE, so every mapping must have one. The receiver treats such a \
+              mapping as broken.",
+    detection: "DSS with a mapping without checksum, in a connection with flag A.",
+    advice: "",
+    rfc: "8684 §3.3.1",
+    counter: None,
+};
+
+/// A mapping has a checksum that nobody asked for.
+pub const CHECKSUM_NOT_NEGOTIATED: &Explanation = &Explanation {
+    id: "checksum-not-negotiated",
+    severity: Severity::Warning,
+    title: "a mapping has a checksum that nobody asked for",
+    meaning: "Neither end set flag A. Receivers ignore the checksum or reset the subflow.",
+    detection: "DSS with a checksum, in a connection whose handshake is in the capture and without flag A.",
+    advice: "",
+    rfc: "8684 §3.3.1",
+    counter: None,
+};
+
+/// Two mappings contradict each other.
+pub const MAPPING_CONFLICT: &Explanation = &Explanation {
+    id: "mapping-conflict",
+    severity: Severity::Error,
+    title: "two mappings contradict each other",
+    meaning: "The same bytes of a subflow were mapped twice to different places in the stream. A mapping must not \
+              change once it was sent.",
+    detection: "DSS mappings of one direction of one subflow that overlap and disagree.",
+    advice: "Either the sender is broken, or a middlebox merged segments and kept the wrong options.",
+    rfc: "8684 §3.3.1",
+    counter: Some("MPTcpExtDSSNotMatching"),
+};
+
+/// A data sequence number is too far away to be of this stream.
+pub const SEQUENCE_OUT_OF_REACH: &Explanation = &Explanation {
+    id: "sequence-out-of-reach",
+    severity: Severity::Warning,
+    title: "a data sequence number is too far away to be of this stream",
+    meaning: "A DSN, a DATA_ACK or a TCP sequence number lies so far from the others that it cannot be meant: a broken \
+              sender, a forged packet, or two connections mixed up.",
+    detection: "Numbers more than 2^30 bytes (TCP) or 2^47 (data level) away.",
+    advice: "",
+    rfc: "8684 §3.3.1",
+    counter: None,
+};
+
+/// Payload that no mapping covers.
+pub const UNMAPPED_PAYLOAD: &Explanation = &Explanation {
+    id: "unmapped-payload",
+    severity: Severity::Error,
+    title: "payload that no mapping covers",
+    meaning: "Bytes were sent on a subflow of a working MPTCP connection without saying where in the stream they \
+              belong. The receiver has to drop the subflow.",
+    detection: "Payload without mapping on a subflow, outside a fallback; only where options were captured whole.",
+    advice: "If it is one path only, something there strips the DSS from some segments or splits segments without \
+              copying options.",
+    rfc: "8684 §3.3.1",
+    counter: Some("MPTcpExtNoDSSInWindow"),
+};
+
+/// A retransmission carries other bytes than the original.
+pub const PAYLOAD_CHANGED_ON_RETRANSMISSION: &Explanation = &Explanation {
+    id: "payload-changed-on-retransmission",
+    severity: Severity::Error,
+    title: "a retransmission carries other bytes than the original",
+    meaning: "The same sequence numbers of a subflow were sent twice with different content. A device on the path \
+              rewrites payload, or someone injects packets.",
+    detection: "Overlapping copies of payload compared where both were captured.",
+    advice: "",
+    rfc: "9293 §3.8",
+    counter: None,
+};
+
+/// An end reported a wrong checksum, and was answered.
+pub const MP_FAIL: &Explanation = &Explanation {
+    id: "mp-fail",
+    severity: Severity::Warning,
+    title: "an end reported a wrong checksum, and was answered",
+    meaning: "MP_FAIL names the data that arrived with a wrong checksum. With other subflows left the bad one is reset \
+              and its data sent again elsewhere: nothing is lost. On the only subflow the connection falls back to TCP.",
+    detection: "MP_FAIL, with RST or followed by an MP_FAIL, an infinite mapping, or an end of mappings.",
+    advice: "Look for a device that rewrites payload on that path.",
+    rfc: "8684 §3.7",
+    counter: Some("MPTcpExtMPFailTx"),
+};
+
+/// An end reported a wrong checksum, and nothing came of it.
+pub const MP_FAIL_UNANSWERED: &Explanation = &Explanation {
+    id: "mp-fail-unanswered",
+    severity: Severity::Error,
+    title: "an end reported a wrong checksum, and nothing came of it",
+    meaning: "After MP_FAIL the sender must stop using mappings on the only subflow. Here it did not react: the option \
+              was lost, or the stack ignores it.",
+    detection: "MP_FAIL without RST, then neither an MP_FAIL, nor an infinite mapping, nor payload without mappings from \
+              the other end, although it sent more.",
+    advice: "",
+    rfc: "8684 §3.7",
+    counter: Some("MPTcpExtMPFailTx"),
+};
+
+/// An infinite mapping ended the use of mappings.
+pub const INFINITE_MAPPING: &Explanation = &Explanation {
+    id: "infinite-mapping",
+    severity: Severity::Note,
+    title: "an infinite mapping ended the use of mappings",
+    meaning: "The rest of the stream in this direction follows the subflow's own sequence numbers. It may go one way \
+              only.",
+    detection: "DSS with data-level length 0.",
+    advice: "",
+    rfc: "8684 §3.7",
+    counter: Some("MPTcpExtInfiniteMapTx"),
+};
+
+/// One end fell back to TCP, the other did not.
+pub const ENDS_DISAGREE_ABOUT_FALLBACK: &Explanation = &Explanation {
+    id: "ends-disagree-about-fallback",
+    severity: Severity::Error,
+    title: "one end fell back to TCP, the other did not",
+    meaning: "One end no longer sends MPTCP options while the other still expects them. Data of the first is then \
+              dropped or the connection reset by the second.",
+    detection: "MPTCP options of one end after the point at which the other fell back, or different verdicts in two \
+              captures of the same connection.",
+    advice: "The options are lost in one direction only: a device on the path treats the two directions differently.",
+    rfc: "8684 §3.7",
+    counter: None,
+};
+
+/// Data waited long for a slow path.
+pub const HEAD_OF_LINE_BLOCKING: &Explanation = &Explanation {
+    id: "head-of-line-blocking",
+    severity: Severity::Warning,
+    title: "data waited long for a slow path",
+    meaning: "Much of the data arrived before bytes that were sent earlier on a slower path, and waited for them longer \
+              than that path gained in capacity.",
+    detection: "Data above holes in the data sequence: a quarter of the bytes or more waited, half a second or more at \
+              the 95th percentile, for a subflow that carried less than a quarter of the data.",
+    advice: "Make the slow path a backup (`ip mptcp endpoint … backup`), or let the receive buffer hold the product of \
+              the total rate and the longest round trip.",
+    rfc: "8684 §3.3.4",
+    counter: Some("MPTcpExtOFOQueue"),
+};
+
+/// Many bytes were sent again on another path for nothing.
+pub const REINJECTIONS_USELESS: &Explanation = &Explanation {
+    id: "reinjections-useless",
+    severity: Severity::Note,
+    title: "many bytes were sent again on another path for nothing",
+    meaning: "Data that had already been acknowledged at the data level was sent once more on another subflow. Costs \
+              capacity only; a redundant scheduler does it on purpose.",
+    detection: "Reinjected bytes of at least a fifth of the data, less than half of them before their DATA_ACK.",
+    advice: "",
+    rfc: "8684 §3.3.6",
+    counter: Some("MPTcpExtDuplicateData"),
+};
+
+/// Repeated ACKs that only carry MPTCP signalling.
+pub const DUP_ACK_IS_NOT_LOSS: &Explanation = &Explanation {
+    id: "dup-ack-is-not-loss",
+    severity: Severity::Note,
+    title: "repeated ACKs that only carry MPTCP signalling",
+    meaning: "ADD_ADDR, REMOVE_ADDR, MP_PRIO and the like travel on ACKs that acknowledge nothing new. Tools that do \
+              not know MPTCP show them as duplicate ACKs; they are no sign of loss.",
+    detection: "ACKs without payload that repeat an acknowledgement and carry such an option.",
+    advice: "",
+    rfc: "8684 §3.4.1",
+    counter: None,
+};

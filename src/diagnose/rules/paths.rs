@@ -1,0 +1,77 @@
+//! Which path data takes, and whether it should.
+
+use crate::report::explain::Explanation;
+use crate::report::model::Severity;
+
+/// This topic's findings.
+pub const ALL: &[&Explanation] = &[BACKUP_PATH_USED, ONE_PATH_CARRIES_MOST, WRONG_INTERFACE, PATH_STALLED, HANDOVER];
+
+/// Data went over a backup path while a normal one worked.
+pub const BACKUP_PATH_USED: &Explanation = &Explanation {
+    id: "backup-path-used",
+    severity: Severity::Warning,
+    title: "data went over a backup path while a normal one worked",
+    meaning: "The receiver asked for this subflow to be used only when no other works. It was used at the same time as \
+              a normal one.",
+    detection: "New data of one end on a subflow that its peer marked as backup, between the first and the last data on a \
+              subflow that is none.",
+    advice: "The mark counts for one direction: it asks the other end. Check that the sender's scheduler honours it, \
+              and that both ends set it where both directions should (`ip mptcp endpoint … backup`).",
+    rfc: "8684 §3.3.8",
+    counter: None,
+};
+
+/// One path carried nearly everything though two were there.
+pub const ONE_PATH_CARRIES_MOST: &Explanation = &Explanation {
+    id: "one-path-carries-most",
+    severity: Severity::Note,
+    title: "one path carried nearly everything though two were there",
+    meaning: "Normal where one path is much better, the transfer is short, or data is sent slower than one path \
+              carries.",
+    detection: "Two or more established subflows that are no backups, and one that carried 95 % or more of at least 100 \
+              kB.",
+    advice: "If more was expected of the other paths, compare round-trip times (-v) and receive buffers.",
+    rfc: "8684 §3.3.5",
+    counter: None,
+};
+
+/// A source address leaves through another interface than its own.
+pub const WRONG_INTERFACE: &Explanation = &Explanation {
+    id: "wrong-interface",
+    severity: Severity::Warning,
+    title: "a source address leaves through another interface than its own",
+    meaning: "Packets from one address go out through the interface of another: the routing table chose by destination \
+              only. The second path is then no second path, and networks with source filters drop the packets.",
+    detection: "SYNs of one source address on several interfaces, or a SYN that leaves on one interface and its answer \
+              that comes in on another.",
+    advice: "Add a rule and a table for each address: `ip rule add from ADDRESS table N` and `ip route add default via \
+              GATEWAY dev INTERFACE table N`.",
+    rfc: "",
+    counter: None,
+};
+
+/// Data stopped on a path and went on elsewhere only much later.
+pub const PATH_STALLED: &Explanation = &Explanation {
+    id: "path-stalled",
+    severity: Severity::Warning,
+    title: "data stopped on a path and went on elsewhere only much later",
+    meaning: "The stream stood still until the sender gave up on a path that had failed without a word.",
+    detection: "New data moves to another subflow after a second or more of silence of all of them, with bytes \
+              outstanding on the old one.",
+    advice: "Have the host remove the address when it loses the link (REMOVE_ADDR moves data at once), or shorten \
+              sysctl net.mptcp.stale_loss_cnt.",
+    rfc: "8684 §3.3.6",
+    counter: Some("MPTcpExtSubflowStale"),
+};
+
+/// Data moved from one path to another.
+pub const HANDOVER: &Explanation = &Explanation {
+    id: "handover",
+    severity: Severity::Note,
+    title: "data moved from one path to another",
+    meaning: "The path that carried the data was closed, removed or demoted, and another took over.",
+    detection: "New data on another subflow after a REMOVE_ADDR, MP_PRIO, FIN or RST of the one before.",
+    advice: "",
+    rfc: "8684 §3.3.6",
+    counter: None,
+};

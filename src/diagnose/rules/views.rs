@@ -1,0 +1,121 @@
+//! What two captures of the same connection prove of the path between them. The stretch is named by its two
+//! inputs.
+
+use crate::report::explain::Explanation;
+use crate::report::model::Severity;
+
+/// This topic's findings.
+pub const ALL: &[&Explanation] = &[
+    PATH_STRIPPED_OPTION,
+    PATH_BLANKED_OPTION,
+    PATH_ECHOED_OPTION,
+    PATH_CHANGED_PAYLOAD,
+    PATH_REWROTE_SEQUENCE_NUMBERS,
+    PATH_TRANSLATED_ADDRESSES,
+    PATH_CHANGED_TCP_OPTIONS,
+    PATH_LOST_PACKETS,
+];
+
+/// An MPTCP option was removed between two captures.
+pub const PATH_STRIPPED_OPTION: &Explanation = &Explanation {
+    id: "path-stripped-option",
+    severity: Severity::Warning,
+    title: "an MPTCP option was removed between two captures",
+    meaning: "The option is in a packet at one input and not in the same packet at the other: a device between the two \
+              removed it. Neither end is at fault.",
+    detection: "The same SYN, SYN/ACK, third ACK or data at two inputs, with and without its option.",
+    advice: "Look at the firewalls, proxies and NATs between the two capture points, and allow TCP option 30 there.",
+    rfc: "8684 §3.7",
+    counter: None,
+};
+
+/// An MPTCP option was overwritten with NOPs between two captures.
+pub const PATH_BLANKED_OPTION: &Explanation = &Explanation {
+    id: "path-blanked-option",
+    severity: Severity::Warning,
+    title: "an MPTCP option was overwritten with NOPs between two captures",
+    meaning: "At one input the packet carries the option, at the other NOPs of the same length stand in its place: a \
+              device that normalises TCP options.",
+    detection: "The same SYN or SYN/ACK at two inputs, and a run of four or more NOPs at the second.",
+    advice: "Firewalls blank options that they do not know: allow TCP option 30 (Cisco ASA: tcp-map with tcp-options \
+              range 30 30 allow).",
+    rfc: "8684 §3.7",
+    counter: None,
+};
+
+/// A middlebox between two captures echoed the option of the SYN.
+pub const PATH_ECHOED_OPTION: &Explanation = &Explanation {
+    id: "path-echoed-option",
+    severity: Severity::Warning,
+    title: "a middlebox between two captures echoed the option of the SYN",
+    meaning: "The SYN/ACK has no MP_CAPABLE where it comes from the server, and the client's own where it reaches the \
+              client.",
+    detection: "The same SYN/ACK at two inputs.",
+    advice: "",
+    rfc: "8684 §3.7",
+    counter: None,
+};
+
+/// Payload was changed between two captures.
+pub const PATH_CHANGED_PAYLOAD: &Explanation = &Explanation {
+    id: "path-changed-payload",
+    severity: Severity::Error,
+    title: "payload was changed between two captures",
+    meaning: "A mapping whose checksum is right at one input is wrong at the other, or the stream has another length \
+              there: a device between the two rewrites payload.",
+    detection: "Checksums and lengths of the same stream at two inputs.",
+    advice: "Look for an application-level gateway or proxy between the two capture points.",
+    rfc: "8684 §3.3.1",
+    counter: None,
+};
+
+/// TCP sequence numbers were rewritten between two captures.
+pub const PATH_REWROTE_SEQUENCE_NUMBERS: &Explanation = &Explanation {
+    id: "path-rewrote-sequence-numbers",
+    severity: Severity::Note,
+    title: "TCP sequence numbers were rewritten between two captures",
+    meaning: "A firewall randomises initial sequence numbers. MPTCP is made for it (mappings count from the start of \
+              the subflow), so this is harmless; SACK blocks must be rewritten too.",
+    detection: "Sequence numbers of the same SYN or SYN/ACK at two inputs.",
+    advice: "",
+    rfc: "8684 §3.3.1",
+    counter: None,
+};
+
+/// Addresses were translated between two captures.
+pub const PATH_TRANSLATED_ADDRESSES: &Explanation = &Explanation {
+    id: "path-translated-addresses",
+    severity: Severity::Note,
+    title: "addresses were translated between two captures",
+    meaning: "A NAT lies between the two capture points. MPTCP identifies subflows by tokens and addresses by ids, so \
+              this is harmless; announced addresses are not translated.",
+    detection: "The same subflow (tokens and nonces) under two 4-tuples.",
+    advice: "",
+    rfc: "8684 §3.2",
+    counter: None,
+};
+
+/// Other TCP options of the handshake were changed between two captures.
+pub const PATH_CHANGED_TCP_OPTIONS: &Explanation = &Explanation {
+    id: "path-changed-tcp-options",
+    severity: Severity::Note,
+    title: "other TCP options of the handshake were changed between two captures",
+    meaning: "MSS clamping is usual on tunnels and PPPoE. Where window scaling, SACK or timestamps are removed, \
+              throughput suffers.",
+    detection: "MSS, window scale, SACK-permitted and timestamps of the same SYN or SYN/ACK at two inputs.",
+    advice: "",
+    rfc: "",
+    counter: None,
+};
+
+/// Packets were lost between two captures.
+pub const PATH_LOST_PACKETS: &Explanation = &Explanation {
+    id: "path-lost-packets",
+    severity: Severity::Note,
+    title: "packets were lost between two captures",
+    meaning: "Segments that one input shows never reached the other, and were sent again.",
+    detection: "Payload bytes of one direction counted at both inputs, each byte as often as it was sent.",
+    advice: "",
+    rfc: "",
+    counter: None,
+};

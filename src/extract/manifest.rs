@@ -1,0 +1,162 @@
+//! `manifest.json`: what each extracted file holds, and what it does not.
+
+use serde::Serialize;
+
+use super::Extracted;
+use super::files::{Key, direction, file_name};
+use super::stream::{Outcome, Ranges};
+use crate::crypto::Token;
+use crate::track::connection::Connection;
+use crate::track::side::Side;
+
+/// Its name in the directory.
+pub const NAME: &str = "manifest.json";
+/// Names this form of the manifest.
+pub const SCHEMA: &str = "mptcp-inspect/extract/1";
+
+/// The manifest. Offsets and lengths are in bytes, counted from the first byte of the stream.
+#[derive(Debug, Serialize)]
+pub struct Manifest {
+    /// [`SCHEMA`].
+    pub schema: &'static str,
+    /// Name and version of the tool.
+    pub tool: &'static str,
+    /// Why files are shorter than their streams; none if all could be written.
+    pub error: Option<String>,
+    /// The streams, by connection, client to server first. A direction without data has neither file nor entry.
+    pub streams: Vec<Entry>,
+}
+
+/// One stream.
+#[derive(Debug, Serialize)]
+pub struct Entry {
+    /// The file.
+    pub file: String,
+    /// The connection's number in the report.
+    pub connection: u64,
+    /// `client_to_server` or `server_to_client`.
+    pub direction: &'static str,
+    /// The client's address and port on the first subflow.
+    pub client: Option<String>,
+    /// The server's.
+    pub server: Option<String>,
+    /// The client's token.
+    pub client_token: Option<Token>,
+    /// The server's.
+    pub server_token: Option<Token>,
+    /// The file's length.
+    pub bytes: u64,
+    /// Of the file; none where it could not be written to its end.
+    pub sha256: Option<String>,
+    /// Whether the file is the whole stream: its beginning and its end were seen, and nothing is missing between.
+    pub complete: bool,
+    /// Bytes of the SYN (Fast Open) that begin the file.
+    pub fast_open_bytes: u64,
+    /// Bytes whose DSS checksum is right.
+    pub verified_bytes: u64,
+    /// Bytes that are missing.
+    pub missing_bytes: u64,
+    /// Where: zeros stand in their place, save for `unfilled_bytes`.
+    pub holes: Vec<Range>,
+    /// Missing bytes with no zeros in their place: at the end, or in holes too large to fill. Behind such a hole, places in
+    /// the file are not those in the stream.
+    pub unfilled_bytes: u64,
+    /// Bytes of which the capture has copies that differ; where a checksum told which is right, the file has that.
+    pub differing_bytes: u64,
+    /// Where.
+    pub differing: Vec<Range>,
+    /// Bytes whose DSS checksum is wrong, and of which no right copy came.
+    pub wrong_bytes: u64,
+    /// Where.
+    pub wrong: Vec<Range>,
+    /// Bytes left out because they came late, in a stream whose beginning was not captured.
+    pub before_start_bytes: u64,
+}
+
+/// A range of a stream.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Range {
+    /// Its first byte.
+    pub offset: u64,
+    /// Its length.
+    pub length: u64,
+}
+
+impl Manifest {
+    /// An empty one.
+    pub(super) fn new() -> Self {
+        let tool = concat!("mptcp-inspect ", env!("CARGO_PKG_VERSION"));
+        Self { schema: SCHEMA, tool, error: None, streams: Vec::new() }
+    }
+
+    /// Writing failed: takes each file for what it is now.
+    pub(super) fn fail(&mut self, error: String, size: impl Fn(Key) -> Option<u64>) {
+        self.error = Some(error);
+        for entry in &mut self.streams {
+            let side = if entry.direction == direction(Side::Client) { Side::Client } else { Side::Server };
+            let left = size((entry.connection, side)).unwrap_or(0);
+            entry.complete = entry.complete && left == entry.bytes;
+            entry.sha256 = entry.sha256.take().filter(|_| left == entry.bytes);
+            entry.bytes = left;
+        }
+    }
+
+    /// Sums over the streams.
+    pub(super) fn totals(&self) -> Extracted {
+        self.streams.iter().fold(Extracted::default(), |sum, entry| Extracted {
+            streams: sum.streams + 1,
+            bytes: sum.bytes + entry.bytes,
+            incomplete: sum.incomplete + u64::from(!entry.complete),
+        })
+    }
+
+    /// The manifest as pretty-printed JSON and a line feed.
+    pub(super) fn to_json(&self) -> Vec<u8> {
+        // Strings, numbers and lists always serialize, and a Vec takes everything.
+        let mut json = serde_json::to_vec_pretty(self).unwrap_or_default();
+        json.push(b'\n');
+        json
+    }
+}
+
+impl Entry {
+    pub(super) fn new(
+        number: u64,
+        connection: &Connection,
+        side: Side,
+        outcome: Outcome,
+        sha256: [u8; 32],
+        ends_seen: bool,
+    ) -> Self {
+        let end = |side: Side| {
+            let (address, port) = connection.initial()?.address_of(side);
+            Some(std::net::SocketAddr::new(address, port).to_string())
+        };
+        Self {
+            file: file_name((number, side)),
+            connection: number,
+            direction: direction(side),
+            client: end(Side::Client),
+            server: end(Side::Server),
+            client_token: connection.ends.client.token(),
+            server_token: connection.ends.server.token(),
+            bytes: outcome.length,
+            sha256: Some(crate::wire::Hex(&sha256).to_string()),
+            complete: ends_seen && outcome.holes.bytes == 0 && outcome.before_start == 0,
+            fast_open_bytes: outcome.fast_open,
+            verified_bytes: outcome.verified,
+            missing_bytes: outcome.holes.bytes,
+            holes: ranges(&outcome.holes),
+            unfilled_bytes: outcome.unfilled,
+            differing_bytes: outcome.differing.bytes,
+            differing: ranges(&outcome.differing),
+            wrong_bytes: outcome.wrong.bytes,
+            wrong: ranges(&outcome.wrong),
+            before_start_bytes: outcome.before_start,
+        }
+    }
+}
+
+fn ranges(ranges: &Ranges) -> Vec<Range> {
+    ranges.list.iter().map(|&(offset, length)| Range { offset, length }).collect()
+}

@@ -1,0 +1,219 @@
+//! Extraction: each direction's byte stream of each connection, in DSN order, into a file of its own, and a manifest.
+//!
+//! * [`stream`]: puts one stream in order; pure
+//! * [`files`]: the files, and nothing else does I/O
+//! * [`manifest`]: what is said of each stream
+//!
+//! A hole is filled with zeros, so that a byte's place in the file is its place in the stream, and listed in the manifest.
+//! Fast Open bytes come first. A connection that fell back goes on from its TCP stream: the tracker hands that out as data.
+//! Views of other taps have no files, nor have joins whose connection is not known; bytes that such a join carried before
+//! its connection showed are missing.
+
+pub mod files;
+pub mod manifest;
+pub mod stream;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::crypto::Token;
+use crate::limits;
+use crate::report::ConnectionFilter;
+use crate::track::Tracker;
+use crate::track::connection::Connection;
+use crate::track::observer::{Checked, Data, Event, Observer, What};
+use crate::track::side::{PerSide, Side};
+use files::{FileSink, Files};
+use manifest::{Entry, Manifest};
+use stream::{MappingName, Part, Stream};
+
+/// Writes the streams of connections as they are tracked.
+#[derive(Debug)]
+pub struct Extractor {
+    files: Files,
+    /// Connections to extract; all if empty.
+    filters: Vec<ConnectionFilter>,
+    /// By number, from 1.
+    connections: Vec<Slot>,
+    /// Bytes that wait in all streams.
+    held: usize,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    tokens: [Option<Token>; 2],
+    streams: PerSide<Option<Box<Stream>>>,
+    created: PerSide<bool>,
+}
+
+/// What was extracted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Extracted {
+    /// Files with streams.
+    pub streams: u64,
+    /// Bytes in them.
+    pub bytes: u64,
+    /// Streams of which something is missing, or of which the end was not seen.
+    pub incomplete: u64,
+}
+
+/// Writing failed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot write {}: {source}; kept in {}: {kept}", .path.display(), .directory.display())]
+pub struct ExtractError {
+    path: PathBuf,
+    directory: PathBuf,
+    source: io::Error,
+    kept: String,
+}
+
+impl Extractor {
+    /// An extractor that writes into `directory`, which is made if it is not there. Files of the same names in it are
+    /// replaced. With `filters`, only the connections that they name are extracted.
+    pub fn new(directory: &Path, filters: &[ConnectionFilter]) -> Result<Self, ExtractError> {
+        let files = Files::new(directory).map_err(|source| ExtractError {
+            path: directory.to_owned(),
+            directory: directory.to_owned(),
+            source,
+            kept: "nothing".to_owned(),
+        })?;
+        Ok(Self { files, filters: filters.to_vec(), connections: Vec::new(), held: 0 })
+    }
+
+    /// The capture has ended, and the tracker has finished: writes what waits, and the manifest.
+    pub fn finish(mut self, tracker: &Tracker) -> Result<Extracted, ExtractError> {
+        let mut manifest = Manifest::new();
+        for connection in tracker.connections() {
+            let Some(number) = connection.number else { continue };
+            if connection.view_of.is_some() || !self.is_wanted(number, connection) {
+                self.discard(number);
+                continue;
+            }
+            for side in Side::BOTH {
+                if let Some(entry) = self.finish_stream(number, connection, side) {
+                    manifest.streams.push(entry);
+                }
+            }
+        }
+        // Of connections that a limit pushed out of the tracker: they are in no report.
+        (1..=self.connections.len() as u64).for_each(|number| self.discard(number));
+        self.close(manifest)
+    }
+
+    fn is_wanted(&self, number: u64, connection: &Connection) -> bool {
+        let tokens = [connection.ends.client.token(), connection.ends.server.token()];
+        self.filters.is_empty() || self.filters.iter().any(|filter| filter.names(number, tokens))
+    }
+
+    fn finish_stream(&mut self, number: u64, connection: &Connection, side: Side) -> Option<Entry> {
+        let slot = self.connections.get_mut(usize::try_from(number.checked_sub(1)?).ok()?)?;
+        let stream = slot.streams[side].take()?;
+        self.held -= stream.held();
+        let mut sink = FileSink { files: &mut self.files, key: (number, side), created: &mut slot.created[side] };
+        let anchored = stream.is_anchored();
+        let end = end_of(connection, side);
+        let (outcome, sha256) = stream.finish(end, &mut sink);
+        slot.created[side].then(|| Entry::new(number, connection, side, outcome, sha256, anchored && end.is_some()))
+    }
+
+    /// Closes the files, and writes the manifest even where a file could not be written: it says what is left.
+    fn close(mut self, mut manifest: Manifest) -> Result<Extracted, ExtractError> {
+        let failed = self.files.close();
+        if let Some((path, error)) = &failed {
+            manifest.fail(format!("cannot write {}: {error}", path.display()), |key| self.files.size(key));
+        }
+        let extracted = manifest.totals();
+        let written = self.files.write_whole(manifest::NAME, &manifest.to_json());
+        let failed = failed.or_else(|| Some((self.files.directory().join(manifest::NAME), written.err()?)));
+        let Some((path, source)) = failed else { return Ok(extracted) };
+        let kept = format!("{} files with {} bytes, each right as far as it goes", extracted.streams, extracted.bytes);
+        Err(ExtractError { path, directory: self.files.directory().to_owned(), source, kept })
+    }
+
+    fn discard(&mut self, number: u64) {
+        let index = (number as usize).wrapping_sub(1);
+        let Some(slot) = self.connections.get_mut(index) else { return };
+        for side in Side::BOTH {
+            if let Some(stream) = slot.streams[side].take() {
+                self.held -= stream.held();
+                if std::mem::take(&mut slot.created[side]) {
+                    self.files.remove((number, side));
+                }
+            }
+        }
+    }
+
+    /// The slot of a connection, unless nobody asked for it.
+    fn slot(&mut self, number: u64) -> Option<&mut Slot> {
+        let index = usize::try_from(number.checked_sub(1)?).ok()?;
+        if index >= self.connections.len() {
+            self.connections.resize_with(index + 1, Slot::default);
+        }
+        let slot = self.connections.get_mut(index)?;
+        let undecided = slot.tokens.contains(&None);
+        let named = self.filters.is_empty() || self.filters.iter().any(|filter| filter.names(number, slot.tokens));
+        (named || (undecided && self.filters.iter().any(|filter| filter.token().is_some()))).then_some(slot)
+    }
+
+    fn limit(&self) -> usize {
+        if self.held > limits::EXTRACT_BUFFERS { limits::EXTRACT_BUFFER_SCARCE } else { limits::EXTRACT_BUFFER }
+    }
+
+    /// Does something with a stream and its sink.
+    fn with(&mut self, number: u64, side: Side, act: impl FnOnce(&mut Stream, &mut FileSink<'_>)) {
+        if self.files.has_failed() || self.slot(number).is_none() {
+            return;
+        }
+        let Some(slot) = self.connections.get_mut((number as usize).wrapping_sub(1)) else { return };
+        let stream = slot.streams[side].get_or_insert_default();
+        let before = stream.held();
+        let mut sink = FileSink { files: &mut self.files, key: (number, side), created: &mut slot.created[side] };
+        act(stream, &mut sink);
+        self.held = self.held + stream.held() - before;
+    }
+}
+
+impl Observer for Extractor {
+    const WANTS_DATA: bool = true;
+
+    fn data(&mut self, data: Data<'_>) {
+        let Some(number) = data.number else { return };
+        let subflow = data.subflow;
+        let mapping = data.mapping.map(|(offset, len)| MappingName { subflow, offset, len });
+        let part = Part { offset: data.offset, bytes: data.bytes, mapping, anchored: data.anchored };
+        let limit = self.limit();
+        self.with(number, data.side, |stream, sink| stream.insert(part, limit, sink));
+    }
+
+    fn checked(&mut self, checked: Checked) {
+        let Some(number) = checked.number else { return };
+        let name = MappingName { subflow: checked.subflow, offset: checked.offset, len: checked.len };
+        let limit = self.limit();
+        self.with(number, checked.side, |stream, sink| stream.checked(name, checked.right, limit, sink));
+    }
+
+    fn event(&mut self, event: Event) {
+        let (Some(number), What::KeysLearned(side, token)) = (event.number, event.what) else { return };
+        if self.filters.is_empty() {
+            return;
+        }
+        if let Some(slot) = self.slot(number) {
+            slot.tokens[usize::from(side == Side::Server)] = Some(token);
+        }
+        if self.slot(number).is_none() {
+            self.discard(number);
+        }
+    }
+}
+
+/// The offset at which a side closed its stream: by DATA_FIN, or in a fallback by FIN.
+fn end_of(connection: &Connection, side: Side) -> Option<i64> {
+    let data = &connection.data[side];
+    if let Some((fin, _)) = data.fin {
+        return Some(data.offset(fin));
+    }
+    let half = &connection.fallback.and(connection.initial())?.halves[side];
+    let (seq, position) = half.line.or(half.last_mapping_end)?;
+    let (fin, _) = half.fin?;
+    Some(data.offset(position + fin.checked_sub(seq)?))
+}
