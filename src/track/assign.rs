@@ -82,7 +82,7 @@ impl Tracker {
         let (connection, subflow, side) = (flow.connection, flow.subflow, flow.sender(arrival.from_low));
         let previous = flow.more.as_ref().and_then(|more| more.previous);
         let current = Assigned::To(Place { connection, subflow, from: side });
-        let Some(state) = self.connections.get(connection as usize).and_then(|state| state.as_deref()) else {
+        let Some(state) = self.connections.get(connection) else {
             return if arrival.segment.flags.syn() { self.new_flow(key, arrival, observer) } else { current };
         };
         let Some(record) = state.subflows.get(usize::from(subflow)) else { return current };
@@ -211,7 +211,7 @@ impl Tracker {
         let (dialect, ends) = (main.dialect, main.ends.clone());
         let is_join = template.join.is_some();
         let holds = |view: &Connection| view.subflows.iter().any(|known| known.same_tuple(&template));
-        let views = self.connections().filter(|view| view.view_of == Some(of));
+        let views = self.connections.views_of(of);
         let mut at_input = views.filter(|view| {
             !holds(view) && (is_join || view.subflows.is_empty() || view.input == arrival.frame.id.input)
         });
@@ -221,7 +221,7 @@ impl Tracker {
             Some(id) => id,
             None => {
                 let id = self.open_connection(arrival)?;
-                let view = self.connections.get_mut(id as usize)?.as_deref_mut()?;
+                let view = self.connections.get_mut(id)?;
                 view.view_of = Some(of);
                 if is_join {
                     // The other end's initial subflow is not in this input: its keys are those of the connection.
@@ -229,10 +229,11 @@ impl Tracker {
                     view.ends = ends;
                     Side::BOTH.into_iter().for_each(|side| view.keys_changed(side));
                 }
+                self.connections.add_view(of, id);
                 id
             }
         };
-        let view = self.connections.get_mut(id as usize)?.as_deref_mut()?;
+        let view = self.connections.get_mut(id)?;
         if view.subflows.len() >= limits::SUBFLOWS {
             return None;
         }
@@ -325,7 +326,7 @@ impl Tracker {
     ) -> Option<(ConnectionId, u16, Side)> {
         let id = self.open_connection(arrival)?;
         let keys = self.config.keys.clone();
-        let state = self.connections.get_mut(id as usize)?.as_deref_mut()?;
+        let state = self.connections.get_mut(id)?;
         self.listed += 1;
         let number = Some(self.listed);
         state.number = number;
@@ -333,39 +334,28 @@ impl Tracker {
         for (subflow, what) in [(None, What::ConnectionOpened), (Some(0), What::SubflowOpened)] {
             observer.event(Event { connection: id, number, subflow, at: arrival.at, what });
         }
-        if !arrival.segment.flags.syn() && !keys.is_empty() {
+        if !arrival.segment.flags.syn() && !keys.is_empty() && self.undecided.len() < limits::CONNECTIONS {
             self.undecided.push(id);
         }
         Some((id, 0, source))
     }
 
     fn open_connection(&mut self, arrival: &Arrival<'_, '_>) -> Option<ConnectionId> {
-        if self.open_count >= limits::CONNECTIONS {
-            self.evict_one();
+        while self.connections.is_full() {
+            let Some(victim) = self.connections.victim() else { break };
+            self.evict(victim);
         }
-        let id = ConnectionId::try_from(self.connections.len()).ok()?;
-        self.open_count += 1;
-        self.connections.push(Some(Box::new(Connection::new(id, arrival.at, arrival.frame.id.input))));
+        let id = self.connections.next_id()?;
+        self.connections.push(Box::new(Connection::new(id, arrival.at, arrival.frame.id.input)));
         Some(id)
     }
 
-    /// Makes room: of the oldest connections, one that was never answered, else one that is closed, else the oldest.
+    /// Gives up a connection, and what the tables know of it.
     #[cold]
-    fn evict_one(&mut self) {
-        let start = self.oldest;
-        let alive = |slot: &usize| self.connections.get(*slot).is_some_and(Option::is_some);
-        let window: Vec<usize> = (start..self.connections.len()).filter(alive).take(limits::EVICTION_WINDOW).collect();
-        let state = |slot: usize| self.connections.get(slot).and_then(Option::as_deref);
-        let unanswered = window.iter().copied().find(|&slot| {
-            state(slot).is_some_and(|connection| connection.subflows.iter().all(|subflow| subflow.syn_ack.is_none()))
-        });
-        let closed = || window.iter().copied().find(|&slot| state(slot).is_some_and(Connection::is_closed));
-        let Some(victim) = unanswered.or_else(closed).or(window.first().copied()) else { return };
-        if let Some(slot) = self.connections.get_mut(victim) {
-            *slot = None;
-        }
-        self.oldest = window.first().copied().unwrap_or(start);
-        self.open_count -= 1;
+    fn evict(&mut self, victim: ConnectionId) {
+        let Some(gone) = self.connections.take(victim) else { return };
+        self.buffer += gone.kept_bytes();
+        self.tokens.forget(&gone);
         self.counts.connections_evicted += 1;
     }
 
@@ -386,7 +376,7 @@ impl Tracker {
         let source = joined.peer();
         if let Some((subflow, record)) = self.with_nonce(connection, token, nonce) {
             let shown_here = record.interface.0 == input;
-            let view = self.connections().filter(|view| view.view_of == Some(connection) && view.input == input);
+            let view = self.connections.views_of(connection).filter(|view| view.input == input);
             let mut views = view.filter_map(|view| Some((view.id, self.with_nonce(view.id, token, nonce)?.0)));
             let in_view = views.next();
             drop(views);
@@ -414,7 +404,7 @@ impl Tracker {
             connection = view;
         }
         let is_view = self.connection(connection)?.view_of.is_some();
-        let state = self.connections.get_mut(connection as usize)?.as_deref_mut()?;
+        let state = self.connections.get_mut(connection)?;
         if state.subflows.len() >= limits::SUBFLOWS {
             return None;
         }
@@ -470,14 +460,14 @@ impl Tracker {
         if self.connection(of)?.input == input {
             return None;
         }
-        self.connections().find(|view| view.view_of == Some(of) && view.input == input).map(|view| view.id)
+        self.connections.views_of(of).find(|view| view.input == input).map(|view| view.id)
     }
 
     /// A join whose connection is not in the capture: joins with the same token are grouped.
     fn open_orphan(&mut self, token: Token, arrival: &Arrival<'_, '_>) -> Option<ConnectionId> {
         let keys = self.config.keys.clone();
         let id = self.open_connection(arrival)?;
-        let state = self.connections.get_mut(id as usize)?.as_deref_mut()?;
+        let state = self.connections.get_mut(id)?;
         state.orphan = true;
         state.ends.server.token_named = Some(token);
         for key in keys {
@@ -500,7 +490,7 @@ impl Tracker {
         observer: &mut O,
     ) -> Option<(ConnectionId, u16, Side)> {
         let id = self.open_connection(arrival)?;
-        let state = self.connections.get_mut(id as usize)?.as_deref_mut()?;
+        let state = self.connections.get_mut(id)?;
         state.orphan = true;
         state.add_subflow(Subflow::new(arrival, source, Side::Client, Some(Join::default())));
         let (at, what) = (arrival.at, What::SubflowOpened);
@@ -511,7 +501,7 @@ impl Tracker {
     #[cold]
     fn note_interface(&mut self, connection: ConnectionId, subflow: u16, frame: &Frame<'_>) {
         let interface = (frame.id.input, frame.interface);
-        let state = self.connections.get_mut(connection as usize).and_then(Option::as_deref_mut);
+        let state = self.connections.get_mut(connection);
         let Some(record) = state.and_then(|state| state.subflows.get_mut(usize::from(subflow))) else { return };
         let known = record.interface == interface || record.more_interfaces.contains(&interface);
         if !known && record.more_interfaces.len() < limits::VIEWS {
@@ -610,7 +600,7 @@ impl Tracker {
     pub(super) fn try_given_keys(&mut self) {
         for id in std::mem::take(&mut self.undecided) {
             for key in self.config.keys.clone() {
-                let Some(state) = self.connections.get_mut(id as usize).and_then(Option::as_deref_mut) else {
+                let Some(state) = self.connections.get_mut(id) else {
                     continue;
                 };
                 for side in Side::BOTH {

@@ -10,6 +10,7 @@ pub(crate) mod assign;
 pub mod connection;
 pub mod data;
 mod flow;
+mod footprint;
 pub mod half;
 pub mod histogram;
 pub mod keys;
@@ -22,6 +23,7 @@ pub mod round_trip;
 pub mod side;
 pub mod sparse;
 pub mod subflow;
+mod table;
 mod tap;
 mod tokens;
 pub mod verdict;
@@ -37,6 +39,7 @@ use mark::{Mark, Moment};
 use observer::{ConnectionId, Observer, Silent};
 use options::Options;
 use side::Side;
+use table::Connections;
 use tap::{Recent, Taps};
 use tokens::TokenTable;
 
@@ -85,14 +88,11 @@ pub struct Tracker {
     tokens: TokenTable,
     taps: Taps,
     recent: Recent,
-    connections: Vec<Option<Box<Connection>>>,
+    connections: Connections,
     /// Connections that began before the capture, for which keys were given by hand.
     undecided: Vec<ConnectionId>,
-    open_count: usize,
     /// Connections that the report lists, so far: the number of the last one.
     listed: u64,
-    /// No connection before this one is left.
-    oldest: usize,
     /// Buffer bytes left for payload that waits for a mapping.
     buffer: usize,
     /// Counts so far.
@@ -143,11 +143,9 @@ impl Tracker {
             tokens: TokenTable::default(),
             taps: Taps::default(),
             recent: Recent::new(),
-            connections: Vec::new(),
+            connections: Connections::default(),
             undecided: Vec::new(),
-            open_count: 0,
             listed: 0,
-            oldest: 0,
             buffer: limits::BUFFERED_BYTES,
             counts: Counts::default(),
         }
@@ -211,25 +209,29 @@ impl Tracker {
         at: Moment,
         observer: &mut O,
     ) {
-        let Some(Some(state)) = self.connections.get_mut(connection as usize) else {
+        let Some(state) = self.connections.get_mut(connection) else {
             self.counts.evicted += 1;
             return;
         };
         let mut env = Env { at, buffer: &mut self.buffer, observer };
         let input = Input { segment, options, side: from, subflow };
         let effects = state.segment(&input, &mut env);
+        let due = state.is_due();
         if effects.keys {
             self.tokens.learn(state, connection);
             if self.tokens.orphans > 0 && state.view_of.is_none() && !state.orphan {
                 self.adopt_orphans(connection);
             }
         }
+        if due {
+            self.connections.account(connection);
+        }
     }
 
     /// The capture has ended: what was waiting is decided.
     pub fn finish<O: Observer>(&mut self, observer: &mut O) {
         self.try_given_keys();
-        for connection in self.connections.iter_mut().flatten() {
+        for connection in self.connections.iter_mut() {
             let at = connection.last;
             if connection.view_of.is_some() {
                 connection.finish(&mut Env { at, buffer: &mut self.buffer, observer: &mut Silent });
@@ -245,7 +247,7 @@ impl Tracker {
         let mut seen: hashbrown::HashMap<(Key, Key), (ConnectionId, u16), foldhash::fast::RandomState> =
             hashbrown::HashMap::default();
         let mut links = Vec::new();
-        for connection in self.connections.iter().flatten().filter(|connection| connection.view_of.is_none()) {
+        for connection in self.connections.iter().filter(|connection| connection.view_of.is_none()) {
             let (Some(client), Some(server)) = (connection.ends.client.key, connection.ends.server.key) else {
                 continue;
             };
@@ -258,7 +260,7 @@ impl Tracker {
             }
         }
         for (view, of) in links {
-            if let Some(Some(view)) = self.connections.get_mut(view as usize) {
+            if let Some(view) = self.connections.get_mut(view) {
                 view.view_of = Some(of);
                 self.counts.duplicates += view.segments;
                 self.counts.tcp_segments = self.counts.tcp_segments.saturating_sub(view.segments);
@@ -270,12 +272,12 @@ impl Tracker {
 
     /// Connections in order of their first packet, views and orphans included.
     pub fn connections(&self) -> impl Iterator<Item = &Connection> {
-        self.connections.iter().flatten().map(|connection| &**connection)
+        self.connections.iter()
     }
 
     /// One connection.
     pub fn connection(&self, id: ConnectionId) -> Option<&Connection> {
-        self.connections.get(id as usize)?.as_deref()
+        self.connections.get(id)
     }
 
     fn flow_key(segment: &Segment<'_>) -> (FlowKey, bool) {

@@ -33,6 +33,13 @@ pub struct Handshake {
     syn_payload: Vec<u8>,
 }
 
+impl Handshake {
+    /// Bytes of payload that are kept.
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.syn_payload.len()
+    }
+}
+
 impl Connection {
     /// A SYN or SYN/ACK.
     #[cold]
@@ -83,8 +90,10 @@ impl Connection {
         if self.handshake.syns.len() < limits::SYNS {
             self.handshake.syns.push((env.at.frame, env.at.time, capable.is_some()));
         }
-        if O::WANTS_DATA && self.handshake.syn_payload.is_empty() {
-            self.handshake.syn_payload = input.segment.payload.to_vec();
+        let payload = input.segment.payload;
+        if O::WANTS_DATA && self.handshake.syn_payload.is_empty() && payload.len() <= *env.buffer {
+            *env.buffer -= payload.len();
+            self.handshake.syn_payload = payload.to_vec();
         }
         let Some(capable) = capable else { return };
         let ends = &mut self.ends[input.side];
@@ -349,6 +358,7 @@ impl Connection {
     /// Fast Open bytes of the SYN come before the data sequence space: RFC 8684 §B. In a fallback they begin the stream.
     fn deliver_fast_open<O: Observer>(&mut self, env: &mut Env<'_, O>) {
         let payload = std::mem::take(&mut self.handshake.syn_payload);
+        *env.buffer += payload.len();
         let accepted = self.subflows.first().map_or(0, |subflow| subflow.halves.client.fast_open);
         if accepted == 0 {
             return;
