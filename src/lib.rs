@@ -15,6 +15,7 @@
 //! * [`packet`]: the way from a frame of any link type to one TCP [`packet::Segment`].
 //! * [`track`]: the state machine, without I/O and without a clock: which connection a segment belongs to, and what that
 //!   connection makes of it.
+//! * [`infer`]: what the traffic shows of the settings of both ends.
 //! * [`diagnose`]: rules over what was tracked: what went wrong, who did it, at which packet.
 //! * [`extract`]: the data-level byte streams, in order, into files.
 //! * [`report`]: the model that every output is a view of, and one small file per output.
@@ -28,6 +29,7 @@ pub mod crypto;
 pub mod diagnose;
 pub mod extract;
 pub mod frame;
+pub mod infer;
 pub mod limits;
 pub mod packet;
 pub mod report;

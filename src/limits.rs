@@ -41,6 +41,18 @@ pub const ADDRESSES: usize = 512;
 pub const SUBFLOWS: usize = 1024;
 /// Handovers remembered for one direction.
 pub const HANDOVERS: usize = 64;
+/// Steps of time for which what a subflow carried is remembered. What is drawn of them is a few dozen columns wide.
+pub const TIMELINE_STEPS: usize = 64;
+/// Subflows of one direction with a timeline: Linux allows 8.
+pub const TIMELINE_SUBFLOWS: usize = 8;
+/// Data-level bytes of one direction from which it has timelines: what carries less is over before coupling can show.
+pub const TIMELINE_FROM: u64 = 1 << 20;
+/// Pairs of hosts for which patterns are counted, and listeners whose answers are compared; beyond, they are counted only.
+pub const HOST_PAIRS: usize = 1024;
+/// Differing answers of one listener that are told apart. Load balancers have a few hundred workers at most.
+pub const FINGERPRINTS: usize = 256;
+/// Option kinds remembered of a SYN: forty bytes hold that many that are worth something.
+pub const SYN_KINDS: usize = 12;
 /// Mismatching checksums remembered one by one for one direction; beyond, they are counted.
 pub const MISMATCHES: usize = 64;
 /// SYNs of one connection remembered one by one. Linux sends 3 with MP_CAPABLE, then up to 4 without.

@@ -97,6 +97,12 @@ fn version_1(tally: &mut Tally<'_>, connection: &Connection) {
             .filter_map(|subflow| subflow.reset)
             .filter(|reset| reset.fastclose && reset.by == side);
         tally.add(side, "MPTcpExtMPFastcloseTx", fastclosed.count() as u64);
+        // A RST that refuses a join is sent without a socket that would count it.
+        let told = |subflow: &&Subflow| {
+            let reset = subflow.reset.filter(|reset| reset.by == side && reset.reason.is_some());
+            reset.is_some() && (subflow.state() == SubflowState::Reset || subflow.initiator == side)
+        };
+        tally.add(side, "MPTcpExtMPRstTx", connection.subflows.iter().filter(told).count() as u64);
         failed(tally, connection, side, ["MPTcpExtMPFailTx", "MPTcpExtMPFailRx", "MPTcpExtDataCsumErr"]);
         tally.one(side, "MPTcpExtInfiniteMapTx", connection.infinite[side].is_some());
         tally.one(side.peer(), "MPTcpExtInfiniteMapRx", connection.infinite[side].is_some());

@@ -64,9 +64,7 @@ pub fn connection(evidence: &Evidence<'_>) -> Vec<Found> {
     data::look(&mut finder);
     paths::look(&mut finder);
     close::look(&mut finder);
-    if !evidence.views.is_empty() {
-        views::look(&mut finder);
-    }
+    views::look(&mut finder);
     finder.found
 }
 

@@ -19,8 +19,8 @@ struct Stretch<'a> {
 
 pub(super) fn look(finder: &mut Finder<'_, '_>) {
     let connection = finder.connection();
-    let views = finder.evidence.views.clone();
-    for view in views {
+    let evidence = finder.evidence;
+    for &view in &evidence.views {
         let far_is_view = nearer_to_server(view, connection);
         let stretch =
             if far_is_view { Stretch { near: connection, far: view } } else { Stretch { near: view, far: connection } };

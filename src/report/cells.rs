@@ -140,20 +140,6 @@ fn checksum_cells(connection: &Connection) -> Vec<Cell> {
     cells
 }
 
-pub(super) fn settings(connection: &Connection) -> Vec<Cell> {
-    let pattern = |value: &Option<serde_json::Value>, key: &str| {
-        Some(value.as_ref()?.get(key)?.get("pattern")?.as_str()?.replace('_', " "))
-    };
-    let stack = &connection.stack;
-    let settings = [
-        ("client's path manager", pattern(&stack.path_manager, "client")),
-        ("server's path manager", pattern(&stack.path_manager, "server")),
-        ("↑ scheduler", pattern(&stack.scheduler, "client_to_server")),
-        ("↓ scheduler", pattern(&stack.scheduler, "server_to_client")),
-    ];
-    settings.into_iter().filter_map(|(name, pattern)| Some(Cell::plain(format!("{name}: {}", pattern?)))).collect()
-}
-
 pub(super) fn reorder(arrow: &str, direction: &ConnectionDirection) -> Vec<Cell> {
     let reorder = direction.reorder;
     let mut cells = vec![

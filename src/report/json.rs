@@ -35,6 +35,7 @@ impl Serialize for Document<'_> {
         object.serialize_field("inputs", &header.inputs)?;
         object.serialize_field("capture", &header.capture)?;
         object.serialize_field("tcp_connections", &header.tcp_connections)?;
+        object.serialize_field("stack", &header.stack)?;
         object.serialize_field("connections", &Connections(self))?;
         object.serialize_field("orphans", &orphans)?;
         object.serialize_field("findings", &self.report.findings())?;

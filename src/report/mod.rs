@@ -28,6 +28,8 @@ mod selection;
 #[cfg(feature = "cli")]
 mod sentences;
 #[cfg(feature = "cli")]
+mod stack_lines;
+#[cfg(feature = "cli")]
 pub mod style;
 #[cfg(feature = "cli")]
 pub mod table;

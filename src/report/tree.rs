@@ -16,7 +16,7 @@ use std::io::{self, Write};
 use super::layout::{Cell, Page, align, line_width, unaligned};
 use super::model::{Connection, Finding, Header, Orphans, Subflow};
 use super::style::{Look, Role};
-use super::{FindingCounts, Report, Selection, cells, sentences, text};
+use super::{FindingCounts, Report, Selection, cells, sentences, stack_lines, text};
 
 /// Columns between cells.
 const GAP: usize = 2;
@@ -38,6 +38,14 @@ pub fn write(out: &mut dyn Write, report: &dyn Report, selection: &Selection, lo
     if !findings.is_empty() {
         tree.page.blank()?;
         tree.findings("", &findings.iter().collect::<Vec<_>>())?;
+    }
+    let listeners =
+        if selection.filtered { Vec::new() } else { stack_lines::listeners(&header.stack.listeners, tree.limit) };
+    if !listeners.is_empty() {
+        tree.page.blank()?;
+    }
+    for line in listeners {
+        tree.page.flow("", "  ", &line, 1)?;
     }
     for &index in &selection.indices {
         tree.page.blank()?;
@@ -179,8 +187,10 @@ impl Tree<'_> {
             let words = format!("at {}: {outcome}, {}", view.input, text::counted(view.segments, "segment"));
             self.page.flow(bar, &hang, &Cell::words(Role::Plain, &words).collect::<Vec<_>>(), 1)?;
         }
-        let settings = cells::settings(connection);
-        if settings.is_empty() { Ok(()) } else { self.page.flow(bar, &hang, &settings, GAP) }
+        for line in stack_lines::connection(connection, self.page.look.verbose) {
+            self.page.flow(bar, &hang, &line, 1)?;
+        }
+        Ok(())
     }
 
     fn subflows(&mut self, connection: &Connection) -> io::Result<()> {

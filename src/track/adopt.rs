@@ -79,6 +79,7 @@ impl Connection {
             subflow.halves.swap();
             subflow.address_ids.swap();
             subflow.backup.swap();
+            subflow.join_backup.swap();
             subflow.options.swap();
             subflow.bare.swap();
             subflow.source_routed.swap();

@@ -6,10 +6,12 @@
 
 use std::collections::VecDeque;
 
+use super::choices::Choices;
 use super::histogram::Histogram;
 use super::mark::{Mark, Moment, unwrap};
 use super::range_set::RangeSet;
 use super::sparse::Sparse;
+use super::timeline::Timeline;
 use crate::frame::Timestamp;
 use crate::limits;
 use crate::wire::RawSequence;
@@ -46,6 +48,10 @@ pub struct DataLevel {
     pub blocks: Blocks,
     /// How data came into order.
     pub order: Sparse<Order>,
+    /// Choices among free paths.
+    pub choices: Sparse<Choices>,
+    /// What subflows carried over time, where it was much.
+    pub timeline: Option<Box<Timeline>>,
 }
 
 /// Where DSNs are counted from.
@@ -78,6 +84,8 @@ pub struct Blocks {
     pub subflow: u16,
     /// Its bytes so far.
     pub bytes: u64,
+    /// When new data was first seen.
+    pub first: Option<Timestamp>,
     /// When new data was last seen.
     pub last: Option<Moment>,
 }
@@ -115,6 +123,8 @@ pub struct Delivered {
     pub useful: u64,
     /// New data moved here from this subflow.
     pub switched_from: Option<u16>,
+    /// All data before it had been acknowledged.
+    pub from_idle: bool,
 }
 
 impl DataLevel {
@@ -235,6 +245,7 @@ impl DataLevel {
             self.seen.insert(start, end, |_, _| {});
             self.carry(start, end, subflow);
             delivered.fresh = len;
+            delivered.from_idle = self.acked == Some(start);
             self.unique += len;
             self.note_block(subflow, len, at, &mut delivered);
             return delivered;
@@ -364,6 +375,7 @@ impl DataLevel {
         if blocks.count == 0 {
             blocks.count = 1;
             blocks.subflow = subflow;
+            blocks.first = Some(at.time);
         } else if blocks.subflow != subflow {
             delivered.switched_from = Some(blocks.subflow);
             blocks.sizes.add(blocks.bytes, 1);

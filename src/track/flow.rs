@@ -1,5 +1,7 @@
 //! The flow table: from addresses and ports to what is known of the flow, in one lookup.
 
+use std::net::IpAddr;
+
 use hashbrown::HashMap;
 
 use super::observer::ConnectionId;
@@ -94,6 +96,18 @@ impl FlowKey {
     }
 }
 
+impl FlowKey {
+    fn ends(&self) -> [(IpAddr, u16); 2] {
+        let v4 = |end: u64| (IpAddr::from(((end >> 16) as u32).to_be_bytes()), end as u16);
+        match self {
+            Self::V4((low, high)) => [v4(*low), v4(*high)],
+            Self::V6((low, high)) => {
+                [(IpAddr::from(low.0.to_be_bytes()), low.1), (IpAddr::from(high.0.to_be_bytes()), high.1)]
+            }
+        }
+    }
+}
+
 /// The table. Its hash is seeded per process, since addresses and ports are the attacker's; it is never iterated.
 #[derive(Default)]
 pub(crate) struct FlowTable {
@@ -121,6 +135,12 @@ impl FlowTable {
         .copied()?;
         self.last = Some((key, id));
         Some(id)
+    }
+
+    /// Both ends of every flow without MPTCP.
+    pub(crate) fn plain(&self) -> impl Iterator<Item = [(IpAddr, u16); 2]> {
+        let plain = self.flows.iter().zip(&self.keys).filter(|(flow, _)| flow.connection == PLAIN);
+        plain.map(|(_, key)| key.ends())
     }
 
     #[inline]

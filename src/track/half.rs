@@ -63,6 +63,10 @@ pub struct Half {
     pub bare_data_fin: Option<(u64, Option<u16>)>,
     /// While the SYN is unknown: the SSN that follows the last mapping seen.
     pub base_hint: Option<u32>,
+    /// Data-level bytes carried while an end had asked for backup and a path for regular use was open.
+    pub against_priority: u64,
+    /// `retransmitted` when the timeline last heard of it.
+    pub told_retransmitted: Option<u64>,
     /// In a fallback: a sequence number and its data-level position; the rest of the stream follows from it.
     pub line: Option<(u64, u64)>,
     /// ACKs that carry only MPTCP signalling and repeat an acknowledgement: no sign of loss (RFC 8684 §3.4.1). The first,

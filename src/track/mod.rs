@@ -7,6 +7,7 @@
 
 mod adopt;
 pub(crate) mod assign;
+pub mod choices;
 pub mod connection;
 pub mod data;
 mod flow;
@@ -25,6 +26,7 @@ pub mod sparse;
 pub mod subflow;
 mod table;
 mod tap;
+pub mod timeline;
 mod tokens;
 pub mod verdict;
 
@@ -273,6 +275,11 @@ impl Tracker {
     /// Connections in order of their first packet, views and orphans included.
     pub fn connections(&self) -> impl Iterator<Item = &Connection> {
         self.connections.iter()
+    }
+
+    /// Both ends of every flow that showed no MPTCP.
+    pub fn plain_flows(&self) -> impl Iterator<Item = [(std::net::IpAddr, u16); 2]> {
+        self.flows.plain()
     }
 
     /// One connection.

@@ -17,6 +17,8 @@ pub struct RoundTrips {
     pub by_ack: Histogram,
     /// From TCP timestamps (RFC 7323 §4).
     pub by_timestamp: Histogram,
+    /// Smoothed as senders do it (RFC 6298 §2.3), in nanoseconds; 0 before the first sample.
+    pub smoothed: u64,
 }
 
 super::sparse::empty! {
@@ -24,8 +26,7 @@ super::sparse::empty! {
         segments: VecDeque::new(),
         stamps: VecDeque::new(),
         by_ack: Histogram::EMPTY,
-        by_timestamp: Histogram::EMPTY,
-    };
+        by_timestamp: Histogram::EMPTY, smoothed: 0 };
 }
 
 impl RoundTrips {
@@ -68,7 +69,9 @@ impl RoundTrips {
             self.segments.pop_front();
         }
         if let Some(sent) = sent {
-            self.by_ack.add(now.since(sent), 1);
+            let sample = now.since(sent);
+            self.by_ack.add(sample, 1);
+            self.smoothed = if self.smoothed == 0 { sample } else { self.smoothed - self.smoothed / 8 + sample / 8 };
         }
     }
 

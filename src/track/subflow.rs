@@ -6,6 +6,7 @@ use super::side::{PerSide, Side};
 use super::verdict::{Verdict, Why};
 use crate::crypto::auth::{join_ack_hmac, join_syn_ack_hmac};
 use crate::crypto::{Key, Nonce, Suite, Token};
+use crate::limits;
 use crate::packet::IpPair;
 
 /// One subflow.
@@ -29,6 +30,8 @@ pub struct Subflow {
     pub syn_ack: Option<SynSeen>,
     /// The first segment of the initiator after the SYN/ACK.
     pub third_ack: Option<Mark>,
+    /// Time from the SYN/ACK to it.
+    pub third_ack_delay: u64,
     /// The third ACK, or the responder's answer to a join's, is still to come.
     pub handshake_open: bool,
     /// The join's handshake; `None` for the initial subflow.
@@ -37,6 +40,8 @@ pub struct Subflow {
     pub address_ids: PerSide<Option<u8>>,
     /// Backup as last asked by each end.
     pub backup: PerSide<bool>,
+    /// Backup as each end asked for it in MP_JOIN.
+    pub join_backup: PerSide<bool>,
     /// MP_PRIO that applied: frame, sender, backup.
     pub backup_changes: Vec<(Mark, Side, bool)>,
     /// First and last segment.
@@ -95,6 +100,8 @@ pub struct SynSeen {
     pub nop_run: u8,
     /// TTL of the first copy.
     pub ttl: u8,
+    /// Kinds of its options in their order, padding left out; 0 ends the list.
+    pub kinds: [u8; limits::SYN_KINDS],
     /// SLL2: the kernel's index of the interface that saw the first copy; 0 where unknown.
     pub interface_index: u32,
     /// SLL and SLL2: whether the first copy left (true) or reached (false) the capturing host.

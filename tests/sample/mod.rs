@@ -131,6 +131,7 @@ fn header(names: &[&str], packets: u64) -> Header {
             ..CaptureSummary::default()
         },
         tcp_connections: TcpConnections { seen: u64::from(seen), asked_for_mptcp: u64::from(seen) },
+        stack: CaptureStack::default(),
     }
 }
 
@@ -289,9 +290,16 @@ fn two_paths(id: u64) -> Connection {
         }],
         subflows: vec![first, second],
         stack: Stack {
-            path_manager: Some(serde_json::json!({"client": {"pattern": "fullmesh", "confidence": 0.97},
-                                                  "server": {"pattern": null, "why": "opened no subflow"}})),
-            scheduler: None,
+            path_manager: Sides {
+                client: PathManager {
+                    pattern: Some("fullmesh"),
+                    confidence: Some(0.97),
+                    frames: vec![frame(8)],
+                    ..PathManager::default()
+                },
+                server: PathManager { why: Some("opened no subflow".to_owned()), ..PathManager::default() },
+            },
+            ..Stack::default()
         },
         ..connection(
             id,

@@ -3,16 +3,18 @@
 pub(super) mod connection;
 mod subflow;
 
+use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
 use super::model::{
-    CaptureSummary, Connection, Finding, FrameRef, Header, Input, Interface, KernelCounters, Orphans, SCHEMA, Skipped,
-    TcpConnections,
+    CaptureStack, CaptureSummary, Connection, Finding, FrameRef, Header, Input, Interface, KernelCounters, Orphans,
+    SCHEMA, Skipped, TcpConnections,
 };
 use super::{FindingCounts, Report, Summary};
 use crate::capture::InputInfo;
 use crate::diagnose;
 use crate::frame::{FrameId, Timestamp};
+use crate::infer::{self, Naming, Surroundings};
 use crate::track::Tracker;
 use crate::track::connection as tracked;
 use crate::track::mark::{Mark, Moment};
@@ -28,11 +30,24 @@ pub struct TrackedReport {
     /// Views by the connection they show.
     views: BTreeMap<ConnectionId, Vec<ConnectionId>>,
     orphans: Vec<ConnectionId>,
+    around: Surroundings,
+    /// Built when first asked for: it looks at every connection.
+    stack: OnceCell<CaptureStack>,
 }
 
 /// What building a connection needs besides the connection.
 pub(super) struct Context<'a> {
     pub(super) inputs: &'a [InputInfo],
+}
+
+impl Naming for Context<'_> {
+    fn frame(&self, mark: Mark) -> FrameRef {
+        self.frame_ref(mark.frame())
+    }
+
+    fn interface(&self, interface: (u16, u16)) -> String {
+        Context::interface(self, interface)
+    }
 }
 
 impl Context<'_> {
@@ -78,7 +93,8 @@ impl TrackedReport {
                 None => listed.push(connection.id),
             }
         }
-        Self { tracker, inputs, incomplete_fragments, listed, views, orphans }
+        let around = Surroundings::of(&tracker);
+        Self { tracker, inputs, incomplete_fragments, listed, views, orphans, around, stack: OnceCell::new() }
     }
 
     /// The tracker.
@@ -89,6 +105,13 @@ impl TrackedReport {
     /// The number that the report gives a tracker's connection; `None` for views and orphans.
     pub fn number_of(&self, id: ConnectionId) -> Option<u64> {
         self.listed.binary_search(&id).ok().and_then(|_| self.tracker.connection(id)?.number)
+    }
+
+    fn capture_stack(&self) -> &CaptureStack {
+        self.stack.get_or_init(|| {
+            let listed = self.listed.iter().filter_map(|&id| self.tracker.connection(id));
+            infer::capture(listed, &self.around, &self.context())
+        })
     }
 
     fn context(&self) -> Context<'_> {
@@ -160,6 +183,7 @@ impl Report for TrackedReport {
                 },
             },
             tcp_connections: TcpConnections { seen: counts.tcp_connections, asked_for_mptcp: counts.asked_for_mptcp },
+            stack: self.capture_stack().clone(),
         }
     }
 
@@ -180,6 +204,7 @@ impl Report for TrackedReport {
         let id = tracked.number.unwrap_or(index as u64 + 1);
         let views = self.views_of(tracked.id);
         let mut built = connection::build(id, tracked, &views, &self.context());
+        built.stack = infer::stack(tracked, &self.around, &self.context());
         built.findings = diagnose::connection(&self.evidence(tracked))
             .into_iter()
             .map(|found| self.finding(Some(id), found))

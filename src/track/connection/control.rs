@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use super::{Anomaly, AnomalyKind, Connection, Effects, Env, FallbackCause, Input};
 use crate::crypto::auth::add_addr_hmac_check;
 use crate::crypto::{Key, Suite, identify};
+use crate::frame::Timestamp;
 use crate::limits;
 use crate::track::keys::{Dialect, KeySource};
 use crate::track::mark::Mark;
@@ -26,6 +27,8 @@ pub struct Announced {
     pub port: Option<u16>,
     /// First announcement.
     pub frame: Mark,
+    /// Its time: frames of different inputs have no order.
+    pub time: Timestamp,
     /// Its HMAC; v0 has none.
     pub hmac: Option<[u8; 8]>,
     /// The echo.
@@ -45,6 +48,8 @@ pub struct Removal {
     pub id: u8,
     /// Its frame.
     pub frame: Mark,
+    /// Its time: frames of different inputs have no order.
+    pub time: Timestamp,
     /// Whether an announced address or a subflow had the id.
     pub hit: bool,
 }
@@ -117,6 +122,7 @@ impl Connection {
                 address: add.address,
                 port: add.port,
                 frame: env.at.frame,
+                time: env.at.time,
                 hmac: add.hmac,
                 echoed: None,
                 sent: 1,
@@ -170,7 +176,7 @@ impl Connection {
             return;
         }
         if self.removals.len() < limits::ADDRESSES {
-            self.removals.push(Removal { by, id, frame: env.at.frame, hit });
+            self.removals.push(Removal { by, id, frame: env.at.frame, time: env.at.time, hit });
         }
         if !hit {
             self.anomaly(AnomalyKind::RemovedUnknown, input, env.at, None, u64::from(id));

@@ -258,6 +258,8 @@ impl Connection {
         if input.side == subflow.initiator {
             if subflow.third_ack.is_none() && !input.segment.flags.rst() {
                 subflow.third_ack = Some(env.at.frame);
+                let answered = subflow.syn_ack.as_ref().map_or(env.at.time, |syn_ack| syn_ack.last.time);
+                subflow.third_ack_delay = env.at.time.since(answered);
                 match &mut subflow.join {
                     None => {
                         subflow.handshake_open = false;
@@ -285,6 +287,7 @@ impl Connection {
         let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return };
         subflow.address_ids[input.side] = Some(address_id);
         subflow.backup[input.side] = backup;
+        subflow.join_backup[input.side] = backup;
         let Some(join) = &mut subflow.join else { return };
         if join.syn_ack_hmac.is_none() {
             join.token = Some(token);
@@ -308,6 +311,7 @@ impl Connection {
         join.syn_ack_frame = Some(env.at.frame);
         subflow.address_ids[input.side] = Some(address_id);
         subflow.backup[input.side] = backup;
+        subflow.join_backup[input.side] = backup;
     }
 
     /// MP_JOIN beyond the SYNs: the third ACK with its HMAC.
@@ -394,6 +398,7 @@ fn syn_seen<O: Observer>(input: &Input<'_, '_>, env: &Env<'_, O>) -> SynSeen {
         fast_open: input.segment.payload_len,
         nop_run: options.nop_run,
         ttl: input.segment.ttl,
+        kinds: kinds(input.segment.options),
         interface_index: input.segment.tap.interface_index,
         outgoing: match input.segment.tap.packet_type {
             1 => Some(false),
@@ -401,4 +406,13 @@ fn syn_seen<O: Observer>(input: &Input<'_, '_>, env: &Env<'_, O>) -> SynSeen {
             _ => None,
         },
     }
+}
+
+/// Kinds of options in their order, without padding.
+fn kinds(options: &[u8]) -> [u8; limits::SYN_KINDS] {
+    let mut kinds = [0; limits::SYN_KINDS];
+    for (slot, item) in kinds.iter_mut().zip(crate::wire::options(options).filter(|item| item.kind > 1)) {
+        *slot = item.kind;
+    }
+    kinds
 }

@@ -3,13 +3,15 @@
 use super::{AnomalyKind, Connection, Env, FallbackCause, HandoverSeen, Input};
 use crate::limits;
 use crate::packet::checksum::add16;
-use crate::track::data::{DataLevel, ORIGIN};
+use crate::track::data::{DataLevel, Delivered, ORIGIN};
 use crate::track::half::{Half, Piece, SynSource};
 use crate::track::mapping::{Complete, Inserted, Missing, Placed};
 use crate::track::mark::{Mark, Moment};
 use crate::track::observer::{Checked, Data, Event, Observer, What};
 use crate::track::side::Side;
 use crate::track::sparse::{Sparse, empty};
+use crate::track::subflow::Subflow;
+use crate::track::timeline::{Step, Timeline};
 use crate::wire::{Dss, Mapping, RawSequence};
 
 /// Silence that makes a change of path a handover: longer than the reordering of paths in use, shorter than a person's
@@ -393,16 +395,53 @@ impl Connection {
         at: Moment,
         env: &mut Env<'_, O>,
     ) {
-        let before = self.data[side].blocks.last;
-        let delivered = self.data[side].deliver(position, position + len, subflow, at);
+        let data = &mut self.data[side];
+        let (before, previous) = (data.blocks.last, data.blocks.subflow);
+        let delivered = data.deliver(position, position + len, subflow, at);
+        let much = data.unique >= limits::TIMELINE_FROM;
+        let mut asked_for_backup = false;
         if let Some(record) = self.subflows.get_mut(usize::from(subflow)) {
             let half = &mut record.halves[side];
             half.data_bytes += delivered.fresh;
             half.reinjected += delivered.reinjected;
+            asked_for_backup = record.backup.client || record.backup.server;
+            if much {
+                note_time(data, half, subflow, delivered.fresh, at);
+            }
+        }
+        if self.subflows.len() > 1 && (delivered.from_idle || asked_for_backup) {
+            self.note_choice(side, subflow, previous, delivered);
         }
         if let (Some(from), Some(before)) = (delivered.switched_from, before) {
             self.note_switch(from, subflow, side, before, env);
         }
+    }
+
+    /// Data went to a subflow while others were free, or though an end had asked for it to be a backup.
+    #[cold]
+    #[inline(never)]
+    fn note_choice(&mut self, side: Side, chosen: u16, previous: u16, delivered: Delivered) {
+        let usable = |subflow: &Subflow| {
+            let open =
+                subflow.reset.is_none() && subflow.halves.client.fin.is_none() && subflow.halves.server.fin.is_none();
+            open && subflow.is_established()
+        };
+        let is_backup = |subflow: &Subflow| subflow.backup.client || subflow.backup.server;
+        let chosen_backup = self.subflows.get(usize::from(chosen)).is_some_and(is_backup);
+        let regular = |subflow: &&Subflow| usable(subflow) && !is_backup(subflow);
+        if chosen_backup {
+            if self.subflows.iter().any(|subflow| regular(&subflow)) {
+                if let Some(record) = self.subflows.get_mut(usize::from(chosen)) {
+                    record.halves[side].against_priority += delivered.fresh;
+                }
+            }
+            return;
+        }
+        let times = |subflow: &Subflow| subflow.halves[side].rtt.smoothed;
+        let own = self.subflows.get(usize::from(chosen)).map_or(0, times);
+        let others = self.subflows.iter().enumerate().filter(|(index, _)| *index != usize::from(chosen));
+        let others = others.map(|(_, subflow)| subflow).filter(regular).map(times);
+        self.data[side].choices.note((chosen, own), previous, others);
     }
 
     /// New data moved to another subflow: a handover where the old one is gone, demoted, or has long been silent.
@@ -620,6 +659,25 @@ impl Connection {
         };
         self.fall_back(cause, env.at.frame, Some(input.side), env);
     }
+}
+
+/// Adds to the timeline of a direction that carries much.
+#[inline]
+fn note_time(data: &mut DataLevel, half: &mut Half, subflow: u16, fresh: u64, at: Moment) {
+    let timeline = data.timeline.get_or_insert_with(|| Box::new(Timeline::new(at.time)));
+    let in_flight = half.next.saturating_sub(half.acked.unwrap_or(half.next));
+    let step = Step {
+        bytes: saturate(fresh),
+        in_flight: saturate(in_flight),
+        rtt_us: saturate(half.rtt.smoothed / 1000),
+        resent: saturate(half.retransmitted - half.told_retransmitted.unwrap_or(half.retransmitted)),
+    };
+    half.told_retransmitted = Some(half.retransmitted);
+    timeline.add(subflow, at.time, step);
+}
+
+fn saturate(value: u64) -> u32 {
+    u32::try_from(value).unwrap_or(u32::MAX)
 }
 
 /// Where a stream without mappings goes on: after the last mapping, or from the first byte.

@@ -1,0 +1,51 @@
+//! Settings that the handshake of the first subflow shows.
+
+use crate::report::model::{Sides, Sysctls};
+use crate::track::connection::{Connection, FallbackCause};
+use crate::track::side::Side;
+
+/// A in the flags of MP_CAPABLE: checksums required (RFC 8684 §3.1).
+const CHECKSUM: u8 = 0x80;
+/// C: no joins to this address and port.
+const DENY_JOIN_ID0: u8 = 0x20;
+
+/// What the handshake of a connection shows.
+pub(super) fn read(connection: &Connection) -> Sysctls {
+    let handshake = &connection.handshake;
+    let initial = connection.initial();
+    let flags = |side: Side| connection.ends[side].flags;
+    let v1 = connection.dialect.map(|dialect| dialect.version() == 1);
+    let denies = |side: Side| flags(side).zip(v1).map(|(flags, v1)| v1 && flags & DENY_JOIN_ID0 != 0);
+    let with = handshake.syns.iter().filter(|syn| syn.2).count();
+    let without = handshake.syns.iter().skip_while(|syn| !syn.2).filter(|syn| !syn.2).count();
+    Sysctls {
+        mptcp_enabled: Sides { client: enabled(connection, Side::Client), server: enabled(connection, Side::Server) },
+        checksum_asked: Sides {
+            client: flags(Side::Client).map(|flags| flags & CHECKSUM != 0),
+            server: flags(Side::Server).map(|flags| flags & CHECKSUM != 0),
+        },
+        checksum: connection.checksum_in_use(),
+        version_offered: handshake.syn.map(|(option, _)| option.version),
+        version_accepted: handshake.syn_ack.map(|(option, _)| option.version),
+        deny_join_id0: Sides { client: denies(Side::Client), server: denies(Side::Server) },
+        syns_with_option: with as u32,
+        syns_without_option: without as u32,
+        syn_spacing_ns: handshake.syns.windows(2).map(|pair| pair[1].1.since(pair[0].1)).collect(),
+        fast_open_bytes: initial.and_then(|initial| initial.syn.as_ref()).map_or(0, |syn| syn.fast_open),
+        fast_open_accepted_bytes: initial.map_or(0, |initial| initial.halves.client.fast_open),
+    }
+}
+
+/// An end that sent MP_CAPABLE with its key, or joined, has MPTCP on. One that did not may have been silenced by the path.
+fn enabled(connection: &Connection, side: Side) -> Option<bool> {
+    let spoke = connection.initial().is_some_and(|initial| initial.options[side].is_some());
+    let handshake = &connection.handshake;
+    let capable = match side {
+        Side::Client => handshake.syn.is_some() || handshake.ack.is_some(),
+        Side::Server => {
+            let echoed = connection.fallback.is_some_and(|fallback| fallback.cause == FallbackCause::OptionEchoed);
+            handshake.syn_ack.is_some() && !echoed
+        }
+    };
+    (capable || spoke).then_some(true)
+}

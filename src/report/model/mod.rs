@@ -1,0 +1,247 @@
+//! The report model: what the tool learned of a capture, under the names of the report contract. Every output is a view of
+//! these structs; none reads the tracker. Unknown is `None` (`null`), never a guess and never a zero.
+//!
+//! Times are RFC 3339 UTC with nanoseconds; durations are nanoseconds with the suffix `_ns`; keys, tokens, nonces and HMACs
+//! are lower-case hex; 64-bit sequence numbers are decimal strings.
+
+mod connection;
+mod stack;
+mod subflow;
+
+use std::collections::BTreeMap;
+
+use serde::{Serialize, Serializer};
+
+use crate::crypto::Token;
+use crate::frame::{FrameId, Timestamp};
+
+pub use connection::*;
+pub use stack::*;
+pub use subflow::*;
+
+/// The value of `schema`: raised when a field changes meaning.
+pub const SCHEMA: &str = "mptcp-inspect/report/1";
+
+/// A frame named by its input (only where there are several) and number: `12`, or `"2#12"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FrameRef {
+    /// The frame.
+    pub id: FrameId,
+    /// Whether the run has several inputs, so that the input must be named.
+    pub several_inputs: bool,
+}
+
+impl std::fmt::Display for FrameRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.several_inputs {
+            write!(f, "{}#{}", u32::from(self.id.input) + 1, self.id.number)
+        } else {
+            write!(f, "{}", self.id.number)
+        }
+    }
+}
+
+impl Serialize for FrameRef {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        if self.several_inputs { serializer.collect_str(self) } else { serializer.serialize_u64(self.id.number) }
+    }
+}
+
+impl Serialize for Timestamp {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// A 64-bit sequence number: a decimal string in JSON, since JSON numbers lose it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sequence64(pub u64);
+
+impl Serialize for Sequence64 {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
+    }
+}
+
+/// `{ "frame": … }`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct At {
+    /// The frame that shows it.
+    pub frame: FrameRef,
+}
+
+/// `{ "frame": …, "time": … }`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Moment {
+    /// The frame that shows it.
+    pub frame: FrameRef,
+    /// When.
+    pub time: Timestamp,
+}
+
+/// The whole report, without its connections: those are built one at a time (a capture can hold a million), and printers
+/// ask for them by index.
+#[derive(Clone, Debug, Serialize)]
+pub struct Header {
+    /// [`SCHEMA`].
+    pub schema: &'static str,
+    /// Name and version of the tool.
+    pub tool: String,
+    /// The captures read, in the order given.
+    pub inputs: Vec<Input>,
+    /// What was in them.
+    pub capture: CaptureSummary,
+    /// TCP connections, MPTCP or not.
+    pub tcp_connections: TcpConnections,
+    /// What all connections together show of settings.
+    pub stack: CaptureStack,
+}
+
+/// One capture file or live run.
+#[derive(Clone, Debug, Serialize)]
+pub struct Input {
+    /// The path as given, `-` for standard input, or the interface.
+    pub name: String,
+    /// `pcap`, `pcapng` or `live`.
+    pub kind: &'static str,
+    /// Its interfaces.
+    pub interfaces: Vec<Interface>,
+    /// Frames read from it.
+    pub packets: u64,
+    /// The last whole frame before the place where the file was damaged or cut.
+    pub cut_after: Option<u64>,
+    /// Live: what the kernel dropped.
+    pub dropped: Option<u64>,
+}
+
+/// One interface of an input.
+#[derive(Clone, Debug, Serialize)]
+pub struct Interface {
+    /// Its name where the capture tells.
+    pub name: Option<String>,
+    /// Registry name of its link type.
+    pub link_type: String,
+    /// Bytes kept of each frame.
+    pub snaplen: u32,
+}
+
+/// Counts over all inputs.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct CaptureSummary {
+    /// Time of the earliest frame.
+    pub first: Option<Timestamp>,
+    /// Time of the latest frame.
+    pub last: Option<Timestamp>,
+    /// Frames read.
+    pub packets: u64,
+    /// TCP segments, without `duplicates`.
+    pub tcp_segments: u64,
+    /// Those of them that carry an MPTCP option.
+    pub mptcp_segments: u64,
+    /// Segments seen again at another tap and set aside.
+    pub duplicates: u64,
+    /// Frames that are no TCP segment, by reason.
+    pub skipped: Skipped,
+}
+
+/// Why frames were not looked at as TCP.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Skipped {
+    /// ARP, LLDP, …
+    pub not_ip: u64,
+    /// UDP, ICMP, …
+    pub not_tcp: u64,
+    /// Headers that contradict themselves or were cut away.
+    pub malformed: u64,
+    /// IP fragments whose datagram never became whole.
+    pub fragments_incomplete: u64,
+    /// Segments of connections that a limit pushed out.
+    pub evicted: u64,
+}
+
+/// Counts of TCP connections.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct TcpConnections {
+    /// All TCP connections seen, not counting MP_JOIN subflows.
+    pub seen: u64,
+    /// Those whose SYN carried MP_CAPABLE.
+    pub asked_for_mptcp: u64,
+}
+
+/// The outcome of one check.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "verdict", rename_all = "snake_case")]
+pub enum Verdict {
+    /// Recomputed and equal.
+    Verified {
+        /// Which variant of the algorithm matched, where there are several in the field.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        variant: Option<&'static str>,
+    },
+    /// Recomputed and different.
+    Mismatch {
+        /// What it should have been.
+        expected: String,
+        /// What the packet holds.
+        seen: String,
+    },
+    /// Could not be recomputed.
+    Unverifiable {
+        /// Why not: `keys_not_seen`, `nonce_not_seen`, `connection_not_seen`, `payload_cut`, `segments_missing`,
+        /// `not_negotiated`, `evicted`.
+        why: &'static str,
+    },
+}
+
+/// Something worth telling.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Finding {
+    /// Stable, kebab-case.
+    pub id: &'static str,
+    /// `error`, `warning`, `note`.
+    pub severity: Severity,
+    /// One sentence with its evidence.
+    pub message: String,
+    /// The connection's id.
+    pub connection: Option<u64>,
+    /// The subflow's id.
+    pub subflow: Option<u64>,
+    /// Evidence.
+    pub frames: Vec<FrameRef>,
+    /// RFC section, e.g. `8684 §3.2`.
+    pub rfc: Option<&'static str>,
+    /// The Linux counter the same event raises.
+    pub counter: Option<&'static str>,
+    /// What to look at next.
+    pub advice: Option<&'static str>,
+}
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Broken or refused.
+    Error,
+    /// Works, worse than it could.
+    Warning,
+    /// Worth knowing.
+    Note,
+}
+
+/// MP_JOIN subflows whose connection the capture lacks.
+#[derive(Clone, Debug, Serialize)]
+pub struct Orphans {
+    /// The token they ask for; unknown where the SYNs were not captured.
+    pub token: Option<Token>,
+    /// The subflows.
+    pub subflows: Vec<Subflow>,
+}
+
+/// Linux `MPTcpExt…` counters that the packets imply, by name, over all connections. One that is not listed is not known.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct KernelCounters {
+    /// Of the ends that opened the connections.
+    pub client: BTreeMap<&'static str, u64>,
+    /// Of the ends that were connected to.
+    pub server: BTreeMap<&'static str, u64>,
+}
