@@ -383,12 +383,7 @@ impl Tracker {
             if let Some((alias_of, subflow)) = if shown_here { Some((connection, subflow)) } else { in_view } {
                 // The same join under another 4-tuple: a NAT lies between two taps of one input.
                 let alias = (arrival.segment.ip, arrival.segment.source_port, arrival.segment.destination_port);
-                let record = self
-                    .connections
-                    .get_mut(alias_of as usize)?
-                    .as_deref_mut()?
-                    .subflows
-                    .get_mut(usize::from(subflow))?;
+                let record = self.connections.get_mut(alias_of)?.subflows.get_mut(usize::from(subflow))?;
                 if record.also_seen_as.len() < limits::VIEWS {
                     record.also_seen_as.push(alias);
                 }

@@ -455,6 +455,7 @@ impl DataLevel {
     pub(crate) fn heap_bytes(&self) -> usize {
         let order = &self.order;
         self.seen.heap_bytes()
+            + self.timeline.as_ref().map_or(0, |timeline| timeline.heap_bytes())
             + self.carriers.capacity() * size_of::<Carrier>()
             + self.blocks.sizes.heap_bytes()
             + order.waiting.capacity() * size_of::<Waiting>()

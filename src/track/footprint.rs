@@ -2,7 +2,7 @@
 
 use std::mem::size_of;
 
-use super::connection::{Anomaly, Announced, Connection, HandoverSeen, Removal};
+use super::connection::{Announced, Anomaly, Connection, HandoverSeen, Removal};
 use super::half::Half;
 use super::side::Side;
 use super::subflow::{Join, Subflow};
