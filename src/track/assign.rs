@@ -401,6 +401,7 @@ impl Tracker {
         let is_view = self.connection(connection)?.view_of.is_some();
         let state = self.connections.get_mut(connection)?;
         if state.subflows.len() >= limits::SUBFLOWS {
+            state.anomalies_dropped += 1;
             return None;
         }
         let join = Join { token: Some(token), initiator_nonce: Some(nonce), ..Join::default() };
