@@ -86,6 +86,36 @@ pub const VIEWS: usize = 16;
 /// How many of the oldest connections are looked at to find the least useful.
 pub const EVICTION_WINDOW: usize = 64;
 
+/// Bytes that the kernel buffers for one live interface: at 1 Gbit/s, a quarter of a second in which nobody reads.
+pub const CAPTURE_RING_BYTES: i32 = 32 << 20;
+/// Milliseconds after which the kernel hands over what it has of a live interface, full block or not.
+pub const CAPTURE_BLOCK_MS: i32 = 40;
+/// Milliseconds that packets of one live interface wait for earlier ones of the others: a block, and some for the threads.
+pub const CAPTURE_HOLD_MS: u64 = 100;
+/// Bytes of packets handed over at once by a capture thread.
+pub const CAPTURE_BATCH_BYTES: usize = 256 << 10;
+/// Batches of one live interface between its thread and the analysis; then the kernel's buffer fills, and then it drops.
+pub const CAPTURE_BATCHES: usize = 32;
+/// Interfaces captured at once; each costs a thread and a ring. For more there is `any`.
+pub const CAPTURE_INTERFACES: usize = 64;
+
+/// Live: seconds after its last segment that a closed connection stays: stray retransmissions still find it.
+pub const LIVE_CLOSED_SECONDS: u64 = 60;
+/// Live: seconds without a segment after which a handshake is given up. Linux repeats a SYN for the last time after 32 s.
+pub const LIVE_HALF_OPEN_SECONDS: u64 = 75;
+/// Live: seconds without a segment after which a connection leaves: keepalives come every two hours (RFC 9293 §3.8.4).
+pub const LIVE_IDLE_SECONDS: u64 = 3 * 3600;
+/// Live: the youngest connections may have open handshakes; of older ones, those leave. At 10,000 SYNs a second, a handshake
+/// has more than a second to complete.
+pub const LIVE_HALF_OPEN: usize = 16_384;
+/// Live: connections held; some kilobytes each.
+pub const LIVE_CONNECTIONS: usize = 131_072;
+/// Live: seconds that a flow without MPTCP is silent before it is forgotten, at least; twice that at most.
+pub const LIVE_PLAIN_SECONDS: u64 = 300;
+/// Live: flows remembered, MPTCP or not.
+pub const LIVE_FLOWS: usize = 262_144;
+/// Live: connections looked at in one sweep, of which there are some a second.
+pub const SWEEP_CONNECTIONS: usize = 8192;
 /// Bytes of one extracted stream that wait for earlier ones or for a checksum: Linux's largest receive buffer is 6 MiB, so
 /// what is missing for longer was received without being captured.
 pub const EXTRACT_BUFFER: usize = 8 << 20;

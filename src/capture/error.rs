@@ -70,4 +70,48 @@ pub enum CaptureError {
         /// What libpcap said.
         reason: String,
     },
+    /// There is no interface of this name.
+    #[error("there is no interface '{name}'; there are: {}", available.join(", "))]
+    NoSuchInterface {
+        /// The name asked for.
+        name: String,
+        /// Those that there are.
+        available: Vec<String>,
+    },
+    /// The process may not capture.
+    #[error(
+        "{name}: no permission to capture: that needs CAP_NET_RAW. Run it with sudo (it drops root once the interfaces are \
+         open), or give the program the capability: sudo setcap cap_net_raw,cap_net_admin=eip {}. Interfaces: {}",
+        this_program(),
+        available.join(", ")
+    )]
+    NotPermitted {
+        /// The interface.
+        name: String,
+        /// All interfaces.
+        available: Vec<String>,
+    },
+    /// An interface cannot be captured on.
+    #[error("{name}: cannot be captured on: {reason}")]
+    Interface {
+        /// The interface.
+        name: String,
+        /// What libpcap said.
+        reason: String,
+    },
+    /// An interface went away while it was captured on.
+    #[error("{name}: is gone after packet {packets}: {reason}")]
+    Vanished {
+        /// The interface.
+        name: String,
+        /// What libpcap said.
+        reason: String,
+        /// Packets so far, of all interfaces.
+        packets: u64,
+    },
+}
+
+/// The path of the running program, for a command line to copy.
+fn this_program() -> String {
+    std::env::current_exe().map_or_else(|_| "mptcp-inspect".to_owned(), |path| path.display().to_string())
 }

@@ -2,7 +2,9 @@
 //!
 //! * [`open`] reads pcap and pcapng, plain or compressed with gzip or zstd, from a path or standard input; which of them
 //!   it is, the content says, never the name.
+//! * [`PcapngWriter`] writes frames to a pcapng file.
 //! * [`Merge`] reads several sources side by side, in order of time.
+//! * [`live`] (feature `live`) captures on interfaces.
 //! * `Filtered` (feature `live`) keeps the frames that a BPF filter accepts.
 //!
 //! A source that turns out to be damaged ends there: what was read before stays valid, the error says where it was, and
@@ -28,12 +30,15 @@ mod error;
 mod file;
 #[cfg(feature = "live")]
 mod filter;
+#[cfg(feature = "live")]
+pub mod live;
 mod looks_like;
 mod merge;
 mod pcap_file;
 mod pcapng_file;
 mod step;
 mod stream;
+mod write;
 
 pub use error::CaptureError;
 pub use file::{FileSource, OpenOptions, open, read};
@@ -41,6 +46,7 @@ pub use file::{FileSource, OpenOptions, open, read};
 pub use filter::Filtered;
 pub use merge::Merge;
 pub use step::Damage;
+pub use write::PcapngWriter;
 
 use crate::frame::{Frame, LinkType};
 

@@ -7,6 +7,8 @@ use anyhow::bail;
 
 use super::exit::{Told, complain};
 use super::follow::{Follow, Follower};
+#[cfg(feature = "live")]
+use super::live;
 use super::plan::{Plan, SourcePlan};
 use super::progress::Progress;
 use crate::capture::{self, FileSource, InputInfo, Merge, OpenOptions, Source};
@@ -32,8 +34,19 @@ pub struct Analysis {
 pub fn analyze(plan: &Plan, out: &mut dyn Write) -> anyhow::Result<Analysis> {
     match &plan.source {
         SourcePlan::Files(files) => analyze_files(files, plan, out),
-        // PLUG IN: one capture::live source per interface; Ctrl-C sets a flag that stops it.
-        SourcePlan::Live { .. } => bail!("PLUG IN: live capture"),
+        #[cfg(feature = "live")]
+        SourcePlan::Live { interfaces, snaplen, write } => {
+            let live_plan = live::LivePlan { interfaces, snaplen: *snaplen, write: write.as_deref() };
+            if Follower::is_needed(plan) {
+                let mut follower = Follower::new(plan, false, out)?;
+                let mut analysis = live::analyze(plan, &live_plan, &mut follower)?;
+                analysis.incomplete |= !follower.finish(&analysis.report)?;
+                return Ok(analysis);
+            }
+            live::analyze(plan, &live_plan, &mut Silent)
+        }
+        #[cfg(not(feature = "live"))]
+        SourcePlan::Live { .. } => bail!("live capture needs libpcap, which this build is without (feature 'live')"),
     }
 }
 

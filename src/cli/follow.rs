@@ -5,7 +5,7 @@ use std::io::{self, Write};
 
 use super::args::Format;
 use super::exit::complain;
-use super::plan::{Plan, SourcePlan};
+use super::plan::Plan;
 use crate::capture::InputInfo;
 use crate::extract::Extractor;
 use crate::frame::{Frame, Timestamp};
@@ -13,8 +13,11 @@ use crate::limits;
 use crate::packet::Decoded;
 use crate::report::model::FrameRef;
 use crate::report::seen::Seen;
-use crate::report::{ConnectionFilter, Report, Selection, TrackedReport, interface_name, ndjson, packets};
+use crate::report::{
+    ConnectionFilter, ConnectionNow, Report, Selection, TrackedReport, interface_name, ndjson, packets,
+};
 use crate::track::connection::Connection;
+use crate::track::expire::Left;
 use crate::track::observer::{Checked, ConnectionId, Data, Event, Observer, Silent};
 use crate::track::side::Side;
 use crate::track::{Assigned, Tracker};
@@ -31,6 +34,17 @@ pub trait Follow: Observer {
         inputs: impl Fn() -> Vec<&'i InputInfo>,
     ) -> io::Result<()> {
         let _ = (frame, decoded, assigned, tracker, inputs);
+        Ok(())
+    }
+
+    /// A connection left before the end of a live capture; the tracker does not have it any more.
+    fn gone(&mut self, connection: &ConnectionNow<'_>, reason: Left) -> io::Result<()> {
+        let _ = (connection, reason);
+        Ok(())
+    }
+
+    /// A moment in a live capture: what was written so far is to be seen.
+    fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
 }
@@ -150,9 +164,6 @@ impl<'a> Follower<'a> {
                     self.out.write_all(&lines)?;
                 }
                 self.out.write_all(&self.line)?;
-                if matches!(self.plan.source, SourcePlan::Live { .. }) {
-                    self.out.flush()?;
-                }
             }
             Choice::Unwanted => {
                 if let Some(lines) = connection.and_then(|connection| self.held.remove(&connection.id)) {
@@ -274,5 +285,30 @@ impl Follow for Follower<'_> {
             *name = interface;
         }
         Ok(())
+    }
+
+    fn gone(&mut self, connection: &ConnectionNow<'_>, reason: Left) -> io::Result<()> {
+        let tracked = connection.tracked();
+        // What it only turned out to be now that it is over.
+        let events = std::mem::take(&mut self.events);
+        self.line.clear();
+        if self.plan.format == Format::Ndjson && tracked.number.is_some() {
+            for event in events.iter().filter(|event| event.connection == tracked.id) {
+                ndjson::write_event(&mut self.line, event, tracked, self.several_inputs)?;
+            }
+            ndjson::write_left(&mut self.line, &connection.connection(0), reason.name())?;
+        }
+        self.release(Some(tracked))?;
+        if let Some(lines) = self.held.remove(&tracked.id) {
+            self.held_bytes -= lines.len();
+        }
+        if let Some(extractor) = &mut self.extractor {
+            extractor.gone(tracked);
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
     }
 }

@@ -6,7 +6,13 @@ pub mod args;
 pub mod exit;
 pub mod follow;
 pub mod generate;
+#[cfg(feature = "live")]
+pub mod live;
+#[cfg(feature = "live")]
+pub mod live_view;
 pub mod plan;
+#[cfg(feature = "live")]
+pub mod privileges;
 pub mod progress;
 
 use std::io::{self, Write};
@@ -87,8 +93,24 @@ fn explain_finding(out: &mut dyn Write, finding: Option<&str>) -> anyhow::Result
     }
 }
 
-/// Prints the interfaces that `-i` takes.
-fn list_interfaces(_out: &mut dyn Write) -> anyhow::Result<()> {
-    // PLUG IN: capture::live.
-    bail!("PLUG IN: live capture")
+/// Prints the interfaces that `-i` takes, with their state and addresses.
+#[cfg(feature = "live")]
+fn list_interfaces(out: &mut dyn Write) -> anyhow::Result<()> {
+    let all = crate::capture::live::list();
+    let width = all.iter().map(|listed| listed.name.chars().count()).max().unwrap_or(0);
+    for listed in all {
+        let up = match listed.up {
+            Some(true) => "up",
+            Some(false) => "down",
+            None => "-",
+        };
+        let name = crate::report::text::clean(&listed.name, true).into_owned();
+        writeln!(out, "{}", format!("{name:width$}  {up:4}  {}", listed.details).trim_end())?;
+    }
+    Ok(())
+}
+
+#[cfg(not(feature = "live"))]
+fn list_interfaces(_: &mut dyn Write) -> anyhow::Result<()> {
+    bail!("live capture needs libpcap, which this build is without (feature 'live')")
 }

@@ -66,6 +66,8 @@ pub struct Plan {
     pub check: bool,
     /// No progress, no warnings.
     pub quiet: bool,
+    /// Results go to a terminal.
+    pub on_terminal: bool,
 }
 
 /// Where frames come from.
@@ -173,6 +175,7 @@ impl Plan {
             counters: args.counters,
             check: args.check,
             quiet: args.quiet,
+            on_terminal: on_terminal.is_some(),
         })
     }
 

@@ -86,8 +86,11 @@ fn version_1(tally: &mut Tally<'_>, connection: &Connection) {
             "MPTcpExtRmAddr",
             connection.removals.iter().filter(|removal| removal.by == side).count() as u64,
         );
-        let changes =
-            connection.subflows.iter().flat_map(|subflow| &subflow.backup_changes).filter(|change| change.1 == side);
+        let changes = connection
+            .subflows
+            .iter()
+            .flat_map(|subflow| subflow.backup_changes.iter())
+            .filter(|change| change.1 == side);
         let changes = frames(changes.map(|change| change.0));
         tally.add(side, "MPTcpExtMPPrioTx", changes);
         tally.add(side.peer(), "MPTcpExtMPPrioRx", changes);

@@ -124,7 +124,7 @@ impl Entry {
         number: u64,
         connection: &Connection,
         side: Side,
-        outcome: Outcome,
+        outcome: &Outcome,
         sha256: [u8; 32],
         ends_seen: bool,
     ) -> Self {

@@ -37,6 +37,8 @@ pub struct Extractor {
     connections: Vec<Slot>,
     /// Bytes that wait in all streams.
     held: usize,
+    /// Streams of connections that left a live capture.
+    ended: Vec<Entry>,
 }
 
 #[derive(Debug, Default)]
@@ -59,30 +61,45 @@ pub struct Extracted {
 
 /// Writing failed.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot write {}: {source}; kept in {}: {kept}", .path.display(), .directory.display())]
-pub struct ExtractError {
-    path: PathBuf,
-    directory: PathBuf,
-    source: io::Error,
-    kept: String,
+pub enum ExtractError {
+    /// There is no directory to write to.
+    #[error("cannot make the directory {}: {reason}", .directory.display())]
+    Directory {
+        /// The directory.
+        directory: PathBuf,
+        /// What the system says.
+        reason: io::Error,
+    },
+    /// A file could not be written to its end: a full disk, for example. The rest of the analysis is not affected.
+    #[error(
+        "cannot write {}: {reason}; kept in {}: {} files with {} bytes, each right as far as it goes",
+        .path.display(), .directory.display(), .kept.streams, .kept.bytes
+    )]
+    Write {
+        /// The first file that failed.
+        path: PathBuf,
+        /// What the system says.
+        reason: io::Error,
+        /// The directory.
+        directory: PathBuf,
+        /// What it has.
+        kept: Extracted,
+    },
 }
 
 impl Extractor {
     /// An extractor that writes into `directory`, which is made if it is not there. Files of the same names in it are
     /// replaced. With `filters`, only the connections that they name are extracted.
     pub fn new(directory: &Path, filters: &[ConnectionFilter]) -> Result<Self, ExtractError> {
-        let files = Files::new(directory).map_err(|source| ExtractError {
-            path: directory.to_owned(),
-            directory: directory.to_owned(),
-            source,
-            kept: "nothing".to_owned(),
-        })?;
-        Ok(Self { files, filters: filters.to_vec(), connections: Vec::new(), held: 0 })
+        let files = Files::new(directory)
+            .map_err(|reason| ExtractError::Directory { directory: directory.to_owned(), reason })?;
+        Ok(Self { files, filters: filters.to_vec(), connections: Vec::new(), held: 0, ended: Vec::new() })
     }
 
     /// The capture has ended, and the tracker has finished: writes what waits, and the manifest.
     pub fn finish(mut self, tracker: &Tracker) -> Result<Extracted, ExtractError> {
         let mut manifest = Manifest::new();
+        manifest.streams.append(&mut self.ended);
         for connection in tracker.connections() {
             let Some(number) = connection.number else { continue };
             if connection.view_of.is_some() || !self.is_wanted(number, connection) {
@@ -100,6 +117,17 @@ impl Extractor {
         self.close(manifest)
     }
 
+    /// A connection left the tracker: its streams end here.
+    pub fn gone(&mut self, connection: &Connection) {
+        let Some(number) = connection.number else { return };
+        if self.is_wanted(number, connection) {
+            let entries = Side::BOTH.map(|side| self.finish_stream(number, connection, side));
+            self.ended.extend(entries.into_iter().flatten());
+        } else {
+            self.discard(number);
+        }
+    }
+
     fn is_wanted(&self, number: u64, connection: &Connection) -> bool {
         let tokens = [connection.ends.client.token(), connection.ends.server.token()];
         self.filters.is_empty() || self.filters.iter().any(|filter| filter.names(number, tokens))
@@ -109,11 +137,13 @@ impl Extractor {
         let slot = self.connections.get_mut(usize::try_from(number.checked_sub(1)?).ok()?)?;
         let stream = slot.streams[side].take()?;
         self.held -= stream.held();
+        let failed = self.files.has_failed();
         let mut sink = FileSink { files: &mut self.files, key: (number, side), created: &mut slot.created[side] };
         let anchored = stream.is_anchored();
         let end = end_of(connection, side);
-        let (outcome, sha256) = stream.finish(end, &mut sink);
-        slot.created[side].then(|| Entry::new(number, connection, side, outcome, sha256, anchored && end.is_some()))
+        // What came after a failure was not taken: what is missing now was not missing in the capture.
+        let (outcome, sha256) = if failed { stream.stop() } else { stream.finish(end, &mut sink) };
+        slot.created[side].then(|| Entry::new(number, connection, side, &outcome, sha256, anchored && end.is_some()))
     }
 
     /// Closes the files, and writes the manifest even where a file could not be written: it says what is left.
@@ -125,9 +155,8 @@ impl Extractor {
         let extracted = manifest.totals();
         let written = self.files.write_whole(manifest::NAME, &manifest.to_json());
         let failed = failed.or_else(|| Some((self.files.directory().join(manifest::NAME), written.err()?)));
-        let Some((path, source)) = failed else { return Ok(extracted) };
-        let kept = format!("{} files with {} bytes, each right as far as it goes", extracted.streams, extracted.bytes);
-        Err(ExtractError { path, directory: self.files.directory().to_owned(), source, kept })
+        let Some((path, reason)) = failed else { return Ok(extracted) };
+        Err(ExtractError::Write { path, reason, directory: self.files.directory().to_owned(), kept: extracted })
     }
 
     fn discard(&mut self, number: u64) {
@@ -212,7 +241,8 @@ fn end_of(connection: &Connection, side: Side) -> Option<i64> {
     if let Some((fin, _)) = data.fin {
         return Some(data.offset(fin));
     }
-    let half = &connection.fallback.and(connection.initial())?.halves[side];
+    connection.fallback?;
+    let half = &connection.initial()?.halves[side];
     let (seq, position) = half.line.or(half.last_mapping_end)?;
     let (fin, _) = half.fin?;
     Some(data.offset(position + fin.checked_sub(seq)?))

@@ -196,6 +196,11 @@ impl Stream {
             self.outcome.holes.add(self.next.abs_diff(self.start), missing);
             self.outcome.unfilled += missing;
         }
+        self.stop()
+    }
+
+    /// What became of the stream so far, without what waits.
+    pub fn stop(self) -> (Outcome, [u8; 32]) {
         (self.outcome, self.hash.finalize().into())
     }
 

@@ -20,7 +20,7 @@ const FIXED: usize = 20;
 ///
 /// A total length of 0 is what the kernel's segmentation offload leaves, also for packets beyond 64 KiB (BIG TCP): then
 /// the frame's own length counts.
-#[inline]
+#[inline(always)]
 pub(super) fn header(view: View<'_>) -> Result<(IpHeader, Next, View<'_>), Reject> {
     let Ok(header) = Ipv4HeaderSlice::from_slice(view.bytes) else { return Err(explain(view)) };
     let total = usize::from(header.total_len());

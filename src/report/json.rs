@@ -9,15 +9,18 @@ use std::io::{self, Write};
 use serde::ser::{SerializeSeq, SerializeStruct};
 use serde::{Serialize, Serializer};
 
+use super::gather::Gather;
 use super::{ConnectionFilter, Report, Selection, selection};
 
 /// Writes the report as pretty-printed JSON (two spaces) and a line feed. `filters` choose connections; empty, all are
 /// written.
 pub fn write(out: &mut dyn Write, report: &dyn Report, filters: &[ConnectionFilter]) -> io::Result<()> {
     let document = Document { report, filters };
-    let mut serializer = serde_json::Serializer::with_formatter(&mut *out, serde_json::ser::PrettyFormatter::new());
+    let mut gather = Gather::new(out);
+    let mut serializer = serde_json::Serializer::with_formatter(&mut gather, serde_json::ser::PrettyFormatter::new());
     document.serialize(&mut serializer).map_err(io::Error::from)?;
-    out.write_all(b"\n")
+    gather.write_all(b"\n")?;
+    gather.finish()
 }
 
 struct Document<'a> {

@@ -16,6 +16,7 @@ mod build;
 mod cells;
 pub mod counters;
 pub mod explain;
+mod gather;
 pub mod json;
 #[cfg(feature = "cli")]
 mod layout;
@@ -40,7 +41,7 @@ pub mod tree;
 use crate::crypto::Token;
 use model::{Connection, Finding, Header, KernelCounters, Orphans, Severity};
 
-pub use build::{TrackedReport, interface_name};
+pub use build::{ConnectionNow, TrackedReport, interface_name};
 pub use selection::{ConnectionFilter, Selection, Tally};
 
 /// What outputs read. Connections are built one at a time, when asked for, because a capture can hold a million of them.

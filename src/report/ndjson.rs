@@ -6,10 +6,11 @@
 //! | `segment` | – | those of the report contract; padding options (NOP, EOL) are left out; `duplicate` is there, and true, for a copy from another tap |
 //! | `connection` | `opened` | `client`, `server` (address and port) |
 //! | | `keys` | `by`, `token`, `key` |
-//! | | `fallback` | `cause` |
+//! | | `fallback` | `cause`, `evidence_frame`: the frame that shows it, where that took later ones to tell |
 //! | | `data_fin` | `by` |
 //! | | `fastclose` | `by` |
 //! | | `closed` | `close`, `bytes_client_to_server`, `bytes_server_to_client` |
+//! | | `left` | live: `reason` (`closed`, `idle`, `half_open`, `limit`) and `report`, the connection of the report contract; no `frame`, no `time` |
 //! | `subflow` | `opened` | `subflow`, `role`, `initiator`, `source`, `destination`, `token` |
 //! | | `join` | `subflow`, `token_check`, `syn_ack_hmac`, `ack_hmac` |
 //! | | `backup` | `subflow`, `by`, `backup` |
@@ -17,7 +18,7 @@
 //! | | `closed` | `subflow` |
 //! | `address` | `announced` | `by`, `id`, `address`, `port`, `hmac` |
 //! | | `removed` | `by`, `id` |
-//! | `checksum` | `mismatch` | `subflow`, `by`, `mapping_frame`, `dsn`, `length`, `expected`, `seen` |
+//! | `checksum` | `mismatch` | `subflow`, `by`, `dsn`, `length`, `mapping_frame`, `expected`, `seen` |
 //! | `finding` | – | those of the report contract |
 
 use std::io::{self, Write};
@@ -26,14 +27,15 @@ use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 
 use super::build::connection::model_verdict;
-use super::model::{Finding, FrameRef, Sequence64};
+use super::model::{self, Finding, FrameRef, Sequence64};
 use super::seen::Seen;
-use crate::track::connection::Connection;
+use crate::track::connection::payload::Mismatch;
+use crate::track::connection::{Announced, Connection, Removal};
 use crate::track::mark::Mark;
 use crate::track::observer::{Event, What};
 use crate::track::side::Side;
 use crate::track::subflow::Subflow;
-use crate::wire::{Hex, Item, MpJoin, MpTcprst, MptcpOption, RawSequence, TcpOption};
+use crate::wire::{AddAddrForm, Hex, Item, MpJoin, MpTcprst, MptcpOption, RawSequence, TcpOption};
 
 /// Writes the line of a segment.
 pub fn write_segment(out: &mut dyn Write, seen: &Seen<'_>) -> io::Result<()> {
@@ -50,14 +52,31 @@ pub fn write_event(
     line(out, &EventLine { event, connection, several_inputs })
 }
 
+/// Writes the line of a connection that left a live capture before its end: the last of it, with its findings.
+pub fn write_left(out: &mut dyn Write, connection: &model::Connection, reason: &str) -> io::Result<()> {
+    line(out, &LeftLine { r#type: "connection", event: "left", reason, connection: connection.id, report: connection })
+}
+
 /// Writes the line of a finding.
 pub fn write_finding(out: &mut dyn Write, finding: &Finding) -> io::Result<()> {
     line(out, &FindingLine { r#type: "finding", finding })
 }
 
-fn line(mut out: &mut dyn Write, value: &impl Serialize) -> io::Result<()> {
-    serde_json::to_writer(&mut out, value)?;
-    out.write_all(b"\n")
+fn line(out: &mut dyn Write, value: &impl Serialize) -> io::Result<()> {
+    // A line is written in hundreds of small parts: to memory first, where a part is no call.
+    let mut line = Vec::with_capacity(1 << 10);
+    serde_json::to_writer(&mut line, value)?;
+    line.push(b'\n');
+    out.write_all(&line)
+}
+
+#[derive(Serialize)]
+struct LeftLine<'a> {
+    r#type: &'static str,
+    event: &'static str,
+    reason: &'a str,
+    connection: u64,
+    report: &'a model::Connection,
 }
 
 #[derive(Serialize)]
@@ -228,7 +247,11 @@ fn mptcp<M: SerializeMap>(map: &mut M, option: &MptcpOption<'_>) -> Result<(), M
             map.serialize_entry("address_id", &add.address_id)?;
             map.serialize_entry("address", &add.address)?;
             map.serialize_entry("port", &add.port)?;
-            map.serialize_entry("echo", &add.echo())?;
+            let echo = match add.form() {
+                AddAddrForm::Rfc8684 { echo } => Some(echo),
+                AddAddrForm::V0 | AddAddrForm::DraftV1 => None,
+            };
+            map.serialize_entry("echo", &echo)?;
             map.serialize_entry("hmac", &add.hmac.as_ref().map(|hmac| hex(hmac)))
         }
         MptcpOption::RemoveAddr(remove) => map.serialize_entry("address_ids", remove.ids),
@@ -308,16 +331,16 @@ fn names(what: What) -> (&'static str, &'static str) {
         What::KeysLearned(..) => ("connection", "keys"),
         What::FellBack => ("connection", "fallback"),
         What::Fastclosed => ("connection", "fastclose"),
-        What::DataFin => ("connection", "data_fin"),
+        What::DataFin(_) => ("connection", "data_fin"),
         What::ConnectionClosed => ("connection", "closed"),
         What::SubflowOpened => ("subflow", "opened"),
         What::JoinShown => ("subflow", "join"),
         What::BackupChanged => ("subflow", "backup"),
         What::SubflowReset => ("subflow", "reset"),
         What::SubflowClosed => ("subflow", "closed"),
-        What::AddressAnnounced => ("address", "announced"),
-        What::AddressRemoved => ("address", "removed"),
-        What::ChecksumMismatch => ("checksum", "mismatch"),
+        What::AddressAnnounced(_) => ("address", "announced"),
+        What::AddressRemoved(_) => ("address", "removed"),
+        What::ChecksumMismatch(..) => ("checksum", "mismatch"),
     }
 }
 
@@ -342,19 +365,21 @@ impl EventLine<'_> {
                 map.serialize_entry("token", &token)?;
                 map.serialize_entry("key", &known.map(|known| known.key))
             }
-            What::FellBack => map.serialize_entry("cause", &connection.fallback.map(|fallback| fallback.cause.name())),
-            What::Fastclosed => map.serialize_entry("by", &connection.fastclose.map(|(side, _, _)| side.name())),
-            What::DataFin => {
-                let here = |side: &Side| connection.data[*side].fin.is_some_and(|fin| fin.1 == self.event.at.frame);
-                map.serialize_entry("by", &Side::BOTH.into_iter().find(here).map(Side::name))
+            What::FellBack => {
+                map.serialize_entry("cause", &connection.fallback.map(|fallback| fallback.cause.name()))?;
+                let evidence = connection.fallback.map(|fallback| self.frame(fallback.frame));
+                map.serialize_entry("evidence_frame", &evidence)
             }
+            What::Fastclosed => map.serialize_entry("by", &connection.fastclose.map(|(side, _, _)| side.name())),
+            What::DataFin(side) => map.serialize_entry("by", side.name()),
             What::ConnectionClosed => {
                 map.serialize_entry("close", connection.close().name())?;
                 map.serialize_entry("bytes_client_to_server", &connection.data.client.unique)?;
                 map.serialize_entry("bytes_server_to_client", &connection.data.server.unique)
             }
-            What::AddressAnnounced | What::AddressRemoved => self.address(map),
-            What::ChecksumMismatch => self.mismatch(map),
+            What::AddressAnnounced(id) => self.announced(id, map),
+            What::AddressRemoved(id) => self.removed(id, map),
+            What::ChecksumMismatch(side, dsn) => self.mismatch(side, dsn, map),
             _ => match self.event.subflow.and_then(|subflow| connection.subflows.get(usize::from(subflow))) {
                 Some(subflow) => self.subflow(subflow, map),
                 None => Ok(()),
@@ -396,35 +421,36 @@ impl EventLine<'_> {
         }
     }
 
-    fn address<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
-        let (connection, frame) = (self.connection, self.event.at.frame);
-        if self.event.what == What::AddressRemoved {
-            let removal = connection.removals.iter().rev().find(|removal| removal.frame == frame);
-            map.serialize_entry("by", &removal.map(|removal| removal.by.name()))?;
-            return map.serialize_entry("id", &removal.map(|removal| removal.id));
-        }
-        let Some(known) = connection.addresses.iter().rev().find(|known| known.frame == frame) else { return Ok(()) };
+    fn announced<M: SerializeMap>(&self, id: u8, map: &mut M) -> Result<(), M::Error> {
+        let connection = self.connection;
+        let here = |known: &&Announced| known.frame == self.event.at.frame && known.id == id;
+        let Some(known) = connection.addresses.iter().rev().find(here) else { return map.serialize_entry("id", &id) };
         let suite = connection.dialect.map(crate::track::keys::Dialect::suite);
         let key = |side: Side| connection.ends[side].key.map(|known| known.key);
         let verdict = known.verify(suite, key(known.by), key(known.by.peer()));
         map.serialize_entry("by", known.by.name())?;
-        map.serialize_entry("id", &known.id)?;
+        map.serialize_entry("id", &id)?;
         map.serialize_entry("address", &known.address)?;
         map.serialize_entry("port", &known.port)?;
         map.serialize_entry("hmac", &verdict.as_ref().map(model_verdict))
     }
 
-    fn mismatch<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
-        let (connection, frame) = (self.connection, self.event.at.frame);
-        let found = Side::BOTH.into_iter().find_map(|side| {
-            let last = connection.checksums[side].mismatches.last();
-            last.filter(|mismatch| mismatch.last_frame == frame).map(|mismatch| (side, mismatch))
-        });
-        let Some((side, mismatch)) = found else { return Ok(()) };
+    fn removed<M: SerializeMap>(&self, id: u8, map: &mut M) -> Result<(), M::Error> {
+        let here = |removal: &&Removal| removal.frame == self.event.at.frame && removal.id == id;
+        let removal = self.connection.removals.iter().rev().find(here);
+        map.serialize_entry("by", &removal.map(|removal| removal.by.name()))?;
+        map.serialize_entry("id", &id)
+    }
+
+    fn mismatch<M: SerializeMap>(&self, side: Side, dsn: u64, map: &mut M) -> Result<(), M::Error> {
+        let mismatches = &self.connection.checksums[side].mismatches;
+        let here = |mismatch: &&Mismatch| mismatch.dsn == dsn && Some(mismatch.subflow) == self.event.subflow;
         map.serialize_entry("by", side.name())?;
-        map.serialize_entry("mapping_frame", &self.frame(mismatch.placed.frame))?;
-        map.serialize_entry("dsn", &Sequence64(mismatch.dsn))?;
+        map.serialize_entry("dsn", &Sequence64(dsn))?;
+        // Only so many are kept one by one.
+        let Some(mismatch) = mismatches.iter().rev().find(here) else { return Ok(()) };
         map.serialize_entry("length", &mismatch.placed.data_len)?;
+        map.serialize_entry("mapping_frame", &self.frame(mismatch.placed.frame))?;
         map.serialize_entry("expected", &checksum(Some(mismatch.expected)))?;
         map.serialize_entry("seen", &checksum(mismatch.placed.checksum))
     }

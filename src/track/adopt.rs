@@ -28,7 +28,7 @@ impl Tracker {
 
     /// `joined` is the side whose token the orphans named; among themselves they took it for the server.
     fn adopt(&mut self, orphan: ConnectionId, id: ConnectionId, joined: Side) {
-        let Some(mut orphan) = self.connections.get_mut(orphan as usize).and_then(Option::take) else { return };
+        let Some(mut orphan) = self.connections.take(orphan as usize) else { return };
         self.open_count = self.open_count.saturating_sub(1);
         let Some(Some(state)) = self.connections.get_mut(id as usize) else { return };
         if joined == Side::Client {

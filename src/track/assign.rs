@@ -1,12 +1,14 @@
 //! Which connection a segment belongs to: by its 4-tuple, by the token of a join, and by the tap it was captured at.
 
 use super::connection::Connection;
-use super::flow::{Flow, FlowId, FlowKey, OtherTap, PLAIN};
+use super::expire::Left;
+use super::flow::{Flow, FlowId, FlowKey, OtherTap, PLAIN, RECENT};
 use super::keys::{Dialect, KeySource};
 use super::mark::Moment;
 use super::observer::{ConnectionId, Event, Observer, Silent, What};
 use super::options::Options;
 use super::side::{PerSide, Side};
+use super::sparse::Sparse;
 use super::subflow::{Join, Subflow};
 use super::{Assigned, Place, Tracker};
 use crate::crypto::{Nonce, Token};
@@ -45,7 +47,7 @@ impl Tracker {
         let Some(flow) = self.flows.get_mut(id) else { return Assigned::Plain };
         let direction = if from_low { 1 } else { 2 };
         if flow.tap == tap {
-            flow.directions |= direction;
+            flow.directions |= direction | RECENT;
         } else if let Some(elsewhere) = self.at_other_tap(id, &arrival) {
             return elsewhere;
         }
@@ -341,32 +343,29 @@ impl Tracker {
 
     fn open_connection(&mut self, arrival: &Arrival<'_, '_>) -> Option<ConnectionId> {
         if self.open_count >= limits::CONNECTIONS {
-            self.evict_one();
+            self.evict_one(&mut Silent);
         }
         let id = ConnectionId::try_from(self.connections.len()).ok()?;
         self.open_count += 1;
-        self.connections.push(Some(Box::new(Connection::new(id, arrival.at, arrival.frame.id.input))));
+        self.connections.push(Box::new(Connection::new(id, arrival.at, arrival.frame.id.input)));
         Some(id)
     }
 
     /// Makes room: of the oldest connections, one that was never answered, else one that is closed, else the oldest.
     #[cold]
-    fn evict_one(&mut self) {
+    pub(super) fn evict_one<O: Observer>(&mut self, observer: &mut O) {
         let start = self.oldest;
-        let alive = |slot: &usize| self.connections.get(*slot).is_some_and(Option::is_some);
-        let window: Vec<usize> = (start..self.connections.len()).filter(alive).take(limits::EVICTION_WINDOW).collect();
+        let after = |&slot: &usize| self.connections.next_held(slot + 1);
+        let window: Vec<usize> =
+            std::iter::successors(self.connections.next_held(start), after).take(limits::EVICTION_WINDOW).collect();
         let state = |slot: usize| self.connections.get(slot).and_then(Option::as_deref);
         let unanswered = window.iter().copied().find(|&slot| {
             state(slot).is_some_and(|connection| connection.subflows.iter().all(|subflow| subflow.syn_ack.is_none()))
         });
         let closed = || window.iter().copied().find(|&slot| state(slot).is_some_and(Connection::is_closed));
         let Some(victim) = unanswered.or_else(closed).or(window.first().copied()) else { return };
-        if let Some(slot) = self.connections.get_mut(victim) {
-            *slot = None;
-        }
         self.oldest = window.first().copied().unwrap_or(start);
-        self.open_count -= 1;
-        self.counts.connections_evicted += 1;
+        self.let_go(victim as ConnectionId, Left::Limit, observer);
     }
 
     /// A join's SYN: its token names the end being joined.
@@ -541,15 +540,15 @@ impl Subflow {
             address_ids: PerSide::default(),
             backup: PerSide::default(),
             join_backup: PerSide::default(),
-            backup_changes: Vec::new(),
+            backup_changes: Sparse::default(),
             first: arrival.at,
             last: arrival.at,
             reset: None,
             options: PerSide::default(),
             bare: PerSide::default(),
             interface: (arrival.frame.id.input, arrival.frame.interface),
-            more_interfaces: Vec::new(),
-            also_seen_as: Vec::new(),
+            more_interfaces: Sparse::default(),
+            also_seen_as: Sparse::default(),
             source_routed: PerSide::default(),
         }
     }

@@ -14,6 +14,9 @@ pub(crate) type FlowId = u32;
 /// A flow that has no MPTCP so far.
 pub(crate) const PLAIN: ConnectionId = ConnectionId::MAX;
 
+/// In [`Flow::directions`]: a further segment came since the table was last swept.
+pub(crate) const RECENT: u8 = 4;
+
 /// What is known of one 4-tuple.
 #[derive(Clone, Debug)]
 pub(crate) struct Flow {
@@ -108,39 +111,122 @@ impl FlowKey {
     }
 }
 
+/// A key as kept for each flow: the longer ones, which are rare, elsewhere.
+enum KeptKey {
+    V4(V4Key),
+    V6(Box<V6Key>),
+}
+
+impl KeptKey {
+    fn key(&self) -> FlowKey {
+        match self {
+            Self::V4(key) => FlowKey::V4(*key),
+            Self::V6(key) => FlowKey::V6(**key),
+        }
+    }
+}
+
+impl From<FlowKey> for KeptKey {
+    fn from(key: FlowKey) -> Self {
+        match key {
+            FlowKey::V4(key) => Self::V4(key),
+            FlowKey::V6(key) => Self::V6(Box::new(key)),
+        }
+    }
+}
+
+/// Flows found lately, kept where they are found at once: as many as a link has under way, few enough for a core's cache.
+/// Flows that share a slot push each other out of it, and are looked up.
+const LATELY: usize = 512;
+
 /// The table. Its hash is seeded per process, since addresses and ports are the attacker's; it is never iterated.
-#[derive(Default)]
 pub(crate) struct FlowTable {
     v4: HashMap<V4Key, FlowId, foldhash::fast::RandomState>,
     v6: HashMap<V6Key, FlowId, foldhash::fast::RandomState>,
     flows: Vec<Flow>,
-    keys: Vec<FlowKey>,
-    last: Option<(FlowKey, FlowId)>,
+    /// `None` where the place is free.
+    keys: Vec<Option<KeptKey>>,
+    /// Free places.
+    free: Vec<FlowId>,
+    /// The next place that sweeping looks at.
+    hand: usize,
+    lately: Box<[(V4Key, FlowId); LATELY]>,
+    last_v6: Option<(V6Key, FlowId)>,
     /// Where the next flow goes once the table is full: the oldest leaves.
     next_victim: usize,
+}
+
+impl Default for FlowTable {
+    fn default() -> Self {
+        Self {
+            v4: HashMap::default(),
+            v6: HashMap::default(),
+            flows: Vec::new(),
+            keys: Vec::new(),
+            free: Vec::new(),
+            hand: 0,
+            lately: Box::new([NOWHERE; LATELY]),
+            last_v6: None,
+            next_victim: 0,
+        }
+    }
+}
+
+/// An empty slot: no flow has the lower endpoint behind the higher.
+const NOWHERE: (V4Key, FlowId) = ((1, 0), 0);
+
+/// The slot of a key in [`FlowTable::lately`].
+#[inline]
+fn slot_of(key: V4Key) -> usize {
+    let mixed = (key.0 ^ key.1.rotate_left(23)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed >> 48) as usize % LATELY
 }
 
 impl FlowTable {
     #[inline]
     pub(crate) fn find(&mut self, key: FlowKey) -> Option<FlowId> {
-        if let Some((last, id)) = self.last {
-            if last == key {
-                return Some(id);
+        match key {
+            FlowKey::V4(key) => {
+                let slot = self.lately.get_mut(slot_of(key))?;
+                if slot.0 == key {
+                    return Some(slot.1);
+                }
+                let id = *self.v4.get(&key)?;
+                *slot = (key, id);
+                Some(id)
+            }
+            FlowKey::V6(key) => {
+                if let Some((_, id)) = self.last_v6.filter(|last| last.0 == key) {
+                    return Some(id);
+                }
+                let id = *self.v6.get(&key)?;
+                self.last_v6 = Some((key, id));
+                Some(id)
             }
         }
-        let id = match &key {
-            FlowKey::V4(key) => self.v4.get(key),
-            FlowKey::V6(key) => self.v6.get(key),
-        }
-        .copied()?;
-        self.last = Some((key, id));
-        Some(id)
     }
 
     /// Both ends of every flow without MPTCP.
     pub(crate) fn plain(&self) -> impl Iterator<Item = [(IpAddr, u16); 2]> {
         let plain = self.flows.iter().zip(&self.keys).filter(|(flow, _)| flow.connection == PLAIN);
-        plain.map(|(_, key)| key.ends())
+        plain.filter_map(|(_, key)| Some(key.as_ref()?.key().ends()))
+    }
+
+    /// Forgets a key, and that it was found lately.
+    #[cold]
+    fn forget(&mut self, key: FlowKey) {
+        match key {
+            FlowKey::V4(key) => {
+                self.v4.remove(&key);
+                if let Some(slot) = self.lately.get_mut(slot_of(key)).filter(|slot| slot.0 == key) {
+                    *slot = NOWHERE;
+                }
+            }
+            FlowKey::V6(key) => {
+                self.v6.remove(&key);
+                self.last_v6 = None;
+            }
+        }
     }
 
     #[inline]
@@ -157,29 +243,161 @@ impl FlowTable {
             return (id, false);
         }
         let mut evicted = false;
-        let id = if self.flows.len() < limit {
+        let id = if let Some(free) = self.free.pop() {
+            if let (Some(slot), Some(place)) = (self.flows.get_mut(free as usize), self.keys.get_mut(free as usize)) {
+                *slot = flow;
+                *place = Some(key.into());
+            }
+            free as usize
+        } else if self.flows.len() < limit {
             self.flows.push(flow);
-            self.keys.push(key);
+            self.keys.push(Some(key.into()));
             self.flows.len() - 1
         } else {
             let victim = self.next_victim;
             self.next_victim = (victim + 1) % limit.max(1);
-            if let (Some(slot), Some(old)) = (self.flows.get_mut(victim), self.keys.get_mut(victim)) {
-                match old {
-                    FlowKey::V4(old) => drop(self.v4.remove(old)),
-                    FlowKey::V6(old) => drop(self.v6.remove(old)),
-                }
+            let old = self.keys.get_mut(victim).and_then(|old| old.replace(key.into()));
+            if let Some(old) = old {
+                self.forget(old.key());
+            }
+            if let Some(slot) = self.flows.get_mut(victim) {
                 *slot = flow;
-                *old = key;
             }
             evicted = true;
             victim
         } as FlowId;
-        self.last = Some((key, id));
         match key {
             FlowKey::V4(key) => self.v4.insert(key, id),
             FlowKey::V6(key) => self.v6.insert(key, id),
         };
         (id, evicted)
+    }
+
+    /// Places, free ones included.
+    pub(crate) fn slots(&self) -> usize {
+        self.flows.len()
+    }
+
+    /// Forgets the flow of this key if it belongs to `connection`.
+    pub(crate) fn remove(&mut self, key: FlowKey, connection: ConnectionId) {
+        let Some(id) = self.find(key) else { return };
+        if self.get_mut(id).is_some_and(|flow| flow.connection == connection) {
+            self.vacate(id as usize);
+        }
+    }
+
+    /// Looks at `count` places, more while there are more than `limit` flows: plain flows without a further segment since
+    /// the last look go. Flows with MPTCP go with their connection.
+    pub(crate) fn sweep(&mut self, count: usize, limit: usize) {
+        let places = self.flows.len();
+        let mut looked = 0;
+        while looked < count.min(places) || (self.flows.len() - self.free.len() > limit && looked < 2 * places) {
+            looked += 1;
+            let place = self.hand;
+            self.hand = if place + 1 < places { place + 1 } else { 0 };
+            let (Some(flow), Some(Some(_))) = (self.flows.get_mut(place), self.keys.get(place)) else { continue };
+            if flow.connection != PLAIN {
+                continue;
+            }
+            if flow.directions & RECENT != 0 {
+                flow.directions &= !RECENT;
+            } else {
+                self.vacate(place);
+            }
+        }
+    }
+
+    fn vacate(&mut self, place: usize) {
+        let Some(key) = self.keys.get_mut(place).and_then(Option::take) else { return };
+        self.forget(key.key());
+        if let Some(flow) = self.flows.get_mut(place) {
+            flow.connection = PLAIN;
+            flow.more = None;
+        }
+        self.free.push(place as FlowId);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flow(connection: ConnectionId) -> Flow {
+        Flow {
+            connection,
+            subflow: 0,
+            low_side: Side::Client,
+            directions: 1,
+            tap: 0,
+            is_view: false,
+            syn: 0,
+            more: None,
+        }
+    }
+
+    fn key(number: u32, v6: bool) -> FlowKey {
+        let (source, destination) = (number, u32::MAX);
+        let ip = if v6 {
+            IpPair::V6 { source: source.into(), destination: destination.into() }
+        } else {
+            IpPair::V4 { source, destination }
+        };
+        FlowKey::new(ip, 1, 2).0
+    }
+
+    /// More flows than are remembered as found lately, of both families, in a table that holds fewer than there are.
+    #[test]
+    fn the_youngest_flows_are_found_and_the_oldest_forgotten() {
+        const LIMIT: usize = 3_000;
+        let mut table = FlowTable::default();
+        for number in 0..4_000 {
+            let (_, evicted) = table.insert(key(number, number % 2 == 0), flow(number), LIMIT);
+            assert_eq!(evicted, number as usize >= LIMIT);
+        }
+        for _ in 0..2 {
+            for number in 0..4_000 {
+                let found = table.find(key(number, number % 2 == 0));
+                let connection = found.and_then(|id| table.get_mut(id)).map(|flow| flow.connection);
+                assert_eq!(connection, (number >= 1_000).then_some(number));
+                assert_eq!(table.find(key(number, number % 2 == 1)), None);
+            }
+        }
+    }
+
+    fn key_of(host: u32) -> FlowKey {
+        key(host, false)
+    }
+
+    #[test]
+    fn places_of_forgotten_flows_are_used_again() {
+        let mut table = FlowTable::default();
+        for host in 0..100 {
+            table.insert(key_of(host), flow(PLAIN), 1000);
+        }
+        table.insert(key_of(100), flow(7), 1000);
+        let busy = table.find(key_of(50)).unwrap();
+        table.get_mut(busy).unwrap().directions |= RECENT;
+        table.sweep(101, 1000);
+        assert_eq!(table.slots() - table.free.len(), 2, "the busy one and the one with MPTCP stay");
+        assert!(table.find(key_of(50)).is_some() && table.find(key_of(100)).is_some() && table.find(key_of(49)).is_none());
+        table.remove(key_of(100), 8);
+        assert!(table.find(key_of(100)).is_some(), "it belongs to another connection");
+        table.remove(key_of(100), 7);
+        assert!(table.find(key_of(100)).is_none());
+        for host in 200..300 {
+            table.insert(key_of(host), flow(PLAIN), 1000);
+        }
+        assert_eq!(table.slots(), 101);
+    }
+
+    #[test]
+    fn beyond_the_limit_plain_flows_go_at_once_and_those_with_mptcp_stay() {
+        let mut table = FlowTable::default();
+        for host in 0..100 {
+            table.insert(key_of(host), flow(if host < 10 { host } else { PLAIN }), 1000);
+        }
+        table.sweep(0, 20);
+        assert_eq!(table.slots() - table.free.len(), 20);
+        assert!((0..10).all(|host| table.find(key_of(host)).is_some()));
     }
 }

@@ -241,6 +241,11 @@ pub struct Piece {
 super::sparse::empty! { Unmapped = Unmapped { ranges: VecDeque::new(), dropped: 0 }; }
 
 impl Unmapped {
+    /// Bytes held.
+    pub(crate) fn buffered(&self) -> usize {
+        self.ranges.iter().map(|piece| piece.bytes.len()).sum()
+    }
+
     /// Whether there is any.
     #[inline]
     pub fn is_empty(&self) -> bool {

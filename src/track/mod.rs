@@ -10,6 +10,7 @@ pub(crate) mod assign;
 pub mod choices;
 pub mod connection;
 pub mod data;
+pub mod expire;
 mod flow;
 pub mod half;
 pub mod histogram;
@@ -23,6 +24,7 @@ pub mod round_trip;
 pub mod side;
 pub mod sparse;
 pub mod subflow;
+mod table;
 mod tap;
 pub mod timeline;
 mod tokens;
@@ -39,6 +41,7 @@ use mark::{Mark, Moment};
 use observer::{ConnectionId, Observer, Silent};
 use options::Options;
 use side::Side;
+use table::ConnectionTable;
 use tap::{Recent, Taps};
 use tokens::TokenTable;
 
@@ -76,8 +79,8 @@ pub struct Counts {
     pub tcp_connections: u64,
     /// Those whose SYN carried MP_CAPABLE.
     pub asked_for_mptcp: u64,
-    /// Connections that a limit pushed out.
-    pub connections_evicted: u64,
+    /// Connections that left before the end, by reason.
+    pub left: expire::LeftCounts,
 }
 
 /// The tracker.
@@ -87,7 +90,7 @@ pub struct Tracker {
     tokens: TokenTable,
     taps: Taps,
     recent: Recent,
-    connections: Vec<Option<Box<Connection>>>,
+    connections: ConnectionTable,
     /// Connections that began before the capture, for which keys were given by hand.
     undecided: Vec<ConnectionId>,
     open_count: usize,
@@ -95,6 +98,7 @@ pub struct Tracker {
     listed: u64,
     /// No connection before this one is left.
     oldest: usize,
+    sweep: expire::Sweep,
     /// Buffer bytes left for payload that waits for a mapping.
     buffer: usize,
     /// Counts so far.
@@ -145,11 +149,12 @@ impl Tracker {
             tokens: TokenTable::default(),
             taps: Taps::default(),
             recent: Recent::new(),
-            connections: Vec::new(),
+            connections: ConnectionTable::default(),
             undecided: Vec::new(),
             open_count: 0,
             listed: 0,
             oldest: 0,
+            sweep: expire::Sweep::default(),
             buffer: limits::BUFFERED_BYTES,
             counts: Counts::default(),
         }
@@ -231,7 +236,7 @@ impl Tracker {
     /// The capture has ended: what was waiting is decided.
     pub fn finish<O: Observer>(&mut self, observer: &mut O) {
         self.try_given_keys();
-        for connection in self.connections.iter_mut().flatten() {
+        for connection in self.connections.iter_mut() {
             let at = connection.last;
             if connection.view_of.is_some() {
                 connection.finish(&mut Env { at, buffer: &mut self.buffer, observer: &mut Silent });
@@ -244,10 +249,13 @@ impl Tracker {
 
     /// Two taps may show a connection under different addresses: equal keys of both ends tell.
     fn link_views(&mut self) {
+        if !self.taps.several_inputs() {
+            return;
+        }
         let mut seen: hashbrown::HashMap<(Key, Key), (ConnectionId, u16), foldhash::fast::RandomState> =
             hashbrown::HashMap::default();
         let mut links = Vec::new();
-        for connection in self.connections.iter().flatten().filter(|connection| connection.view_of.is_none()) {
+        for connection in self.connections.iter().filter(|connection| connection.view_of.is_none()) {
             let (Some(client), Some(server)) = (connection.ends.client.key, connection.ends.server.key) else {
                 continue;
             };
@@ -272,7 +280,7 @@ impl Tracker {
 
     /// Connections in order of their first packet, views and orphans included.
     pub fn connections(&self) -> impl Iterator<Item = &Connection> {
-        self.connections.iter().flatten().map(|connection| &**connection)
+        self.connections.iter()
     }
 
     /// Both ends of every flow that showed no MPTCP.

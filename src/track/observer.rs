@@ -1,5 +1,7 @@
 //! What happens while tracking, for those who want it at once: extraction and the event stream. The report does not need it.
 
+use super::connection::Connection;
+use super::expire::Left;
 use super::mark::Moment;
 use super::side::Side;
 use crate::crypto::Token;
@@ -25,6 +27,11 @@ pub trait Observer {
     /// Something changed.
     fn event(&mut self, event: Event) {
         let _ = event;
+    }
+
+    /// A connection left before the end: this is the last of it.
+    fn left(&mut self, connection: &Connection, reason: Left) {
+        let _ = (connection, reason);
     }
 }
 
@@ -102,24 +109,24 @@ pub enum What {
     SubflowOpened,
     /// A join showed its HMACs.
     JoinShown,
-    /// An address was announced.
-    AddressAnnounced,
-    /// An address was removed.
-    AddressRemoved,
+    /// An address with this id was announced.
+    AddressAnnounced(u8),
+    /// The address with this id was removed.
+    AddressRemoved(u8),
     /// A subflow changed priority.
     BackupChanged,
     /// It is TCP from here on.
     FellBack,
-    /// A mapping's checksum is wrong.
-    ChecksumMismatch,
+    /// The checksum of the mapping that begins at this DSN is wrong.
+    ChecksumMismatch(Side, u64),
     /// A subflow was reset.
     SubflowReset,
     /// A subflow closed with FINs.
     SubflowClosed,
     /// MP_FASTCLOSE.
     Fastclosed,
-    /// A DATA_FIN.
-    DataFin,
+    /// This side's DATA_FIN.
+    DataFin(Side),
     /// All subflows are closed.
     ConnectionClosed,
 }

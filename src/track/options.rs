@@ -1,7 +1,7 @@
 //! One walk over a segment's options: what the tracker needs of them, in place.
 
 use crate::packet::Segment;
-use crate::wire::{self, Dss, MpCapable, MpJoin, MptcpOption, TcpOption};
+use crate::wire::{self, Dss, MpCapable, MpJoin, MptcpOption, Subtype, TcpOption, kind};
 
 /// The options of one segment.
 #[derive(Clone, Copy, Debug, Default)]
@@ -39,25 +39,61 @@ impl<'a> Options<'a> {
     #[inline(always)]
     pub fn of(segment: &Segment<'a>) -> Self {
         let mut options = Self { bytes: segment.options, cut: segment.options_cut, ..Self::default() };
+        if segment.options_cut || !options.read_usual() {
+            options.read_any();
+        }
+        options
+    }
+
+    /// What nearly all segments beyond the handshake have, laid out as Linux and most others do: two NOPs and timestamps,
+    /// a DSS, NOPs up to the word. False, and nothing read, where it is anything else.
+    #[inline(always)]
+    fn read_usual(&mut self) -> bool {
+        let mut rest = self.bytes;
+        let mut timestamps = None;
+        if let [kind::NO_OPERATION, kind::NO_OPERATION, kind::TIMESTAMPS, 10, tail @ ..] = rest {
+            let Some((&[v0, v1, v2, v3, e0, e1, e2, e3], tail)) = tail.split_first_chunk() else { return false };
+            timestamps = Some((u32::from_be_bytes([v0, v1, v2, v3]), u32::from_be_bytes([e0, e1, e2, e3])));
+            rest = tail;
+        }
+        let mut nops = 0;
+        if let &[kind::MPTCP, length, third, ..] = rest {
+            let Some((option, tail)) = rest.split_at_checked(usize::from(length)) else { return false };
+            if third >> 4 != Subtype::DSS.0 || tail.iter().any(|&byte| byte != kind::NO_OPERATION) {
+                return false;
+            }
+            let Ok(dss) = Dss::parse(option) else { return false };
+            self.dss = Some(dss);
+            self.mptcp = true;
+            nops = tail.len() as u8;
+        } else if !rest.is_empty() {
+            return false;
+        }
+        self.timestamps = timestamps;
+        self.nop_run = if timestamps.is_some() { nops.max(2) } else { nops };
+        true
+    }
+
+    #[inline(never)]
+    fn read_any(&mut self) {
         let mut nops = 0u8;
-        for item in options.walk() {
+        for item in self.walk() {
             match item.option {
                 TcpOption::NoOperation => {
                     nops += 1;
-                    options.nop_run = options.nop_run.max(nops);
+                    self.nop_run = self.nop_run.max(nops);
                     continue;
                 }
-                TcpOption::Timestamps { value, echo_reply } => options.timestamps = Some((value, echo_reply)),
-                TcpOption::Mptcp(option) => options.mptcp(option),
-                TcpOption::MaximumSegmentSize(mss) => options.mss = Some(mss),
-                TcpOption::WindowScale(shift) => options.window_scale = Some(shift),
-                TcpOption::SackPermitted => options.sack_permitted = true,
-                TcpOption::Malformed(_) => options.broken = true,
+                TcpOption::Timestamps { value, echo_reply } => self.timestamps = Some((value, echo_reply)),
+                TcpOption::Mptcp(option) => self.mptcp(option),
+                TcpOption::MaximumSegmentSize(mss) => self.mss = Some(mss),
+                TcpOption::WindowScale(shift) => self.window_scale = Some(shift),
+                TcpOption::SackPermitted => self.sack_permitted = true,
+                TcpOption::Malformed(_) => self.broken = true,
                 _ => {}
             }
             nops = 0;
         }
-        options
     }
 
     #[inline]
@@ -85,5 +121,42 @@ impl<'a> Options<'a> {
     #[inline]
     fn walk(&self) -> wire::TcpOptions<'a> {
         if self.cut { wire::options_cut(self.bytes) } else { wire::options(self.bytes) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// Pieces of option areas: NOPs, timestamps, DSS of several lengths (right and wrong), other options, cut ones.
+    fn pieces() -> impl Strategy<Value = Vec<u8>> {
+        prop_oneof![
+            Just(vec![1]),
+            Just(vec![1, 1, 8, 10, 0, 0, 0, 7, 0, 0, 0, 9]),
+            Just(vec![30, 8, 0x20, 1, 1, 2, 3, 4]),
+            Just(vec![30, 9, 0x20, 1, 1, 2, 3, 4, 5]),
+            Just([&[30, 20, 0x20, 5][..], &[7; 16]].concat()),
+            Just(vec![30, 8, 0x20]),
+            Just(vec![30, 4, 0x50, 1]),
+            Just(vec![0]),
+            proptest::collection::vec(any::<u8>(), 0..4),
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn the_usual_layouts_read_as_the_walk_reads_them(parts in proptest::collection::vec(pieces(), 0..4)) {
+            let bytes = parts.concat();
+            let empty = Options { bytes: &bytes, ..Options::default() };
+            let (mut usual, mut walked) = (empty, empty);
+            walked.read_any();
+            if usual.read_usual() {
+                prop_assert_eq!(format!("{:?}", usual), format!("{:?}", walked));
+            } else {
+                prop_assert_eq!(format!("{:?}", usual), format!("{:?}", empty));
+            }
+        }
     }
 }

@@ -26,7 +26,9 @@ super::sparse::empty! {
         segments: VecDeque::new(),
         stamps: VecDeque::new(),
         by_ack: Histogram::EMPTY,
-        by_timestamp: Histogram::EMPTY, smoothed: 0 };
+        by_timestamp: Histogram::EMPTY,
+        smoothed: 0,
+    };
 }
 
 impl RoundTrips {

@@ -3,6 +3,7 @@
 use super::half::Half;
 use super::mark::{Mark, Moment};
 use super::side::{PerSide, Side};
+use super::sparse::{Sparse, empty};
 use super::verdict::{Verdict, Why};
 use crate::crypto::auth::{join_ack_hmac, join_syn_ack_hmac};
 use crate::crypto::{Key, Nonce, Suite, Token};
@@ -43,7 +44,7 @@ pub struct Subflow {
     /// Backup as each end asked for it in MP_JOIN.
     pub join_backup: PerSide<bool>,
     /// MP_PRIO that applied: frame, sender, backup.
-    pub backup_changes: Vec<(Mark, Side, bool)>,
+    pub backup_changes: Sparse<Vec<(Mark, Side, bool)>>,
     /// First and last segment.
     pub first: Moment,
     /// Last segment.
@@ -53,13 +54,13 @@ pub struct Subflow {
     /// An MPTCP option was seen beyond the handshake, by sender: first and last frame.
     pub options: PerSide<Option<(Mark, Mark)>>,
     /// Payload segments without any MPTCP option since the last one with, by sender: the first, and how many.
-    pub bare: PerSide<Bare>,
+    pub bare: PerSide<Sparse<Bare>>,
     /// The interface it was first seen on: input and index.
     pub interface: (u16, u16),
     /// Further interfaces.
-    pub more_interfaces: Vec<(u16, u16)>,
+    pub more_interfaces: Sparse<Vec<(u16, u16)>>,
     /// Other 4-tuples under which it was seen (NAT).
-    pub also_seen_as: Vec<(IpPair, u16, u16)>,
+    pub also_seen_as: Sparse<Vec<(IpPair, u16, u16)>>,
     /// Packets held an IPv4 source route or IPv6 routing header, by sender.
     pub source_routed: PerSide<bool>,
 }
@@ -73,6 +74,13 @@ pub struct Bare {
     pub segments: u32,
     /// Whether the peer acknowledged some of it.
     pub acknowledged: Option<Mark>,
+}
+
+empty! {
+    Bare = Bare { first: None, segments: 0, acknowledged: None };
+    Vec<(Mark, Side, bool)> = Vec::new();
+    Vec<(u16, u16)> = Vec::new();
+    Vec<(IpPair, u16, u16)> = Vec::new();
 }
 
 /// A SYN or SYN/ACK.

@@ -46,6 +46,11 @@ impl Taps {
         id
     }
 
+    /// Whether segments of more than one input were seen.
+    pub(crate) fn several_inputs(&self) -> bool {
+        self.taps.first().is_some_and(|first| self.taps.iter().any(|tap| tap.input != first.input))
+    }
+
     /// The input of a tap.
     pub(crate) fn input(&self, tap: u16) -> u16 {
         self.taps.get(usize::from(tap)).map_or(0, |tap| tap.input)
@@ -58,20 +63,26 @@ const SETS: usize = limits::RECENT_SEGMENTS / WAYS;
 
 /// Fingerprints of recent segments.
 pub(crate) struct Recent {
-    /// Each set is one cache line; in a set the newest is first.
-    sets: Box<[[Slot; WAYS]; SETS]>,
+    /// In a set the newest is first.
+    sets: Box<[[Slot; WAYS]]>,
 }
 
-#[derive(Clone, Copy, Default)]
-struct Slot {
-    fingerprint: u64,
-    tap: u16,
-    packet_type: u8,
+/// The upper 48 bits of a segment's fingerprint, the lower 13 of its tap, the lower 3 of its packet type: two sets are a
+/// cache line. With the bits that choose the set, two segments have one chance in 2⁵⁹ to look the same.
+type Slot = u64;
+const PLACE: Slot = 0xffff;
+const _: () = assert!(limits::TAPS <= 1 << 13);
+
+/// Two numbers as one that every bit of both has a part in.
+#[inline]
+fn fold(a: u64, b: u64) -> u64 {
+    let product = u128::from(a) * u128::from(b);
+    (product as u64) ^ ((product >> 64) as u64)
 }
 
 impl Recent {
     pub(crate) fn new() -> Self {
-        Self { sets: Box::new([[Slot::default(); WAYS]; SETS]) }
+        Self { sets: vec![[Slot::default(); WAYS]; SETS].into_boxed_slice() }
     }
 
     /// Whether this segment of flow `owner` was seen before at another tap, or twice at this one. A sender gives each
@@ -86,26 +97,21 @@ impl Recent {
         tap: u16,
     ) -> bool {
         let (value, echo) = timestamps.unwrap_or((0, 0));
-        let words = [
-            owner,
-            u64::from(segment.seq) << 32 | u64::from(segment.ack),
-            u64::from(segment.ip_id) << 48 | u64::from(segment.flags.0) << 40 | u64::from(segment.payload_len),
-            u64::from(value) << 32 | u64::from(echo),
-            u64::from(segment.window),
-        ];
-        let mut fingerprint = 0x9e37_79b9_7f4a_7c15u64;
-        for word in words {
-            let product = u128::from(fingerprint ^ word) * 0x2d35_8dcc_aa6c_78a5_u128;
-            fingerprint = (product as u64) ^ ((product >> 64) as u64) ^ word.rotate_left(29);
-        }
-        let Some(set) = self.sets.get_mut((fingerprint >> 40) as usize % SETS) else { return false };
-        let packet_type = segment.tap.packet_type;
-        let seen = set.iter().find(|slot| slot.fingerprint == fingerprint);
-        let copy = seen.is_some_and(|slot| slot.tap != tap || slot.packet_type != packet_type || segment.ip_id != 0);
+        let sequence = u64::from(segment.seq) << 32 | u64::from(segment.ack);
+        let packet = u64::from(segment.ip_id) << 48 | u64::from(segment.flags.0) << 40 | u64::from(segment.payload_len);
+        let stamps = u64::from(value) << 32 | u64::from(echo);
+        // Numbers without pattern: the binary places of pi.
+        let first = fold(owner ^ 0x243f_6a88_85a3_08d3, sequence ^ 0x1319_8a2e_0370_7344);
+        let second = fold(packet ^ 0xa409_3822_299f_31d0, stamps ^ 0x082e_fa98_ec4e_6c89);
+        let fingerprint = fold(first ^ u64::from(segment.window), second ^ 0x4528_21e6_38d0_1377);
+        let Some(set) = self.sets.get_mut(fingerprint as usize % SETS) else { return false };
+        let slot = fingerprint & !PLACE | u64::from(tap) << 3 & PLACE | u64::from(segment.tap.packet_type & 7);
+        let seen = set.iter().find(|&&known| known & !PLACE == slot & !PLACE);
+        let copy = seen.is_some_and(|&known| known != slot || segment.ip_id != 0);
         if !copy {
             set.rotate_right(1);
             if let Some(first) = set.first_mut() {
-                *first = Slot { fingerprint, tap, packet_type };
+                *first = slot;
             }
         }
         copy

@@ -48,4 +48,27 @@ impl TokenTable {
         let more = self.more.get(&token.0).into_iter().flat_map(|list| list.iter().rev());
         self.latest.get(&token.0).into_iter().chain(more).copied()
     }
+
+    /// Forgets that `id` has this token.
+    pub(crate) fn remove(&mut self, token: Token, id: ConnectionId) {
+        let next = match self.more.get_mut(&token.0) {
+            Some(more) => {
+                more.retain(|&(known, _)| known != id);
+                let next =
+                    if self.latest.get(&token.0).is_some_and(|&(known, _)| known == id) { more.pop() } else { None };
+                if more.is_empty() {
+                    self.more.remove(&token.0);
+                }
+                next
+            }
+            None => None,
+        };
+        match next {
+            Some(next) => drop(self.latest.insert(token.0, next)),
+            None if self.latest.get(&token.0).is_some_and(|&(known, _)| known == id) => {
+                self.latest.remove(&token.0);
+            }
+            None => {}
+        }
+    }
 }

@@ -2,6 +2,7 @@
 //! and the table in the documentation is made from it (`mptcp-inspect --generate findings`).
 
 pub mod addresses;
+pub mod capture;
 pub mod close;
 pub mod data;
 pub mod fallback;
@@ -13,8 +14,17 @@ pub mod views;
 use crate::report::explain::Explanation;
 
 /// All findings, by topic in the order of a connection's life.
-pub const ALL: &[&[&Explanation]] =
-    &[handshake::ALL, fallback::ALL, joins::ALL, addresses::ALL, data::ALL, paths::ALL, close::ALL, views::ALL];
+pub const ALL: &[&[&Explanation]] = &[
+    handshake::ALL,
+    fallback::ALL,
+    joins::ALL,
+    addresses::ALL,
+    data::ALL,
+    paths::ALL,
+    close::ALL,
+    views::ALL,
+    capture::ALL,
+];
 
 /// All findings.
 pub fn all() -> impl Iterator<Item = &'static Explanation> {

@@ -1,24 +1,27 @@
 //! From the tracker to the report model: the only place that knows both.
 
 pub(super) mod connection;
+mod now;
 mod subflow;
 
 use std::cell::OnceCell;
 use std::collections::BTreeMap;
 
+pub use now::ConnectionNow;
+
 use super::model::{
-    CaptureStack, CaptureSummary, Connection, Finding, FrameRef, Header, Input, Interface, KernelCounters, Orphans,
-    SCHEMA, Skipped, TcpConnections,
+    CaptureStack, CaptureSummary, Connection, ConnectionsLeft, Finding, FrameRef, Header, Input, Interface,
+    KernelCounters, Orphans, SCHEMA, Skipped, TcpConnections,
 };
-use super::{FindingCounts, Report, Summary};
+use super::{FindingCounts, Report, Summary, text};
 use crate::capture::InputInfo;
 use crate::diagnose;
 use crate::frame::{FrameId, Timestamp};
 use crate::infer::{self, Naming, Surroundings};
-use crate::track::Tracker;
 use crate::track::connection as tracked;
 use crate::track::mark::{Mark, Moment};
 use crate::track::observer::ConnectionId;
+use crate::track::{Counts, Tracker};
 
 /// A report over a tracker whose capture has ended.
 pub struct TrackedReport {
@@ -139,55 +142,11 @@ impl TrackedReport {
     fn capture_end(&self) -> Timestamp {
         self.tracker.counts.last.unwrap_or_default()
     }
-
-    fn finding(&self, id: Option<u64>, found: diagnose::Found) -> Finding {
-        let context = self.context();
-        let mut frames: Vec<FrameRef> = found.frames.iter().map(|&mark| context.frame(mark)).collect();
-        frames.sort();
-        frames.dedup();
-        let rule = found.rule;
-        let index = id.and_then(|id| usize::try_from(id).ok()?.checked_sub(1));
-        let dialect = index.and_then(|index| self.tracked(index)?.dialect);
-        let version_0 = dialect.is_some_and(|dialect| dialect.version() == 0);
-        Finding {
-            id: rule.id,
-            severity: rule.severity,
-            message: found.message,
-            connection: id,
-            subflow: found.subflow.map(u64::from),
-            frames,
-            rfc: diagnose::section(rule.rfc, version_0),
-            counter: found.counter.or(rule.counter),
-            advice: (!rule.advice.is_empty()).then_some(rule.advice),
-        }
-    }
 }
 
 impl Report for TrackedReport {
     fn header(&self) -> Header {
-        let counts = &self.tracker.counts;
-        Header {
-            schema: SCHEMA,
-            tool: concat!("mptcp-inspect ", env!("CARGO_PKG_VERSION")).to_owned(),
-            inputs: self.inputs.iter().map(input).collect(),
-            capture: CaptureSummary {
-                first: counts.first,
-                last: counts.last,
-                packets: counts.packets,
-                tcp_segments: counts.tcp_segments,
-                mptcp_segments: counts.mptcp_segments,
-                duplicates: counts.duplicates,
-                skipped: Skipped {
-                    not_ip: counts.not_ip,
-                    not_tcp: counts.not_tcp,
-                    malformed: counts.malformed,
-                    fragments_incomplete: self.incomplete_fragments,
-                    evicted: counts.evicted,
-                },
-            },
-            tcp_connections: TcpConnections { seen: counts.tcp_connections, asked_for_mptcp: counts.asked_for_mptcp },
-            stack: self.capture_stack().clone(),
-        }
+        header(&self.tracker.counts, &self.inputs, self.incomplete_fragments, self.capture_stack().clone())
     }
 
     fn connection_count(&self) -> usize {
@@ -208,10 +167,8 @@ impl Report for TrackedReport {
         let views = self.views_of(tracked.id);
         let mut built = connection::build(id, tracked, &views, &self.context());
         built.stack = infer::stack(tracked, &self.around, &self.context());
-        built.findings = diagnose::connection(&self.evidence(tracked))
-            .into_iter()
-            .map(|found| self.finding(Some(id), found))
-            .collect();
+        let found = diagnose::connection(&self.evidence(tracked));
+        built.findings = found.into_iter().map(|found| finding(&self.context(), Some(id), Some(tracked), found)).collect();
         built
     }
 
@@ -221,16 +178,7 @@ impl Report for TrackedReport {
         for found in diagnose::connection(&self.evidence(tracked)) {
             findings.add(found.rule.severity);
         }
-        Summary {
-            id: tracked.number.unwrap_or(index as u64 + 1),
-            version: tracked.dialect.map(crate::track::keys::Dialect::version),
-            outcome: tracked.outcome().name(),
-            findings,
-            subflows: tracked.subflows.len() as u32,
-            bytes: tracked.data.client.unique + tracked.data.server.unique,
-            client_token: tracked.ends.client.token(),
-            server_token: tracked.ends.server.token(),
-        }
+        summary(tracked, tracked.number.unwrap_or(index as u64 + 1), findings)
     }
 
     fn orphans(&self) -> Vec<Orphans> {
@@ -253,16 +201,113 @@ impl Report for TrackedReport {
         let listed = self.listed.iter().filter_map(|&id| self.tracker.connection(id));
         let orphans = self.orphans.iter().filter_map(|&id| self.tracker.connection(id));
         let found = diagnose::across::capture(listed, orphans, &self.evidence(&nothing));
-        found.into_iter().map(|found| self.finding(None, found)).collect()
+        let across = found.into_iter().map(|found| finding(&self.context(), None, None, found));
+        dropped_packets(&self.inputs).into_iter().chain(across).collect()
     }
 
     fn kernel_counters(&self) -> Option<KernelCounters> {
+        // What left a live capture took its counts along.
+        if self.tracker.counts.left.total() > 0 {
+            return None;
+        }
         let mut counters = diagnose::counters::Counters::default();
         for connection in self.tracker.connections().filter(|connection| connection.view_of.is_none()) {
             diagnose::counters::add(&mut counters, connection);
         }
         Some(KernelCounters { client: counters.client, server: counters.server })
     }
+}
+
+/// Everything that is not a connection.
+fn header(counts: &Counts, inputs: &[InputInfo], incomplete_fragments: u64, stack: CaptureStack) -> Header {
+    let left = counts.left;
+    Header {
+        schema: SCHEMA,
+        tool: concat!("mptcp-inspect ", env!("CARGO_PKG_VERSION")).to_owned(),
+        inputs: inputs.iter().map(input).collect(),
+        capture: CaptureSummary {
+            first: counts.first,
+            last: counts.last,
+            packets: counts.packets,
+            tcp_segments: counts.tcp_segments,
+            mptcp_segments: counts.mptcp_segments,
+            duplicates: counts.duplicates,
+            skipped: Skipped {
+                not_ip: counts.not_ip,
+                not_tcp: counts.not_tcp,
+                malformed: counts.malformed,
+                fragments_incomplete: incomplete_fragments,
+                evicted: counts.evicted,
+            },
+            connections_left: (left.total() > 0).then_some(ConnectionsLeft {
+                closed: left.closed,
+                idle: left.idle,
+                half_open: left.half_open,
+                limit: left.limit,
+            }),
+        },
+        tcp_connections: TcpConnections { seen: counts.tcp_connections, asked_for_mptcp: counts.asked_for_mptcp },
+        stack,
+    }
+}
+
+fn summary(connection: &tracked::Connection, id: u64, findings: FindingCounts) -> Summary {
+    Summary {
+        id,
+        version: connection.dialect.map(crate::track::keys::Dialect::version),
+        outcome: connection.outcome().name(),
+        findings,
+        subflows: connection.subflows.len() as u32,
+        bytes: connection.data.client.unique + connection.data.server.unique,
+        client_token: connection.ends.client.token(),
+        server_token: connection.ends.server.token(),
+    }
+}
+
+fn finding(
+    context: &Context<'_>,
+    id: Option<u64>,
+    connection: Option<&tracked::Connection>,
+    found: diagnose::Found,
+) -> Finding {
+    let mut frames: Vec<FrameRef> = found.frames.iter().map(|&mark| context.frame(mark)).collect();
+    frames.sort();
+    frames.dedup();
+    let rule = found.rule;
+    let dialect = connection.and_then(|connection| connection.dialect);
+    let version_0 = dialect.is_some_and(|dialect| dialect.version() == 0);
+    Finding {
+        id: rule.id,
+        severity: rule.severity,
+        message: found.message,
+        connection: id,
+        subflow: found.subflow.map(u64::from),
+        frames,
+        rfc: diagnose::section(rule.rfc, version_0),
+        counter: found.counter.or(rule.counter),
+        advice: (!rule.advice.is_empty()).then_some(rule.advice),
+    }
+}
+
+/// Live: packets that the kernel dropped are missing from everything else that is said.
+fn dropped_packets(inputs: &[InputInfo]) -> Option<Finding> {
+    let dropped: u64 = inputs.iter().filter_map(|input| input.dropped).sum();
+    let rule = diagnose::rules::capture::CAPTURE_DROPPED_PACKETS;
+    (dropped > 0).then(|| Finding {
+        id: rule.id,
+        severity: rule.severity,
+        message: format!(
+            "The capture lost {} beside {} that it has: what is said of missing packets may be wrong.",
+            text::counted(dropped, "packet"),
+            text::count(inputs.iter().map(|input| input.packets).sum())
+        ),
+        connection: None,
+        subflow: None,
+        frames: Vec::new(),
+        rfc: None,
+        counter: None,
+        advice: Some(rule.advice),
+    })
 }
 
 fn input(info: &InputInfo) -> Input {

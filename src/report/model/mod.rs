@@ -142,6 +142,22 @@ pub struct CaptureSummary {
     pub duplicates: u64,
     /// Frames that are no TCP segment, by reason.
     pub skipped: Skipped,
+    /// Live: connections that left before the end and are not in this report.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connections_left: Option<ConnectionsLeft>,
+}
+
+/// Why connections left a live capture before its end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ConnectionsLeft {
+    /// Closed, and silent for a while.
+    pub closed: u64,
+    /// Silent for long.
+    pub idle: u64,
+    /// Their handshake never completed.
+    pub half_open: u64,
+    /// Pushed out by a limit.
+    pub limit: u64,
 }
 
 /// Why frames were not looked at as TCP.

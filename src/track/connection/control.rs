@@ -136,7 +136,7 @@ impl Connection {
             number: self.number,
             subflow: Some(input.subflow),
             at: env.at,
-            what: What::AddressAnnounced,
+            what: What::AddressAnnounced(add.address_id),
         });
     }
 
@@ -186,7 +186,7 @@ impl Connection {
             number: self.number,
             subflow: Some(input.subflow),
             at: env.at,
-            what: What::AddressRemoved,
+            what: What::AddressRemoved(id),
         });
     }
 

@@ -17,7 +17,8 @@ use super::mark::{Mark, Moment};
 use super::observer::{Checked, ConnectionId, Event, Observer, What};
 use super::options::Options;
 use super::side::{PerSide, Side};
-use super::subflow::{Bare, Join, JoinProof, Subflow};
+use super::sparse::Sparse;
+use super::subflow::{Join, JoinProof, Subflow};
 use crate::frame::Timestamp;
 use crate::limits;
 use crate::packet::{Segment, TcpFlags};
@@ -277,7 +278,7 @@ impl Connection {
                     none => *none = Some((mark, mark)),
                 }
                 if subflow.bare[input.side].segments > 0 && self.fallback.is_none() {
-                    subflow.bare[input.side] = Bare::default();
+                    subflow.bare[input.side] = Sparse::default();
                 }
             }
         }
@@ -352,6 +353,7 @@ impl Connection {
     #[inline(never)]
     fn end_of_subflow<O: Observer>(&mut self, input: &Input<'_, '_>, env: &mut Env<'_, O>, effects: &mut Effects) {
         let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return };
+        let was_closed = subflow.is_closed();
         if input.segment.flags.fin() {
             let half = &mut subflow.halves[input.side];
             let at = half.unwrap(input.segment.seq) + u64::from(input.segment.payload_len);
@@ -370,7 +372,7 @@ impl Connection {
         } else if let Some(reset) = subflow.reset.as_mut().filter(|_| input.segment.flags.rst()) {
             outcome::amend_reset(reset, input);
         }
-        if subflow.is_closed() {
+        if subflow.is_closed() && !was_closed {
             subflow.halves.client.close();
             subflow.halves.server.close();
             env.observer.event(Event {

@@ -10,7 +10,7 @@ use crate::track::mark::{Mark, Moment};
 use crate::track::observer::{Checked, Data, Event, Observer, What};
 use crate::track::side::Side;
 use crate::track::sparse::{Sparse, empty};
-use crate::track::subflow::Subflow;
+use crate::track::subflow::{Reset, Subflow};
 use crate::track::timeline::{Step, Timeline};
 use crate::wire::{Dss, Mapping, RawSequence};
 
@@ -541,8 +541,14 @@ impl Connection {
     }
 
     /// It is a fallback: what waited for a mapping on the initial subflow is the TCP stream itself.
+    /// But a peer that resets the subflow for a lack of mappings has not fallen back, and has not taken it.
     pub(super) fn flush_unmapped<O: Observer>(&mut self, env: &mut Env<'_, O>) {
         for side in Side::BOTH {
+            let reset = self.subflows.first().and_then(|subflow| subflow.reset);
+            let refused = |reset: Reset| reset.by == side.peer() && reset.reason.is_some_and(|reason| reason.0 == 6);
+            if reset.is_some_and(refused) {
+                continue;
+            }
             let Some(half) = self.subflows.first_mut().map(|subflow| &mut subflow.halves[side]) else { return };
             if half.unmapped.is_empty() {
                 continue;
@@ -576,7 +582,7 @@ impl Connection {
                 number: self.number,
                 subflow: Some(subflow),
                 at: env.at,
-                what: What::ChecksumMismatch,
+                what: What::ChecksumMismatch(side, self.data[side].dsn(complete.placed.position).0),
             });
         }
         if O::WANTS_DATA {
@@ -603,7 +609,7 @@ impl Connection {
                 number: self.number,
                 subflow: Some(input.subflow),
                 at: env.at,
-                what: What::DataFin,
+                what: What::DataFin(input.side),
             });
         }
     }

@@ -1,0 +1,192 @@
+//! Forgetting, for captures that run for days: connections leave some time after they closed or fell silent, and flows,
+//! tokens and buffers with them. A capture file needs none of this; a live run calls [`Tracker::expire`] again and again.
+
+use super::Tracker;
+use super::connection::{Connection, Env};
+use super::flow::FlowKey;
+use super::observer::{ConnectionId, Observer};
+use super::side::Side;
+use crate::frame::Timestamp;
+use crate::limits;
+
+const SECOND: u64 = 1_000_000_000;
+
+/// Why a connection left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Left {
+    /// It closed, and nothing came for a while.
+    Closed,
+    /// Nothing came for long.
+    Idle,
+    /// Its handshake never completed.
+    HalfOpen,
+    /// A limit pushed it out.
+    Limit,
+}
+
+impl Left {
+    /// Its name in event streams.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Idle => "idle",
+            Self::HalfOpen => "half_open",
+            Self::Limit => "limit",
+        }
+    }
+}
+
+/// How many connections left, by reason.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LeftCounts {
+    /// [`Left::Closed`].
+    pub closed: u64,
+    /// [`Left::Idle`].
+    pub idle: u64,
+    /// [`Left::HalfOpen`].
+    pub half_open: u64,
+    /// [`Left::Limit`].
+    pub limit: u64,
+}
+
+impl LeftCounts {
+    /// All of them.
+    pub fn total(&self) -> u64 {
+        self.closed + self.idle + self.half_open + self.limit
+    }
+}
+
+/// How far sweeping has come.
+#[derive(Debug, Default)]
+pub(super) struct Sweep {
+    /// The next connection to look at.
+    next: usize,
+    /// No connection before this one has an open handshake, unless younger ones pushed it out.
+    settled: usize,
+    /// When flows were last looked at, and what was left over of a whole flow to look at.
+    flows: Option<(Timestamp, u64)>,
+}
+
+impl Tracker {
+    /// Lets go of what is over at time `now`: tells `observer` of each connection that leaves. To be called several times a
+    /// second; each call does a bounded part of the work.
+    pub fn expire<O: Observer>(&mut self, now: Timestamp, observer: &mut O) {
+        let left = self.counts.left.total();
+        self.expire_half_open(observer);
+        for _ in 0..limits::SWEEP_CONNECTIONS {
+            let Some(index) = self.connections.next_held(self.sweep.next) else {
+                self.sweep.next = 0;
+                break;
+            };
+            self.sweep.next = index + 1;
+            let reason = self.connections.get(index).and_then(Option::as_deref).and_then(|held| over(held, now));
+            if let Some(reason) = reason {
+                self.let_go(index as ConnectionId, reason, observer);
+            }
+        }
+        while self.open_count > limits::LIVE_CONNECTIONS {
+            let before = self.open_count;
+            self.evict_one(observer);
+            if self.open_count == before {
+                break;
+            }
+        }
+        self.expire_flows(now);
+        if self.counts.left.total() > left && !self.undecided.is_empty() {
+            let connections = &self.connections;
+            self.undecided.retain(|&id| connections.get(id as usize).is_some_and(Option::is_some));
+        }
+    }
+
+    /// Of connections whose handshake is open, only the youngest are kept: a flood brings more than will ever complete.
+    fn expire_half_open<O: Observer>(&mut self, observer: &mut O) {
+        while self.connections.len() - self.sweep.settled > limits::LIVE_HALF_OPEN {
+            let end = self.connections.len() - limits::LIVE_HALF_OPEN;
+            let Some(index) = self.connections.next_held(self.sweep.settled).filter(|&index| index < end) else {
+                self.sweep.settled = end;
+                return;
+            };
+            self.sweep.settled = index + 1;
+            if self.connections.get(index).and_then(Option::as_deref).is_some_and(Connection::is_half_open) {
+                self.let_go(index as ConnectionId, Left::HalfOpen, observer);
+            }
+        }
+    }
+
+    /// Flows without MPTCP that fell silent: a part of the table at a time, so that it is once through in the time that a
+    /// flow may be silent.
+    fn expire_flows(&mut self, now: Timestamp) {
+        let (before, rest) = *self.sweep.flows.get_or_insert((now, 0));
+        let work = u128::from(now.since(before)) * self.flows.slots() as u128 + u128::from(rest);
+        let round = u128::from(limits::LIVE_PLAIN_SECONDS * SECOND);
+        self.sweep.flows = Some((now, (work % round) as u64));
+        self.flows.sweep((work / round) as usize, limits::LIVE_FLOWS);
+    }
+
+    /// Lets one connection go, with all that refers to it.
+    pub(super) fn let_go<O: Observer>(&mut self, id: ConnectionId, reason: Left, observer: &mut O) {
+        let Some(mut connection) = self.connections.take(id as usize) else { return };
+        self.open_count = self.open_count.saturating_sub(1);
+        let at = connection.last;
+        connection.finish(&mut Env { at, buffer: &mut self.buffer, observer });
+        for subflow in &connection.subflows {
+            for half in [&subflow.halves.client, &subflow.halves.server] {
+                self.buffer += half.unmapped.buffered();
+            }
+            let aliases = subflow.also_seen_as.iter().copied();
+            for (ip, source, destination) in
+                std::iter::once((subflow.ip, subflow.source_port, subflow.destination_port)).chain(aliases)
+            {
+                self.flows.remove(FlowKey::new(ip, source, destination).0, id);
+            }
+        }
+        for side in Side::BOTH {
+            let end = &connection.ends[side];
+            let keys = end.key.iter().chain(&end.others).map(|known| known.identity.token);
+            for token in keys.chain(end.token_named) {
+                self.tokens.remove(token, id);
+            }
+        }
+        if connection.orphan {
+            self.tokens.orphans = self.tokens.orphans.saturating_sub(1);
+        }
+        let left = &mut self.counts.left;
+        match reason {
+            Left::Closed => left.closed += 1,
+            Left::Idle => left.idle += 1,
+            Left::HalfOpen => left.half_open += 1,
+            Left::Limit => left.limit += 1,
+        }
+        if connection.view_of.is_none() {
+            observer.left(&connection, reason);
+        }
+    }
+
+    /// Connections held.
+    pub fn held(&self) -> usize {
+        self.open_count
+    }
+}
+
+/// Whether a connection is over, and why.
+fn over(connection: &Connection, now: Timestamp) -> Option<Left> {
+    let idle = connection.idle(now) / SECOND;
+    if connection.is_half_open() && idle >= limits::LIVE_HALF_OPEN_SECONDS {
+        Some(Left::HalfOpen)
+    } else if connection.is_closed() && idle >= limits::LIVE_CLOSED_SECONDS {
+        Some(Left::Closed)
+    } else {
+        (idle >= limits::LIVE_IDLE_SECONDS).then_some(Left::Idle)
+    }
+}
+
+impl Connection {
+    /// Whether nothing of it ever got beyond the handshake: unanswered, half-open or refused.
+    pub fn is_half_open(&self) -> bool {
+        self.subflows.iter().all(|subflow| {
+            (subflow.syn.is_some() || subflow.syn_ack.is_some())
+                && !subflow.is_established()
+                && subflow.halves.client.payload_bytes + subflow.halves.server.payload_bytes == 0
+        })
+    }
+}
