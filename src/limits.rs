@@ -76,9 +76,15 @@ pub const TAPS: usize = 4096;
 /// packets a second it covers the 80 ms that a packet may be under way between two taps.
 pub const RECENT_SEGMENTS: usize = 8192;
 /// TCP flows remembered, MPTCP or not; beyond, the oldest goes.
-pub const FLOWS: usize = 4 << 20;
+pub const FLOWS: usize = 2 << 20;
 /// MPTCP connections remembered; beyond, the oldest unanswered one goes, else the oldest closed one, else the oldest.
 pub const CONNECTIONS: usize = 1 << 20;
+/// How far the numbers of connections in memory may lie apart: each number between takes a pointer. Beyond, the oldest goes,
+/// though it may be alive.
+pub const CONNECTION_SPAN: usize = 8 * CONNECTIONS;
+/// Bytes that all connections may take, by estimates that are at most half too low. A connection that only asked takes about
+/// 2 kB, one on a fast path up to a megabyte.
+pub const CONNECTION_BYTES: usize = 2 << 30;
 /// Connections that may share one token, by collision or forgery.
 pub const SAME_TOKEN: usize = 8;
 /// Views of one connection at other taps, and 4-tuples of one subflow.

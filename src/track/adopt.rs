@@ -6,6 +6,8 @@ use super::connection::Connection;
 use super::flow::FlowKey;
 use super::observer::ConnectionId;
 use super::side::Side;
+use super::subflow::Subflow;
+use crate::limits;
 
 impl Tracker {
     /// Moves the subflows of orphans that name a token of `id` into it.
@@ -28,9 +30,13 @@ impl Tracker {
 
     /// `joined` is the side whose token the orphans named; among themselves they took it for the server.
     fn adopt(&mut self, orphan: ConnectionId, id: ConnectionId, joined: Side) {
-        let Some(mut orphan) = self.connections.take(orphan as usize) else { return };
-        self.open_count = self.open_count.saturating_sub(1);
-        let Some(Some(state)) = self.connections.get_mut(id as usize) else { return };
+        let subflows = |id| self.connection(id).map_or(0, |state| state.subflows.len());
+        if subflows(orphan) + subflows(id) > limits::SUBFLOWS {
+            return;
+        }
+        let Some(mut orphan) = self.connections.take(orphan) else { return };
+        self.tokens.forget(&orphan);
+        let Some(state) = self.connections.get_mut(id) else { return };
         if joined == Side::Client {
             orphan.swap_sides();
         }
@@ -90,13 +96,21 @@ impl Connection {
     /// Takes over the subflows of `other`, whose data is counted with this connection's.
     fn absorb(&mut self, other: &mut Self) {
         let base = self.subflows.len() as u16;
+        for side in Side::BOTH {
+            let data = &mut self.data[side];
+            let before = data.unique;
+            data.absorb(&other.data[side], base);
+            let carried = share_out(&mut other.subflows, side, data.unique - before);
+            data.unique = before + carried;
+        }
         self.subflows.append(&mut other.subflows);
         for side in Side::BOTH {
-            self.data[side].absorb(&other.data[side], base);
             self.checksums[side].absorb(&other.checksums[side], base);
         }
         self.addresses.append(&mut other.addresses);
+        self.addresses.truncate(limits::ADDRESSES);
         self.removals.append(&mut other.removals);
+        self.removals.truncate(limits::ADDRESSES);
         for anomaly in other.anomalies.drain(..) {
             self.note(super::connection::Anomaly { subflow: anomaly.subflow + base, ..anomaly });
         }
@@ -109,4 +123,19 @@ impl Connection {
             self.last = other.last;
         }
     }
+}
+
+/// Only `gained` of the bytes that `moved` carried first are new to the connection; the rest it had from others. Gives how many
+/// are left to them.
+fn share_out(moved: &mut [Subflow], side: Side, gained: u64) -> u64 {
+    let carried: u64 = moved.iter().map(|subflow| subflow.halves[side].data_bytes).sum();
+    let mut twice = carried.saturating_sub(gained);
+    for subflow in moved {
+        let half = &mut subflow.halves[side];
+        let part = twice.min(half.data_bytes);
+        half.data_bytes -= part;
+        half.reinjected += part;
+        twice -= part;
+    }
+    carried.min(gained)
 }

@@ -84,7 +84,7 @@ impl Tracker {
         let (connection, subflow, side) = (flow.connection, flow.subflow, flow.sender(arrival.from_low));
         let previous = flow.more.as_ref().and_then(|more| more.previous);
         let current = Assigned::To(Place { connection, subflow, from: side });
-        let Some(state) = self.connections.get(connection as usize).and_then(|state| state.as_deref()) else {
+        let Some(state) = self.connections.get(connection) else {
             return if arrival.segment.flags.syn() { self.new_flow(key, arrival, observer) } else { current };
         };
         let Some(record) = state.subflows.get(usize::from(subflow)) else { return current };
@@ -214,16 +214,16 @@ impl Tracker {
         let is_join = template.join.is_some();
         let holds = |view: &Connection| view.subflows.iter().any(|known| known.same_tuple(&template));
         let input = arrival.frame.id.input;
-        let open = |view: &&Connection| view.view_of == Some(of) && !holds(view);
-        let here = self.connections().filter(open).find(|view| view.input == input);
+        let here = self.connections.views_of(of).find(|view| !holds(view) && view.input == input);
         // A host's second interface may be an input of its own: its joins belong to the view of the first.
-        let other = || self.connections().filter(open).find(|view| is_join || view.subflows.is_empty());
+        let open = |view: &&Connection| !holds(view) && (is_join || view.subflows.is_empty());
+        let other = || self.connections.views_of(of).find(open);
         let found = here.or_else(other).map(|view| view.id);
         let id = match found {
             Some(id) => id,
             None => {
                 let id = self.open_connection(arrival)?;
-                let view = self.connections.get_mut(id as usize)?.as_deref_mut()?;
+                let view = self.connections.get_mut(id)?;
                 view.view_of = Some(of);
                 if is_join {
                     // The other end's initial subflow is not in this input: its keys are those of the connection.
@@ -231,10 +231,11 @@ impl Tracker {
                     view.ends = ends;
                     Side::BOTH.into_iter().for_each(|side| view.keys_changed(side));
                 }
+                self.connections.add_view(of, id);
                 id
             }
         };
-        let view = self.connections.get_mut(id as usize)?.as_deref_mut()?;
+        let view = self.connections.get_mut(id)?;
         if view.subflows.len() >= limits::SUBFLOWS {
             return None;
         }
@@ -327,7 +328,7 @@ impl Tracker {
     ) -> Option<(ConnectionId, u16, Side)> {
         let id = self.open_connection(arrival)?;
         let keys = self.config.keys.clone();
-        let state = self.connections.get_mut(id as usize)?.as_deref_mut()?;
+        let state = self.connections.get_mut(id)?;
         self.listed += 1;
         let number = Some(self.listed);
         state.number = number;
@@ -335,37 +336,26 @@ impl Tracker {
         for (subflow, what) in [(None, What::ConnectionOpened), (Some(0), What::SubflowOpened)] {
             observer.event(Event { connection: id, number, subflow, at: arrival.at, what });
         }
-        if !arrival.segment.flags.syn() && !keys.is_empty() {
+        if !arrival.segment.flags.syn() && !keys.is_empty() && self.undecided.len() < limits::CONNECTIONS {
             self.undecided.push(id);
         }
         Some((id, 0, source))
     }
 
     fn open_connection(&mut self, arrival: &Arrival<'_, '_>) -> Option<ConnectionId> {
-        if self.open_count >= limits::CONNECTIONS {
-            self.evict_one(&mut Silent);
+        while self.connections.is_full() {
+            let Some(victim) = self.connections.victim() else { break };
+            self.evict(victim);
         }
-        let id = ConnectionId::try_from(self.connections.len()).ok()?;
-        self.open_count += 1;
+        let id = self.connections.next_id()?;
         self.connections.push(Box::new(Connection::new(id, arrival.at, arrival.frame.id.input)));
         Some(id)
     }
 
-    /// Makes room: of the oldest connections, one that was never answered, else one that is closed, else the oldest.
+    /// Gives up a connection, and what the tables know of it.
     #[cold]
-    pub(super) fn evict_one<O: Observer>(&mut self, observer: &mut O) {
-        let start = self.oldest;
-        let after = |&slot: &usize| self.connections.next_held(slot + 1);
-        let window: Vec<usize> =
-            std::iter::successors(self.connections.next_held(start), after).take(limits::EVICTION_WINDOW).collect();
-        let state = |slot: usize| self.connections.get(slot).and_then(Option::as_deref);
-        let unanswered = window.iter().copied().find(|&slot| {
-            state(slot).is_some_and(|connection| connection.subflows.iter().all(|subflow| subflow.syn_ack.is_none()))
-        });
-        let closed = || window.iter().copied().find(|&slot| state(slot).is_some_and(Connection::is_closed));
-        let Some(victim) = unanswered.or_else(closed).or(window.first().copied()) else { return };
-        self.oldest = window.first().copied().unwrap_or(start);
-        self.let_go(victim as ConnectionId, Left::Limit, observer);
+    fn evict(&mut self, victim: ConnectionId) {
+        self.let_go(victim, Left::Limit, &mut Silent);
     }
 
     /// A join's SYN: its token names the end being joined.
@@ -385,19 +375,14 @@ impl Tracker {
         let source = joined.peer();
         if let Some((subflow, record)) = self.with_nonce(connection, token, nonce) {
             let shown_here = record.interface.0 == input;
-            let view = self.connections().filter(|view| view.view_of == Some(connection) && view.input == input);
+            let view = self.connections.views_of(connection).filter(|view| view.input == input);
             let mut views = view.filter_map(|view| Some((view.id, self.with_nonce(view.id, token, nonce)?.0)));
             let in_view = views.next();
             drop(views);
             if let Some((alias_of, subflow)) = if shown_here { Some((connection, subflow)) } else { in_view } {
                 // The same join under another 4-tuple: a NAT lies between two taps of one input.
                 let alias = (arrival.segment.ip, arrival.segment.source_port, arrival.segment.destination_port);
-                let record = self
-                    .connections
-                    .get_mut(alias_of as usize)?
-                    .as_deref_mut()?
-                    .subflows
-                    .get_mut(usize::from(subflow))?;
+                let record = self.connections.get_mut(alias_of)?.subflows.get_mut(usize::from(subflow))?;
                 if record.also_seen_as.len() < limits::VIEWS {
                     record.also_seen_as.push(alias);
                 }
@@ -413,8 +398,9 @@ impl Tracker {
             connection = view;
         }
         let is_view = self.connection(connection)?.view_of.is_some();
-        let state = self.connections.get_mut(connection as usize)?.as_deref_mut()?;
+        let state = self.connections.get_mut(connection)?;
         if state.subflows.len() >= limits::SUBFLOWS {
+            state.anomalies_dropped += 1;
             return None;
         }
         let join = Join { token: Some(token), initiator_nonce: Some(nonce), ..Join::default() };
@@ -469,14 +455,14 @@ impl Tracker {
         if self.connection(of)?.input == input {
             return None;
         }
-        self.connections().find(|view| view.view_of == Some(of) && view.input == input).map(|view| view.id)
+        self.connections.views_of(of).find(|view| view.input == input).map(|view| view.id)
     }
 
     /// A join whose connection is not in the capture: joins with the same token are grouped.
     fn open_orphan(&mut self, token: Token, arrival: &Arrival<'_, '_>) -> Option<ConnectionId> {
         let keys = self.config.keys.clone();
         let id = self.open_connection(arrival)?;
-        let state = self.connections.get_mut(id as usize)?.as_deref_mut()?;
+        let state = self.connections.get_mut(id)?;
         state.orphan = true;
         state.ends.server.token_named = Some(token);
         for key in keys {
@@ -499,7 +485,7 @@ impl Tracker {
         observer: &mut O,
     ) -> Option<(ConnectionId, u16, Side)> {
         let id = self.open_connection(arrival)?;
-        let state = self.connections.get_mut(id as usize)?.as_deref_mut()?;
+        let state = self.connections.get_mut(id)?;
         state.orphan = true;
         state.add_subflow(Subflow::new(arrival, source, Side::Client, Some(Join::default())));
         let (at, what) = (arrival.at, What::SubflowOpened);
@@ -510,7 +496,7 @@ impl Tracker {
     #[cold]
     fn note_interface(&mut self, connection: ConnectionId, subflow: u16, frame: &Frame<'_>) {
         let interface = (frame.id.input, frame.interface);
-        let state = self.connections.get_mut(connection as usize).and_then(Option::as_deref_mut);
+        let state = self.connections.get_mut(connection);
         let Some(record) = state.and_then(|state| state.subflows.get_mut(usize::from(subflow))) else { return };
         let known = record.interface == interface || record.more_interfaces.contains(&interface);
         if !known && record.more_interfaces.len() < limits::VIEWS {
@@ -611,7 +597,7 @@ impl Tracker {
     pub(super) fn try_given_keys(&mut self) {
         for id in std::mem::take(&mut self.undecided) {
             for key in self.config.keys.clone() {
-                let Some(state) = self.connections.get_mut(id as usize).and_then(Option::as_deref_mut) else {
+                let Some(state) = self.connections.get_mut(id) else {
                     continue;
                 };
                 for side in Side::BOTH {

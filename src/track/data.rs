@@ -451,6 +451,18 @@ impl DataLevel {
         }
     }
 
+    /// Bytes on the heap.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let order = &self.order;
+        self.seen.heap_bytes()
+            + self.timeline.as_ref().map_or(0, |timeline| timeline.heap_bytes())
+            + self.carriers.capacity() * size_of::<Carrier>()
+            + self.blocks.sizes.heap_bytes()
+            + order.waiting.capacity() * size_of::<Waiting>()
+            + order.waits.heap_bytes()
+            + order.released_by.capacity() * size_of::<(u16, u64)>()
+    }
+
     /// Gives back what only an open stream needs.
     pub fn close(&mut self) {
         if self.seen.is_contiguous() {

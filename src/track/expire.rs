@@ -5,7 +5,6 @@ use super::Tracker;
 use super::connection::{Connection, Env};
 use super::flow::FlowKey;
 use super::observer::{ConnectionId, Observer};
-use super::side::Side;
 use crate::frame::Timestamp;
 use crate::limits;
 
@@ -60,9 +59,9 @@ impl LeftCounts {
 #[derive(Debug, Default)]
 pub(super) struct Sweep {
     /// The next connection to look at.
-    next: usize,
+    next: u64,
     /// No connection before this one has an open handshake, unless younger ones pushed it out.
-    settled: usize,
+    settled: u64,
     /// When flows were last looked at, and what was left over of a whole flow to look at.
     flows: Option<(Timestamp, u64)>,
 }
@@ -74,41 +73,41 @@ impl Tracker {
         let left = self.counts.left.total();
         self.expire_half_open(observer);
         for _ in 0..limits::SWEEP_CONNECTIONS {
-            let Some(index) = self.connections.next_held(self.sweep.next) else {
+            let Some(held) = self.connections.next_held(self.sweep.next) else {
                 self.sweep.next = 0;
                 break;
             };
-            self.sweep.next = index + 1;
-            let reason = self.connections.get(index).and_then(Option::as_deref).and_then(|held| over(held, now));
-            if let Some(reason) = reason {
-                self.let_go(index as ConnectionId, reason, observer);
+            let id = held.id;
+            self.sweep.next = u64::from(id) + 1;
+            if let Some(reason) = over(held, now) {
+                self.let_go(id, reason, observer);
             }
         }
-        while self.open_count > limits::LIVE_CONNECTIONS {
-            let before = self.open_count;
-            self.evict_one(observer);
-            if self.open_count == before {
-                break;
-            }
+        while self.connections.alive() > limits::LIVE_CONNECTIONS {
+            let Some(victim) = self.connections.victim() else { break };
+            self.let_go(victim, Left::Limit, observer);
         }
         self.expire_flows(now);
         if self.counts.left.total() > left && !self.undecided.is_empty() {
             let connections = &self.connections;
-            self.undecided.retain(|&id| connections.get(id as usize).is_some_and(Option::is_some));
+            self.undecided.retain(|&id| connections.get(id).is_some());
         }
     }
 
     /// Of connections whose handshake is open, only the youngest are kept: a flood brings more than will ever complete.
     fn expire_half_open<O: Observer>(&mut self, observer: &mut O) {
-        while self.connections.len() - self.sweep.settled > limits::LIVE_HALF_OPEN {
-            let end = self.connections.len() - limits::LIVE_HALF_OPEN;
-            let Some(index) = self.connections.next_held(self.sweep.settled).filter(|&index| index < end) else {
+        let youngest = limits::LIVE_HALF_OPEN as u64;
+        while self.connections.end() - self.sweep.settled > youngest {
+            let end = self.connections.end() - youngest;
+            let held = self.connections.next_held(self.sweep.settled).filter(|held| u64::from(held.id) < end);
+            let Some(held) = held else {
                 self.sweep.settled = end;
                 return;
             };
-            self.sweep.settled = index + 1;
-            if self.connections.get(index).and_then(Option::as_deref).is_some_and(Connection::is_half_open) {
-                self.let_go(index as ConnectionId, Left::HalfOpen, observer);
+            let (id, half_open) = (held.id, held.is_half_open());
+            self.sweep.settled = u64::from(id) + 1;
+            if half_open {
+                self.let_go(id, Left::HalfOpen, observer);
             }
         }
     }
@@ -125,14 +124,11 @@ impl Tracker {
 
     /// Lets one connection go, with all that refers to it.
     pub(super) fn let_go<O: Observer>(&mut self, id: ConnectionId, reason: Left, observer: &mut O) {
-        let Some(mut connection) = self.connections.take(id as usize) else { return };
-        self.open_count = self.open_count.saturating_sub(1);
+        let Some(mut connection) = self.connections.take(id) else { return };
         let at = connection.last;
         connection.finish(&mut Env { at, buffer: &mut self.buffer, observer });
+        self.buffer += connection.kept_bytes();
         for subflow in &connection.subflows {
-            for half in [&subflow.halves.client, &subflow.halves.server] {
-                self.buffer += half.unmapped.buffered();
-            }
             let aliases = subflow.also_seen_as.iter().copied();
             for (ip, source, destination) in
                 std::iter::once((subflow.ip, subflow.source_port, subflow.destination_port)).chain(aliases)
@@ -140,16 +136,7 @@ impl Tracker {
                 self.flows.remove(FlowKey::new(ip, source, destination).0, id);
             }
         }
-        for side in Side::BOTH {
-            let end = &connection.ends[side];
-            let keys = end.key.iter().chain(&end.others).map(|known| known.identity.token);
-            for token in keys.chain(end.token_named) {
-                self.tokens.remove(token, id);
-            }
-        }
-        if connection.orphan {
-            self.tokens.orphans = self.tokens.orphans.saturating_sub(1);
-        }
+        self.tokens.forget(&connection);
         let left = &mut self.counts.left;
         match reason {
             Left::Closed => left.closed += 1,
@@ -164,7 +151,7 @@ impl Tracker {
 
     /// Connections held.
     pub fn held(&self) -> usize {
-        self.open_count
+        self.connections.alive()
     }
 }
 

@@ -379,7 +379,9 @@ mod tests {
         table.get_mut(busy).unwrap().directions |= RECENT;
         table.sweep(101, 1000);
         assert_eq!(table.slots() - table.free.len(), 2, "the busy one and the one with MPTCP stay");
-        assert!(table.find(key_of(50)).is_some() && table.find(key_of(100)).is_some() && table.find(key_of(49)).is_none());
+        assert!(
+            table.find(key_of(50)).is_some() && table.find(key_of(100)).is_some() && table.find(key_of(49)).is_none()
+        );
         table.remove(key_of(100), 8);
         assert!(table.find(key_of(100)).is_some(), "it belongs to another connection");
         table.remove(key_of(100), 7);

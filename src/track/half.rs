@@ -241,8 +241,13 @@ pub struct Piece {
 super::sparse::empty! { Unmapped = Unmapped { ranges: VecDeque::new(), dropped: 0 }; }
 
 impl Unmapped {
-    /// Bytes held.
-    pub(crate) fn buffered(&self) -> usize {
+    /// Bytes on the heap, without the payload: that is lent from the tracker's buffer.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.ranges.capacity() * size_of::<Piece>()
+    }
+
+    /// Bytes of payload that are kept.
+    pub(crate) fn kept_bytes(&self) -> usize {
         self.ranges.iter().map(|piece| piece.bytes.len()).sum()
     }
 

@@ -21,6 +21,11 @@ impl Histogram {
     /// Nothing added.
     pub const EMPTY: Self = Self { buckets: Vec::new(), weight: 0, min: 0, max: 0, last: 0 };
 
+    /// Bytes on the heap.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.buckets.capacity() * size_of::<(u16, u64)>()
+    }
+
     /// Gives back room for values to come.
     pub fn shrink(&mut self) {
         self.buckets.shrink_to_fit();

@@ -106,6 +106,8 @@ pub struct Mappings {
     open: VecDeque<Mapping>,
     /// Everything below was settled.
     floor: u64,
+    /// Parts that came out of order since no mapping was open: their memory is counted with them.
+    parts: usize,
 }
 
 impl Mapping {
@@ -310,6 +312,7 @@ impl Mappings {
         let Some(back) = self.open.back_mut() else { return };
         if start >= back.placed.start {
             back.cover(start, payload, wire_end, frame);
+            self.parts += usize::from(!back.pieces.is_empty());
             if back.is_complete() && !back.done {
                 back.done = true;
                 complete(back.complete());
@@ -322,6 +325,22 @@ impl Mappings {
         }
     }
 
+    /// Bytes on the heap. Parts are walked over only where there were many.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let parts = if self.parts < limits::PIECES {
+            self.parts
+        } else {
+            self.open.iter().map(|mapping| mapping.pieces.capacity()).sum()
+        };
+        self.open.capacity() * size_of::<Mapping>() + parts * size_of::<Piece>()
+    }
+
+    /// Whether there are more mappings than are kept.
+    #[inline]
+    pub fn is_overfull(&self) -> bool {
+        self.open.len() > limits::MAPPINGS
+    }
+
     #[cold]
     fn cover_slowly(
         &mut self,
@@ -332,6 +351,7 @@ impl Mappings {
         complete: &mut dyn FnMut(Complete),
     ) {
         let first = self.first_reaching(start);
+        self.parts = self.parts.saturating_add(1);
         for mapping in self.open.range_mut(first..) {
             if mapping.placed.start >= wire_end {
                 break;

@@ -12,6 +12,7 @@ pub mod connection;
 pub mod data;
 pub mod expire;
 mod flow;
+mod footprint;
 pub mod half;
 pub mod histogram;
 pub mod keys;
@@ -41,7 +42,7 @@ use mark::{Mark, Moment};
 use observer::{ConnectionId, Observer, Silent};
 use options::Options;
 use side::Side;
-use table::ConnectionTable;
+use table::Connections;
 use tap::{Recent, Taps};
 use tokens::TokenTable;
 
@@ -90,14 +91,11 @@ pub struct Tracker {
     tokens: TokenTable,
     taps: Taps,
     recent: Recent,
-    connections: ConnectionTable,
+    connections: Connections,
     /// Connections that began before the capture, for which keys were given by hand.
     undecided: Vec<ConnectionId>,
-    open_count: usize,
     /// Connections that the report lists, so far: the number of the last one.
     listed: u64,
-    /// No connection before this one is left.
-    oldest: usize,
     sweep: expire::Sweep,
     /// Buffer bytes left for payload that waits for a mapping.
     buffer: usize,
@@ -149,11 +147,9 @@ impl Tracker {
             tokens: TokenTable::default(),
             taps: Taps::default(),
             recent: Recent::new(),
-            connections: ConnectionTable::default(),
+            connections: Connections::default(),
             undecided: Vec::new(),
-            open_count: 0,
             listed: 0,
-            oldest: 0,
             sweep: expire::Sweep::default(),
             buffer: limits::BUFFERED_BYTES,
             counts: Counts::default(),
@@ -218,18 +214,22 @@ impl Tracker {
         at: Moment,
         observer: &mut O,
     ) {
-        let Some(Some(state)) = self.connections.get_mut(connection as usize) else {
+        let Some(state) = self.connections.get_mut(connection) else {
             self.counts.evicted += 1;
             return;
         };
         let mut env = Env { at, buffer: &mut self.buffer, observer };
         let input = Input { segment, options, side: from, subflow };
         let effects = state.segment(&input, &mut env);
+        let due = state.is_due();
         if effects.keys {
             self.tokens.learn(state, connection);
             if self.tokens.orphans > 0 && state.view_of.is_none() && !state.orphan {
                 self.adopt_orphans(connection);
             }
+        }
+        if due {
+            self.connections.account(connection);
         }
     }
 
@@ -268,7 +268,7 @@ impl Tracker {
             }
         }
         for (view, of) in links {
-            if let Some(Some(view)) = self.connections.get_mut(view as usize) {
+            if let Some(view) = self.connections.get_mut(view) {
                 view.view_of = Some(of);
                 self.counts.duplicates += view.segments;
                 self.counts.tcp_segments = self.counts.tcp_segments.saturating_sub(view.segments);
@@ -290,7 +290,7 @@ impl Tracker {
 
     /// One connection.
     pub fn connection(&self, id: ConnectionId) -> Option<&Connection> {
-        self.connections.get(id as usize)?.as_deref()
+        self.connections.get(id)
     }
 
     fn flow_key(segment: &Segment<'_>) -> (FlowKey, bool) {

@@ -49,6 +49,11 @@ impl RangeSet {
         self.holes.beyond.is_empty()
     }
 
+    /// Bytes on the heap.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.holes.beyond.capacity() * size_of::<(u64, u64)>()
+    }
+
     /// Ranges above the prefix.
     pub fn beyond(&self) -> &[(u64, u64)] {
         &self.holes.beyond

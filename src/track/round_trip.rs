@@ -32,6 +32,14 @@ super::sparse::empty! {
 }
 
 impl RoundTrips {
+    /// Bytes on the heap.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.segments.capacity() * size_of::<(u64, Timestamp)>()
+            + self.stamps.capacity() * size_of::<(u32, Timestamp)>()
+            + self.by_ack.heap_bytes()
+            + self.by_timestamp.heap_bytes()
+    }
+
     /// New data up to `end` was sent.
     #[inline]
     pub fn sent(&mut self, end: u64, stamp: Option<u32>, now: Timestamp) {

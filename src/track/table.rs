@@ -1,103 +1,177 @@
-//! Connections by number. Numbers are never used again, and the memory of those that left is given back: in pages, so that
-//! a million connections that came and went cost some kilobytes.
+//! All connections by number, within bounds: of how many there are, of how far their numbers lie apart, and of the memory that
+//! they take. Whoever adds one makes room first.
+
+use std::collections::VecDeque;
+
+use hashbrown::HashMap;
 
 use super::connection::Connection;
+use super::observer::ConnectionId;
+use crate::limits;
 
-const PAGE: usize = 1024;
-
-/// The place of one connection; empty once it left.
-type Slot = Option<Box<Connection>>;
-
-/// The place of a connection whose page is gone.
-static LEFT: Slot = None;
-
-/// The connections of a tracker.
+/// The table.
 #[derive(Default)]
-pub(crate) struct ConnectionTable {
-    pages: Vec<Option<Box<Page>>>,
-    len: usize,
+pub(crate) struct Connections {
+    /// The number of the first slot: no connection before it is left.
+    base: u64,
+    slots: VecDeque<Option<Box<Connection>>>,
+    /// Connections from the oldest on; some are gone.
+    by_age: VecDeque<ConnectionId>,
+    alive: usize,
+    /// Bytes that connections were last found to take.
+    bytes: usize,
+    /// Views of connections at other taps.
+    views: HashMap<ConnectionId, Vec<ConnectionId>, foldhash::fast::RandomState>,
 }
 
-struct Page {
-    slots: [Slot; PAGE],
-    held: usize,
-}
-
-impl ConnectionTable {
-    /// The number that the next connection gets.
-    pub(crate) fn len(&self) -> usize {
-        self.len
-    }
-
-    /// The place of a connection; `None` where there was none of this number.
+impl Connections {
     #[inline]
-    pub(crate) fn get(&self, index: usize) -> Option<&Slot> {
-        if index >= self.len {
-            return None;
-        }
-        match self.pages.get(index / PAGE)? {
-            Some(page) => page.slots.get(index % PAGE),
-            None => Some(&LEFT),
-        }
+    pub(crate) fn get(&self, id: ConnectionId) -> Option<&Connection> {
+        self.slots.get(self.slot(id)?)?.as_deref()
     }
 
-    /// The place of a connection that may be there.
     #[inline]
-    pub(crate) fn get_mut(&mut self, index: usize) -> Option<&mut Slot> {
-        self.pages.get_mut(index / PAGE)?.as_deref_mut()?.slots.get_mut(index % PAGE)
+    pub(crate) fn get_mut(&mut self, id: ConnectionId) -> Option<&mut Connection> {
+        let slot = self.slot(id)?;
+        self.slots.get_mut(slot)?.as_deref_mut()
     }
 
-    /// Adds a connection.
+    #[inline]
+    fn slot(&self, id: ConnectionId) -> Option<usize> {
+        u64::from(id).checked_sub(self.base).map(|slot| slot as usize)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Connection> {
+        self.slots.iter().flatten().map(|connection| &**connection)
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Connection> {
+        self.slots.iter_mut().flatten().map(|connection| &mut **connection)
+    }
+
+    /// The number of the next connection; `None` after 2^32 of them.
+    pub(crate) fn next_id(&self) -> Option<ConnectionId> {
+        ConnectionId::try_from(self.base + self.slots.len() as u64).ok()
+    }
+
+    /// One past the number of the last connection.
+    pub(crate) fn end(&self) -> u64 {
+        self.base + self.slots.len() as u64
+    }
+
+    /// Connections held.
+    pub(crate) fn alive(&self) -> usize {
+        self.alive
+    }
+
+    /// The first connection held from number `from` on.
+    pub(crate) fn next_held(&self, from: u64) -> Option<&Connection> {
+        let skip = from.saturating_sub(self.base) as usize;
+        self.slots.iter().skip(skip).find_map(Option::as_deref)
+    }
+
+    /// Adds the connection with the number [`Connections::next_id`].
     pub(crate) fn push(&mut self, connection: Box<Connection>) {
-        let (page, slot) = (self.len / PAGE, self.len % PAGE);
-        if page == self.pages.len() {
-            self.pages.push(None);
-        }
-        if let Some(page) = self.pages.get_mut(page) {
-            let page = page.get_or_insert_with(|| Box::new(Page { slots: [const { None }; PAGE], held: 0 }));
-            if let Some(slot) = page.slots.get_mut(slot) {
-                *slot = Some(connection);
-                page.held += 1;
-            }
-        }
-        self.len += 1;
+        self.by_age.push_back(connection.id);
+        self.slots.push_back(Some(connection));
+        self.alive += 1;
     }
 
-    /// Takes a connection out.
-    pub(crate) fn take(&mut self, index: usize) -> Slot {
-        let place = self.pages.get_mut(index / PAGE)?;
-        let page = place.as_deref_mut()?;
-        let taken = page.slots.get_mut(index % PAGE)?.take()?;
-        page.held -= 1;
-        if page.held == 0 {
-            *place = None;
+    /// Takes one out.
+    pub(crate) fn take(&mut self, id: ConnectionId) -> Option<Box<Connection>> {
+        let slot = self.slot(id)?;
+        let taken = self.slots.get_mut(slot)?.take()?;
+        self.alive -= 1;
+        self.bytes = self.bytes.saturating_sub(taken.accounted);
+        self.views.remove(&id);
+        while self.by_age.front().is_some_and(|&id| self.get(id).is_none()) {
+            self.by_age.pop_front();
+        }
+        while matches!(self.slots.front(), Some(None)) {
+            self.slots.pop_front();
+            self.base += 1;
         }
         Some(taken)
     }
 
-    /// The connections held, in order.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &Connection> {
-        self.pages.iter().flatten().flat_map(|page| &page.slots).flatten().map(|connection| &**connection)
+    /// Notes that `view` shows `of` at another tap.
+    pub(crate) fn add_view(&mut self, of: ConnectionId, view: ConnectionId) {
+        self.views.entry(of).or_default().push(view);
     }
 
-    /// The connections held, in order.
-    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Connection> {
-        self.pages.iter_mut().flatten().flat_map(|page| &mut page.slots).flatten().map(|connection| &mut **connection)
+    /// The views of a connection.
+    pub(crate) fn views_of(&self, of: ConnectionId) -> impl Iterator<Item = &Connection> {
+        self.views.get(&of).into_iter().flatten().filter_map(|&view| self.get(view))
     }
 
-    /// The first connection held from `index` on.
-    pub(crate) fn next_held(&self, mut index: usize) -> Option<usize> {
-        while index < self.len {
-            match self.pages.get(index / PAGE)? {
-                Some(page) => {
-                    if page.slots.get(index % PAGE)?.is_some() {
-                        return Some(index);
-                    }
-                    index += 1;
-                }
-                None => index = (index / PAGE + 1) * PAGE,
-            }
+    /// Measures a connection again.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn account(&mut self, id: ConnectionId) {
+        let Some(connection) = self.get_mut(id) else { return };
+        let before = connection.accounted;
+        connection.accounted = connection.footprint();
+        let now = connection.accounted;
+        self.bytes = (self.bytes + now).saturating_sub(before);
+    }
+
+    /// Whether a limit is passed, so that something should go.
+    #[inline]
+    pub(crate) fn is_full(&self) -> bool {
+        self.alive >= limits::CONNECTIONS
+            || self.slots.len() >= limits::CONNECTION_SPAN
+            || self.bytes > limits::CONNECTION_BYTES
+    }
+
+    /// What to give up: of the oldest connections, one that was never answered, else one that is closed, else the oldest.
+    /// Where one takes more than its share of the memory, that one; and the oldest, where numbers lie too far apart.
+    pub(crate) fn victim(&mut self) -> Option<ConnectionId> {
+        while self.by_age.front().is_some_and(|&id| self.get(id).is_none()) {
+            self.by_age.pop_front();
         }
-        None
+        let span = self.slots.len() >= limits::CONNECTION_SPAN;
+        let window = || self.by_age.iter().take(if span { 1 } else { limits::EVICTION_WINDOW });
+        let find = |useless: fn(&Connection) -> bool| window().position(|&id| self.get(id).is_none_or(useless));
+        let index = find(|connection| connection.accounted > limits::CONNECTION_BYTES / 16)
+            .or_else(|| find(|connection| connection.subflows.iter().all(|subflow| subflow.syn_ack.is_none())))
+            .or_else(|| find(Connection::is_closed))
+            .unwrap_or(0);
+        self.by_age.remove(index)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::track::mark::Moment;
+
+    fn table(count: u32) -> Connections {
+        let mut table = Connections::default();
+        for id in 0..count {
+            assert_eq!(table.next_id(), Some(id));
+            table.push(Box::new(Connection::new(id, Moment::default(), 0)));
+        }
+        table
+    }
+
+    #[test]
+    fn numbers_stay_when_connections_go() {
+        let mut table = table(5);
+        assert!(table.take(0).is_some() && table.take(0).is_none() && table.take(2).is_some());
+        assert_eq!(table.iter().map(|connection| connection.id).collect::<Vec<_>>(), [1, 3, 4]);
+        assert!(table.take(1).is_some());
+        assert_eq!((table.get(1).map(|c| c.id), table.get(3).map(|c| c.id)), (None, Some(3)));
+        assert_eq!(table.next_id(), Some(5));
+    }
+
+    #[test]
+    fn what_is_gone_is_no_victim() {
+        let mut table = table(3);
+        table.take(0);
+        assert_eq!(table.victim(), Some(1));
+        table.take(1);
+        assert_eq!(table.victim(), Some(2));
+        table.take(2);
+        assert_eq!(table.victim(), None);
     }
 }

@@ -71,6 +71,12 @@ impl Timeline {
         }
     }
 
+    /// Bytes on the heap, this struct included.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let row = size_of::<[Step; limits::TIMELINE_STEPS]>();
+        size_of::<Self>() + self.rows.capacity() * size_of::<(u16, usize)>() + self.rows.len() * row
+    }
+
     /// When it begins.
     pub fn start(&self) -> Timestamp {
         self.start

@@ -43,32 +43,37 @@ impl TokenTable {
         }
     }
 
+    /// Forgets a connection.
+    pub(crate) fn forget(&mut self, connection: &Connection) {
+        self.orphans = self.orphans.saturating_sub(usize::from(connection.orphan && connection.view_of.is_none()));
+        for end in [&connection.ends.client, &connection.ends.server] {
+            let keys = end.others.iter().map(|known| known.identity.token);
+            for token in end.token().into_iter().chain(end.token_named).chain(keys) {
+                self.remove(token, connection.id);
+            }
+        }
+    }
+
+    fn remove(&mut self, token: Token, id: ConnectionId) {
+        let is_latest = self.latest.get(&token.0).is_some_and(|known| known.0 == id);
+        let mut next = None;
+        if let Some(more) = self.more.get_mut(&token.0) {
+            more.retain(|known| known.0 != id);
+            next = if is_latest { more.pop() } else { None };
+            if more.is_empty() {
+                self.more.remove(&token.0);
+            }
+        }
+        match next {
+            _ if !is_latest => {}
+            Some(next) => drop(self.latest.insert(token.0, next)),
+            None => drop(self.latest.remove(&token.0)),
+        }
+    }
+
     /// The connections with this token, latest first, and which end has it.
     pub(crate) fn candidates(&self, token: Token) -> impl Iterator<Item = (ConnectionId, Side)> {
         let more = self.more.get(&token.0).into_iter().flat_map(|list| list.iter().rev());
         self.latest.get(&token.0).into_iter().chain(more).copied()
-    }
-
-    /// Forgets that `id` has this token.
-    pub(crate) fn remove(&mut self, token: Token, id: ConnectionId) {
-        let next = match self.more.get_mut(&token.0) {
-            Some(more) => {
-                more.retain(|&(known, _)| known != id);
-                let next =
-                    if self.latest.get(&token.0).is_some_and(|&(known, _)| known == id) { more.pop() } else { None };
-                if more.is_empty() {
-                    self.more.remove(&token.0);
-                }
-                next
-            }
-            None => None,
-        };
-        match next {
-            Some(next) => drop(self.latest.insert(token.0, next)),
-            None if self.latest.get(&token.0).is_some_and(|&(known, _)| known == id) => {
-                self.latest.remove(&token.0);
-            }
-            None => {}
-        }
     }
 }

@@ -16,35 +16,91 @@ pub(crate) const FIRES: &[Case] = &[
     ("fallback-no-option-in-syn-ack", "v1/17a-plain-server/client-e1.pcap", "v1/35a-mirror-synack/client-e1.pcap"),
     ("fallback-option-echoed", "v1/35a-mirror-synack/client-e1.pcap", "v1/17a-plain-server/client-e1.pcap"),
     ("fallback-syn-retried-without-option", "v1/16-drop-mp-syn/client-e1.pcap", "v1/17a-plain-server/client-e1.pcap"),
-    ("fallback-no-option-in-third-ack", "v1/15a-strip-after-synack/server-e1.pcap", "v1/15a-strip-after-synack/client-e1.pcap"),
+    (
+        "fallback-no-option-in-third-ack",
+        "v1/15a-strip-after-synack/server-e1.pcap",
+        "v1/15a-strip-after-synack/client-e1.pcap",
+    ),
     ("fallback-no-option-on-data", "v1/15b-strip-after-3rd-ack/server-e1.pcap", "v1/15d-strip-s2c-only/server-e1.pcap"),
     ("fallback-options-vanished", "v1/15d-strip-s2c-only/server-e1.pcap", "v1/15b-strip-after-3rd-ack/server-e1.pcap"),
     ("fallback-mp-fail", "v1/11a-csum-corrupt-single/client-e1.pcap", "v1/12a-csum-corrupt-sub2/client-any.pcap"),
     ("option-blanked", "v1/14-strip-synack/client-e1.pcap", "v1/17a-plain-server/client-e1.pcap"),
-    ("join-refused-unknown-token", "v1/18f-join-bad-token/server-any.pcap", "v1/18a-join-refused-limits/client-any.pcap"),
+    (
+        "join-refused-unknown-token",
+        "v1/18f-join-bad-token/server-any.pcap",
+        "v1/18a-join-refused-limits/client-any.pcap",
+    ),
     ("join-refused-prohibited", "v1/18a-join-refused-limits/client-any.pcap", "v1/18b-join-stripped/client-any.pcap"),
-    ("join-refused-at-close", "v0/23b-reuseport-short/client_enp0s10.pcap+client_enp0s9.pcap", "v1/18a-join-refused-limits/client-any.pcap"),
+    (
+        "join-refused-at-close",
+        "v0/23b-reuseport-short/client_enp0s10.pcap+client_enp0s9.pcap",
+        "v1/18a-join-refused-limits/client-any.pcap",
+    ),
     ("join-syn-ack-without-option", "v1/18b-join-stripped/client-any.pcap", "v1/18d-join-hmac-synack/client-any.pcap"),
     ("join-hmac-mismatch", "v1/18d-join-hmac-synack/client-any.pcap", "v1/18b-join-stripped/client-any.pcap"),
     ("checksum-mismatch", "v1/11a-csum-corrupt-single/server-e1.pcap", "v1/11a-csum-corrupt-single/client-e1.pcap"),
     ("mp-fail", "v1/12a-csum-corrupt-sub2/client-any.pcap", "v1/15d-strip-s2c-only/server-e1.pcap"),
     ("infinite-mapping", "v1/11a-csum-corrupt-single/client-e1.pcap", "v1/11e-alg-insert-single/client-e1.pcap"),
-    ("ends-disagree-about-fallback", "v1/15d-strip-s2c-only/client-e1.pcap+server-e1.pcap", "v1/15b-strip-after-3rd-ack/client-e1.pcap+server-e1.pcap"),
-    ("reinjections-useless", "v0/07-redundant/client_enp0s10.pcap+client_enp0s9.pcap", "v0/06-roundrobin/client_enp0s10.pcap+client_enp0s9.pcap"),
+    (
+        "ends-disagree-about-fallback",
+        "v1/15d-strip-s2c-only/client-e1.pcap+server-e1.pcap",
+        "v1/15b-strip-after-3rd-ack/client-e1.pcap+server-e1.pcap",
+    ),
+    (
+        "reinjections-useless",
+        "v0/07-redundant/client_enp0s10.pcap+client_enp0s9.pcap",
+        "v0/06-roundrobin/client_enp0s10.pcap+client_enp0s9.pcap",
+    ),
     ("dup-ack-is-not-loss", "v1/20-rm-addr/client-any.pcap", "v1/01-single/client-e1.pcap"),
     ("one-path-carries-most", "v1/20-rm-addr/client-any.pcap", "v1/07a-backup-client/client-any.pcap"),
     ("handover", "v0/20-multipath-off/client_enp0s10.pcap+client_enp0s9.pcap", "v1/02-client-endpoint/client-any.pcap"),
-    ("subflow-reset-by-removal", "v0/20-multipath-off/client_enp0s10.pcap+client_enp0s9.pcap", "v1/20-rm-addr/client-any.pcap"),
+    (
+        "subflow-reset-by-removal",
+        "v0/20-multipath-off/client_enp0s10.pcap+client_enp0s9.pcap",
+        "v1/20-rm-addr/client-any.pcap",
+    ),
     ("connection-reset", "v1/15d-strip-s2c-only/server-e1.pcap", "v1/19a-fastclose-linger0-client/client-any.pcap"),
     ("fastclose", "v1/19a-fastclose-linger0-client/client-any.pcap", "v1/15d-strip-s2c-only/server-e1.pcap"),
-    ("option-out-of-place", "v1/19e-fastclose-ack-variant/server-any.pcap", "v1/19a-fastclose-linger0-client/client-any.pcap"),
-    ("data-unacknowledged-at-close", "v0/18a-fastclose-client/client_enp0s10.pcap+client_enp0s9.pcap", "v1/19a-fastclose-linger0-client/client-any.pcap"),
-    ("path-stripped-option", "v1/15a-strip-after-synack/client-e1.pcap+server-e1.pcap", "v1/13-strip-syn/client-e1.pcap+server-e1.pcap"),
-    ("path-blanked-option", "v1/13-strip-syn/client-e1.pcap+server-e1.pcap", "v1/40-seq-randomising-firewall/client-any.pcap+server-any.pcap"),
-    ("path-echoed-option", "v1/35a-mirror-synack/client-e1.pcap+server-e1.pcap", "v1/13-strip-syn/client-e1.pcap+server-e1.pcap"),
-    ("path-changed-payload", "v1/11e-alg-insert-single/client-e1.pcap+server-e1.pcap", "v1/40-seq-randomising-firewall/client-any.pcap+server-any.pcap"),
-    ("path-rewrote-sequence-numbers", "v1/40-seq-randomising-firewall/client-any.pcap+server-any.pcap", "v1/30-nat/client-any.pcap+server-any.pcap"),
-    ("path-translated-addresses", "v1/30-nat/client-any.pcap+server-any.pcap", "v1/40-seq-randomising-firewall/client-any.pcap+server-any.pcap"),
+    (
+        "option-out-of-place",
+        "v1/19e-fastclose-ack-variant/server-any.pcap",
+        "v1/19a-fastclose-linger0-client/client-any.pcap",
+    ),
+    (
+        "data-unacknowledged-at-close",
+        "v0/18a-fastclose-client/client_enp0s10.pcap+client_enp0s9.pcap",
+        "v1/19a-fastclose-linger0-client/client-any.pcap",
+    ),
+    (
+        "path-stripped-option",
+        "v1/15a-strip-after-synack/client-e1.pcap+server-e1.pcap",
+        "v1/13-strip-syn/client-e1.pcap+server-e1.pcap",
+    ),
+    (
+        "path-blanked-option",
+        "v1/13-strip-syn/client-e1.pcap+server-e1.pcap",
+        "v1/40-seq-randomising-firewall/client-any.pcap+server-any.pcap",
+    ),
+    (
+        "path-echoed-option",
+        "v1/35a-mirror-synack/client-e1.pcap+server-e1.pcap",
+        "v1/13-strip-syn/client-e1.pcap+server-e1.pcap",
+    ),
+    (
+        "path-changed-payload",
+        "v1/11e-alg-insert-single/client-e1.pcap+server-e1.pcap",
+        "v1/40-seq-randomising-firewall/client-any.pcap+server-any.pcap",
+    ),
+    (
+        "path-rewrote-sequence-numbers",
+        "v1/40-seq-randomising-firewall/client-any.pcap+server-any.pcap",
+        "v1/30-nat/client-any.pcap+server-any.pcap",
+    ),
+    (
+        "path-translated-addresses",
+        "v1/30-nat/client-any.pcap+server-any.pcap",
+        "v1/40-seq-randomising-firewall/client-any.pcap+server-any.pcap",
+    ),
 ];
 
 /// Complete captures of traffic with which nothing is wrong.
@@ -180,7 +236,10 @@ fn captures_say_what_went_wrong() {
         ("35a_both", "v1/35a-mirror-synack/client-e1.pcap+server-e1.pcap"),
         ("40_both", "v1/40-seq-randomising-firewall/client-any.pcap+server-any.pcap"),
         ("v0_13a_both", "v0/13a-strip-syn/client_enp0s9.pcap+server_eth1.pcap"),
-        ("v0_13e_both", "v0/13e-strip-join-only/client_enp0s10.pcap+client_enp0s9.pcap+server_eth1.pcap+server_eth2.pcap"),
+        (
+            "v0_13e_both",
+            "v0/13e-strip-join-only/client_enp0s10.pcap+client_enp0s9.pcap+server_eth1.pcap+server_eth2.pcap",
+        ),
         ("v0_14", "v0/14-syn-drop/client_enp0s9.pcap"),
         ("v0_15", "v0/15-server-disabled/client_enp0s9.pcap"),
         ("v0_17b", "v0/17b-csumfail-single/server_eth1.pcap"),
@@ -208,7 +267,13 @@ fn summary(report: &Value) -> String {
         let fallback = fallback["cause"].as_str().map_or_else(String::new, |cause| {
             format!(", {cause} by {by} at {} ({})", fallback["frame"], text(&fallback["counter"]))
         });
-        let _ = writeln!(out, "connection {}: {}{fallback}; {}", connection["id"], text(&connection["outcome"]), text(&connection["close"]));
+        let _ = writeln!(
+            out,
+            "connection {}: {}{fallback}; {}",
+            connection["id"],
+            text(&connection["outcome"]),
+            text(&connection["close"])
+        );
         for subflow in list(&connection["subflows"]) {
             let reset = &subflow["reset"];
             let reset = if reset.is_null() {
@@ -226,7 +291,14 @@ fn summary(report: &Value) -> String {
 
 fn line(out: &mut String, finding: &Value) {
     let frames: Vec<String> = list(&finding["frames"]).iter().take(8).map(Value::to_string).collect();
-    let _ = writeln!(out, "{} {} [{}]\n    {}", text(&finding["severity"]), text(&finding["id"]), frames.join(", "), text(&finding["message"]));
+    let _ = writeln!(
+        out,
+        "{} {} [{}]\n    {}",
+        text(&finding["severity"]),
+        text(&finding["id"]),
+        frames.join(", "),
+        text(&finding["message"])
+    );
 }
 
 /// Captures whose packets a middlebox made differ from what the end that counts sent.

@@ -174,7 +174,10 @@ fn infinite_mapping_and_bad_option() {
     script.data(&mut flow, Client, 100, 101, 50);
     silent(&script, "fallback-infinite-mapping");
 
-    for (flags, id, other) in [(0x81, "fallback-bad-option", "fallback-option-echoed"), (0x01, "fallback-option-echoed", "fallback-bad-option")] {
+    for (flags, id, other) in [
+        (0x81, "fallback-bad-option", "fallback-option-echoed"),
+        (0x01, "fallback-option-echoed", "fallback-bad-option"),
+    ] {
         let mut script = Script::default();
         let mut flow = Flow::new(CLIENT, SERVER);
         script.send(&mut flow, Client, SYN, &[capable(1, None, None)], 0);
@@ -252,7 +255,11 @@ fn a_join_whose_third_ack_lacks_its_option() {
         script.send(&mut join, Server, SYN | ACK, &[syn_ack], 0);
         let third = script.send(&mut join, Client, ACK, if bare { &[] } else { std::slice::from_ref(&ack) }, 0);
         script.send(&mut join, Server, RST | ACK, &[reason(1)], 0);
-        if bare { fires(&script, "join-ack-without-option", &[third]) } else { silent(&script, "join-ack-without-option") }
+        if bare {
+            fires(&script, "join-ack-without-option", &[third])
+        } else {
+            silent(&script, "join-ack-without-option")
+        }
     }
 }
 
@@ -335,7 +342,9 @@ fn addresses() {
     let script = announced(&[announce(1, there, None, WRONG_KEY)], None);
     fires(&script, "add-addr-hmac-mismatch", &[4]);
 
-    let twice = |second: [u8; 4], port| announced(&[announce(1, there, None, SERVER_KEY), announce(1, second, port, SERVER_KEY)], None);
+    let twice = |second: [u8; 4], port| {
+        announced(&[announce(1, there, None, SERVER_KEY), announce(1, second, port, SERVER_KEY)], None)
+    };
     fires(&twice([10, 0, 7, 7], None), "address-id-reused", &[4, 5]);
     silent(&twice(there, Some(8443)), "address-id-reused");
 
@@ -349,7 +358,11 @@ fn a_private_address_on_a_public_connection() {
         let mut script = Script::default();
         let mut flow = script.open_between(([203, 0, 113, 1], 40000), ([198, 51, 100, 2], 443), 1, 1);
         let frame = script.send(&mut flow, Server, ACK, &[announce(1, address, None, SERVER_KEY)], 0);
-        if private { fires(&script, "private-address-announced", &[frame]) } else { silent(&script, "private-address-announced") }
+        if private {
+            fires(&script, "private-address-announced", &[frame])
+        } else {
+            silent(&script, "private-address-announced")
+        }
     }
     silent(&announced(&[announce(1, [192, 168, 1, 2], None, SERVER_KEY)], None), "private-address-announced");
 }
@@ -377,7 +390,11 @@ fn mappings() {
         let mut flow = script.open();
         let first = script.send(&mut flow, Client, ACK, &[mapping(Client, 0, 1, 100, None)], 100);
         let second = script.again(&mut flow, Client, ACK, &[mapping(Client, offset, 1, 100, None)], 100);
-        if conflict { fires(&script, "mapping-conflict", &[first, second]) } else { silent(&script, "mapping-conflict") }
+        if conflict {
+            fires(&script, "mapping-conflict", &[first, second])
+        } else {
+            silent(&script, "mapping-conflict")
+        }
     }
     for (offset, far) in [(1 << 60, true), (100, false)] {
         let mut script = Script::default();
@@ -424,11 +441,21 @@ fn data_behind_a_slow_path() {
         for number in 0..2 {
             let len = 60_000;
             let ssn = number * u32::from(len) + 1;
-            script.send(&mut first, Client, ACK, &[mapping(Client, 1000 + u64::from(ssn) - 1, ssn, len, None)], usize::from(len));
+            script.send(
+                &mut first,
+                Client,
+                ACK,
+                &[mapping(Client, 1000 + u64::from(ssn) - 1, ssn, len, None)],
+                usize::from(len),
+            );
         }
         script.wait(delay);
         let late = script.send(&mut join, Client, ACK, &[mapping(Client, 0, 1, 1000, None)], 1000);
-        if blocked { fires(&script, "head-of-line-blocking", &[late]) } else { silent(&script, "head-of-line-blocking") }
+        if blocked {
+            fires(&script, "head-of-line-blocking", &[late])
+        } else {
+            silent(&script, "head-of-line-blocking")
+        }
     }
 }
 
@@ -500,7 +527,11 @@ fn ends() {
         let mut flow = script.open();
         script.data(&mut flow, Client, 0, 1, 100);
         let frame = script.send(&mut flow, Client, RST | ACK, &[fastclose(key)], 0);
-        if wrong { fires(&script, "fastclose-wrong-key", &[frame]) } else { silent(&script, "fastclose-wrong-key") }
+        if wrong {
+            fires(&script, "fastclose-wrong-key", &[frame])
+        } else {
+            silent(&script, "fastclose-wrong-key")
+        }
         if wrong { silent(&script, "fastclose") } else { fires(&script, "fastclose", &[frame]) }
     }
     let mut script = Script::default();
@@ -567,7 +598,8 @@ fn two_captures_of_one_connection() {
     fires(&two_views(1400, false), "path-changed-tcp-options", &[1]);
     fires(&two_views(1460, true), "path-lost-packets", &[]);
     let whole = two_views(1460, false);
-    for id in ["path-changed-tcp-options", "path-lost-packets", "path-rewrote-sequence-numbers", "path-stripped-option"] {
+    for id in ["path-changed-tcp-options", "path-lost-packets", "path-rewrote-sequence-numbers", "path-stripped-option"]
+    {
         silent(&whole, id);
     }
 }

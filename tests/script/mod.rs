@@ -10,8 +10,8 @@ use mptcp_inspect::track::observer::Silent;
 use mptcp_inspect::track::side::Side;
 use mptcp_inspect::track::{Config, Tracker};
 use mptcp_inspect::wire::{
-    AddAddr, AddAddrForm, Dss, Mapping, MpCapable, MpFail, MpFastclose, MpJoin, MpTcprst, MptcpOption, RawSequence, RemoveAddr,
-    TcpOption, pad_to_words,
+    AddAddr, AddAddrForm, Dss, Mapping, MpCapable, MpFail, MpFastclose, MpJoin, MpTcprst, MptcpOption, RawSequence,
+    RemoveAddr, TcpOption, pad_to_words,
 };
 
 pub(crate) const FIN: u8 = 0x01;
@@ -68,7 +68,14 @@ pub(crate) fn dsn(side: Side, offset: u64) -> u64 {
 }
 
 pub(crate) fn capable(flags: u8, sender_key: Option<Key>, receiver_key: Option<Key>) -> TcpOption<'static> {
-    TcpOption::Mptcp(MptcpOption::MpCapable(MpCapable { version: 1, flags, sender_key, receiver_key, data_len: None, checksum: None }))
+    TcpOption::Mptcp(MptcpOption::MpCapable(MpCapable {
+        version: 1,
+        flags,
+        sender_key,
+        receiver_key,
+        data_len: None,
+        checksum: None,
+    }))
 }
 
 /// A DSS with a mapping of what `side` sends.
@@ -139,7 +146,13 @@ impl Flow {
     /// MP_JOIN of the SYN/ACK.
     pub(crate) fn join_syn_ack(&self, backup: bool) -> TcpOption<'static> {
         let hmac = join_syn_ack_hmac(Suite::Sha256, SERVER_KEY, CLIENT_KEY, Nonce(7), Nonce(self.nonce));
-        TcpOption::Mptcp(MptcpOption::MpJoin(MpJoin::SynAck { backup, address_id: 0, hmac, nonce: Nonce(7), reserved: 0 }))
+        TcpOption::Mptcp(MptcpOption::MpJoin(MpJoin::SynAck {
+            backup,
+            address_id: 0,
+            hmac,
+            nonce: Nonce(7),
+            reserved: 0,
+        }))
     }
 
     /// MP_JOIN of the third ACK.
@@ -155,13 +168,27 @@ impl Script {
     }
 
     /// One segment of `side`, 10 ms after the last; gives its frame number in its input.
-    pub(crate) fn send(&mut self, flow: &mut Flow, side: Side, flags: u8, options: &[TcpOption<'_>], payload: usize) -> u64 {
+    pub(crate) fn send(
+        &mut self,
+        flow: &mut Flow,
+        side: Side,
+        flags: u8,
+        options: &[TcpOption<'_>],
+        payload: usize,
+    ) -> u64 {
         let mut bytes = Vec::new();
         options.iter().for_each(|option| option.emit(&mut bytes));
         self.send_raw(flow, side, flags, bytes, payload)
     }
 
-    pub(crate) fn send_raw(&mut self, flow: &mut Flow, side: Side, flags: u8, mut options: Vec<u8>, payload: usize) -> u64 {
+    pub(crate) fn send_raw(
+        &mut self,
+        flow: &mut Flow,
+        side: Side,
+        flags: u8,
+        mut options: Vec<u8>,
+        payload: usize,
+    ) -> u64 {
         self.now += 10 * MS;
         self.ip_id += 1;
         pad_to_words(&mut options);
@@ -186,7 +213,14 @@ impl Script {
     }
 
     /// The segment that was sent last is sent again.
-    pub(crate) fn again(&mut self, flow: &mut Flow, side: Side, flags: u8, options: &[TcpOption<'_>], payload: usize) -> u64 {
+    pub(crate) fn again(
+        &mut self,
+        flow: &mut Flow,
+        side: Side,
+        flags: u8,
+        options: &[TcpOption<'_>],
+        payload: usize,
+    ) -> u64 {
         let back = payload as u32 + u32::from(flags & (SYN | FIN) != 0);
         flow.next[index(side)] = flow.next[index(side)].wrapping_sub(back);
         self.send(flow, side, flags, options, payload)
@@ -197,10 +231,28 @@ impl Script {
         self.open_between(CLIENT, SERVER, client, server)
     }
 
-    pub(crate) fn open_between(&mut self, client: Address, server: Address, client_flags: u8, server_flags: u8) -> Flow {
+    pub(crate) fn open_between(
+        &mut self,
+        client: Address,
+        server: Address,
+        client_flags: u8,
+        server_flags: u8,
+    ) -> Flow {
         let mut flow = Flow::new(client, server);
-        self.send(&mut flow, Side::Client, SYN, &[TcpOption::MaximumSegmentSize(1460), capable(client_flags, None, None)], 0);
-        self.send(&mut flow, Side::Server, SYN | ACK, &[TcpOption::MaximumSegmentSize(1460), capable(server_flags, Some(SERVER_KEY), None)], 0);
+        self.send(
+            &mut flow,
+            Side::Client,
+            SYN,
+            &[TcpOption::MaximumSegmentSize(1460), capable(client_flags, None, None)],
+            0,
+        );
+        self.send(
+            &mut flow,
+            Side::Server,
+            SYN | ACK,
+            &[TcpOption::MaximumSegmentSize(1460), capable(server_flags, Some(SERVER_KEY), None)],
+            0,
+        );
         let flags = client_flags | (server_flags & 0x80);
         self.send(&mut flow, Side::Client, ACK, &[capable(flags, Some(CLIENT_KEY), Some(SERVER_KEY))], 0);
         flow

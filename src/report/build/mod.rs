@@ -168,7 +168,8 @@ impl Report for TrackedReport {
         let mut built = connection::build(id, tracked, &views, &self.context());
         built.stack = infer::stack(tracked, &self.around, &self.context());
         let found = diagnose::connection(&self.evidence(tracked));
-        built.findings = found.into_iter().map(|found| finding(&self.context(), Some(id), Some(tracked), found)).collect();
+        built.findings =
+            found.into_iter().map(|found| finding(&self.context(), Some(id), Some(tracked), found)).collect();
         built
     }
 
@@ -184,13 +185,17 @@ impl Report for TrackedReport {
     fn orphans(&self) -> Vec<Orphans> {
         let context = self.context();
         let mut list: Vec<Orphans> = Vec::new();
+        let mut by_token = BTreeMap::new();
         for tracked in self.orphans.iter().filter_map(|&id| self.tracker.connection(id)) {
             let subflows: Vec<_> =
                 (0..tracked.subflows.len()).filter_map(|index| subflow::build(tracked, index, &context)).collect();
             let token = tracked.ends.server.token();
-            match list.iter_mut().find(|known| known.token == token && token.is_some()) {
+            match token.and_then(|token| by_token.get(&token)).and_then(|&at: &usize| list.get_mut(at)) {
                 Some(known) => known.subflows.extend(subflows),
-                None => list.push(Orphans { token, subflows }),
+                None => {
+                    by_token.extend(token.map(|token| (token, list.len())));
+                    list.push(Orphans { token, subflows });
+                }
             }
         }
         list

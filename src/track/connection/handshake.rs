@@ -9,7 +9,7 @@ use crate::track::keys::{Dialect, KeySource, Learned};
 use crate::track::mark::Mark;
 use crate::track::observer::{Data, Event, Observer, What};
 use crate::track::side::Side;
-use crate::track::subflow::SynSeen;
+use crate::track::subflow::{JoinProof, SynSeen};
 use crate::wire::{MpCapable, MpJoin};
 
 /// Handshake of the initial subflow.
@@ -31,6 +31,13 @@ pub struct Handshake {
     pub bare_ack: Option<Mark>,
     /// Payload of the SYN, while it is not known whether it was accepted (kept only for extraction).
     syn_payload: Vec<u8>,
+}
+
+impl Handshake {
+    /// Bytes of payload that are kept.
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.syn_payload.len()
+    }
 }
 
 impl Connection {
@@ -83,8 +90,10 @@ impl Connection {
         if self.handshake.syns.len() < limits::SYNS {
             self.handshake.syns.push((env.at.frame, env.at.time, capable.is_some()));
         }
-        if O::WANTS_DATA && self.handshake.syn_payload.is_empty() {
-            self.handshake.syn_payload = input.segment.payload.to_vec();
+        let payload = input.segment.payload;
+        if O::WANTS_DATA && self.handshake.syn_payload.is_empty() && payload.len() <= *env.buffer {
+            *env.buffer -= payload.len();
+            self.handshake.syn_payload = payload.to_vec();
         }
         let Some(capable) = capable else { return };
         let ends = &mut self.ends[input.side];
@@ -287,14 +296,22 @@ impl Connection {
         let _ = env;
     }
 
+    /// What the checks of a join say so far.
+    fn proof_of(&self, subflow: u16) -> Option<JoinProof> {
+        let subflow = self.subflows.get(usize::from(subflow))?;
+        Some(self.prove_join(subflow, subflow.join.as_deref()?))
+    }
+
     fn join_syn_ack<O: Observer>(&mut self, input: &Input<'_, '_>, env: &mut Env<'_, O>) {
+        // A forged one that comes later must not displace what is proven.
+        let proven = self.proof_of(input.subflow).is_some_and(|proof| proof.syn_ack.is_verified());
         let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return };
         let Some(join) = &mut subflow.join else { return };
         let Some(MpJoin::SynAck { backup, address_id, hmac, nonce, .. }) = input.options.join else {
             join.bare_syn_ack.get_or_insert(env.at.frame);
             return;
         };
-        if join.syn_ack_hmac.is_some() && join.ack_hmac.is_some() {
+        if proven || (join.syn_ack_hmac.is_some() && join.ack_hmac.is_some()) {
             return;
         }
         join.syn_ack_hmac = Some(hmac);
@@ -324,9 +341,33 @@ impl Connection {
                 what: What::JoinShown,
             });
         }
+        let earlier = join.ack_hmac.filter(|known| known != hmac).zip(join.ack_frame);
         if input.segment.payload_len == 0 {
             subflow.halves[input.side].learn_syn(input.segment.seq.wrapping_sub(1), SynSource::Acknowledged);
             subflow.halves[input.side.peer()].learn_syn(input.segment.ack.wrapping_sub(1), SynSource::Acknowledged);
+        }
+        if let Some(earlier) = earlier {
+            self.settle_join_ack(input.subflow, earlier, (*hmac, env.at.frame));
+        }
+    }
+
+    /// Two third ACKs with different HMACs: one is forged or damaged. The earlier one stays unless only the later one is right.
+    #[cold]
+    fn settle_join_ack(&mut self, subflow: u16, earlier: ([u8; 20], Mark), later: ([u8; 20], Mark)) {
+        let right = |state: &Self| state.proof_of(subflow).is_some_and(|proof| proof.ack.is_verified());
+        if right(self) {
+            return;
+        }
+        self.set_join_ack(subflow, later);
+        if !right(self) {
+            self.set_join_ack(subflow, earlier);
+        }
+    }
+
+    fn set_join_ack(&mut self, subflow: u16, (hmac, frame): ([u8; 20], Mark)) {
+        if let Some(join) = self.subflows.get_mut(usize::from(subflow)).and_then(|subflow| subflow.join.as_mut()) {
+            join.ack_hmac = Some(hmac);
+            join.ack_frame = Some(frame);
         }
     }
 
@@ -353,6 +394,7 @@ impl Connection {
     /// Fast Open bytes of the SYN come before the data sequence space: RFC 8684 §B. In a fallback they begin the stream.
     fn deliver_fast_open<O: Observer>(&mut self, env: &mut Env<'_, O>) {
         let payload = std::mem::take(&mut self.handshake.syn_payload);
+        *env.buffer += payload.len();
         let accepted = self.subflows.first().map_or(0, |subflow| subflow.halves.client.fast_open);
         if accepted == 0 {
             return;

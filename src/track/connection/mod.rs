@@ -79,6 +79,8 @@ pub struct Connection {
     /// The snaplen cut TCP options: what is missing may have been there.
     pub options_cut: bool,
     closed: bool,
+    /// Bytes it was last found to take.
+    pub(in crate::track) accounted: usize,
 }
 
 /// A fallback to TCP.
@@ -237,6 +239,7 @@ impl Connection {
             input,
             options_cut: false,
             closed: false,
+            accounted: 0,
         }
     }
 
@@ -429,6 +432,21 @@ impl Connection {
     /// The initial subflow, if it was seen.
     pub fn initial(&self) -> Option<&Subflow> {
         self.subflows.first().filter(|subflow| subflow.join.is_none())
+    }
+
+    /// Whether this is a segment after which its memory should be measured: often enough that what it takes is never more
+    /// than twice what was found.
+    #[inline]
+    pub(in crate::track) fn is_due(&self) -> bool {
+        self.segments.is_multiple_of(64) || self.segments.is_power_of_two()
+    }
+
+    /// Buffered payload bytes, to give back.
+    pub(in crate::track) fn kept_bytes(&self) -> usize {
+        let kept = |subflow: &Subflow| {
+            subflow.halves.client.unmapped.kept_bytes() + subflow.halves.server.unmapped.kept_bytes()
+        };
+        self.subflows.iter().map(kept).sum::<usize>() + self.handshake.kept_bytes()
     }
 
     /// Whether all subflows seen are closed.

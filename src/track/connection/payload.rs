@@ -59,6 +59,11 @@ empty! {
 }
 
 impl ChecksumTally {
+    /// Bytes on the heap.
+    pub(in crate::track) fn heap_bytes(&self) -> usize {
+        self.inferred.capacity() * size_of::<(u16, u64)>() + self.mismatches.capacity() * size_of::<Mismatch>()
+    }
+
     /// Judges a mapping that is complete or given up; tells whether it is right, where that can be told.
     pub(super) fn settle(&mut self, complete: &Complete, data: &DataLevel, subflow: u16) -> Option<bool> {
         let seen = complete.placed.checksum?;
@@ -118,8 +123,8 @@ impl ChecksumTally {
         self.mismatch += other.mismatch;
         self.cut += other.cut;
         self.missing += other.missing;
-        if !other.inferred.is_empty() {
-            self.inferred.extend_from_slice(&other.inferred);
+        for &candidate in other.inferred.iter().take(limits::INFERRED.saturating_sub(self.inferred.len())) {
+            self.inferred.push(candidate);
         }
         for mismatch in other.mismatches.iter().take(limits::MISMATCHES - self.mismatches.len()) {
             self.mismatches.push(Mismatch { subflow: mismatch.subflow + base, ..*mismatch });
@@ -245,6 +250,13 @@ impl Connection {
             Inserted::Known | Inserted::Variant(None) => {}
             Inserted::Variant(Some(complete)) => self.settle(&complete, input.side, input.subflow, env),
             Inserted::New => {
+                if half.mappings.is_overfull() {
+                    // Nobody acknowledges: the oldest goes, as if it had been.
+                    let (tally, data) = (&mut self.checksums[input.side], &self.data[input.side]);
+                    half.mappings.acknowledged(0, |complete| {
+                        tally.settle(&complete, data, input.subflow);
+                    });
+                }
                 let end = (placed.end(), placed.position + u64::from(placed.len));
                 if half.last_mapping_end.is_none_or(|last| end.0 > last.0) {
                     half.last_mapping_end = Some(end);
