@@ -221,3 +221,14 @@ fn man_page_and_completions_are_generated() {
         assert!(String::from_utf8_lossy(&output.stdout).contains(sign), "{what}");
     }
 }
+
+#[test]
+fn explain_says_what_a_finding_means() {
+    let one = String::from_utf8(run("explain join-hmac-mismatch").stdout).unwrap();
+    for part in ["join-hmac-mismatch (error)", "Meaning", "Detection", "RFC 8684 §3.2"] {
+        assert!(one.contains(part), "{one}");
+    }
+    assert!(one.lines().all(|line| line.chars().count() <= 80), "{one}");
+    let all = String::from_utf8(run("explain").stdout).unwrap();
+    assert!(all.lines().count() > 60 && all.contains("backup-path-used"), "{all}");
+}

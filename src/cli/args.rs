@@ -132,7 +132,7 @@ pub struct Args {
     #[arg(long, value_name = "DIR", help_heading = "Checks", value_hint = ValueHint::DirPath)]
     pub extract: Option<PathBuf>,
 
-    /// Print a man page or shell completions, and exit
+    /// Print a man page, shell completions or all findings, and exit
     #[arg(long, value_enum, value_name = "WHAT", exclusive = true, hide_short_help = true)]
     pub generate: Option<Generate>,
 
