@@ -167,8 +167,6 @@ impl Source for FileSource {
                     self.record = record;
                     self.record_at = self.stream.at();
                     self.stream.consume(record.consumed);
-                    // The bytes were written by another core: asked for now, the next header has come when it is needed.
-                    std::hint::black_box(self.stream.rest().first().copied());
                     self.info.packets += 1;
                     return Ok(true);
                 }
