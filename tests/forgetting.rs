@@ -42,7 +42,7 @@ fn feed(tracker: &mut Tracker, capture: &Path, later: i64, leaving: &mut Leaving
 
 #[test]
 fn a_closed_connection_leaves_after_a_while_and_the_same_one_again_is_as_new() {
-    let capture = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/captures/v1-30-nat/client-any.pcap");
+    let capture = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/captures/v1-08-mp-prio-small/client-any.pcap");
     let mut tracker = Tracker::new(Config::default());
     let mut leaving = Leaving::default();
     let mut later = 0;

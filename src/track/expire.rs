@@ -2,6 +2,7 @@
 //! tokens and buffers with them. A capture file needs none of this; a live run calls [`Tracker::expire`] again and again.
 
 use super::Tracker;
+use super::connection::outcome::Close;
 use super::connection::{Connection, Env};
 use super::flow::FlowKey;
 use super::observer::{ConnectionId, Observer};
@@ -160,11 +161,16 @@ fn over(connection: &Connection, now: Timestamp) -> Option<Left> {
     let idle = connection.idle(now) / SECOND;
     if connection.is_half_open() && idle >= limits::LIVE_HALF_OPEN_SECONDS {
         Some(Left::HalfOpen)
-    } else if connection.is_closed() && idle >= limits::LIVE_CLOSED_SECONDS {
+    } else if has_ended(connection) && idle >= limits::LIVE_CLOSED_SECONDS {
         Some(Left::Closed)
     } else {
         (idle >= limits::LIVE_IDLE_SECONDS).then_some(Left::Idle)
     }
+}
+
+/// Whether nothing is to come: all subflows are closed, or the data is, and what is left of the subflows went unseen.
+fn has_ended(connection: &Connection) -> bool {
+    connection.is_closed() || matches!(connection.close(), Close::DataFin | Close::Fastclose)
 }
 
 impl Connection {

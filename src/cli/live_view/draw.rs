@@ -10,7 +10,7 @@ use super::model::{Model, PathRow, Row, rate};
 use crate::report::text;
 
 /// Columns of a rate.
-const RATE: usize = 12;
+const RATE: usize = 11;
 /// Columns of a share.
 const SHARE: usize = 4;
 /// Screens of at least this width show all of a path in one line of fixed columns.
@@ -186,7 +186,7 @@ fn path(
     };
     let share = |share: Option<f64>| share.map(text::share).unwrap_or_default();
     let mut spans = vec![
-        Span::styled(format!("   {branch} {number} "), dim()),
+        Span::styled(format!("  {branch} {number} "), dim()),
         Span::styled(format!("{:<interfaces$} ", path.interface), strong()),
     ];
     if addresses > 0 {
@@ -200,11 +200,6 @@ fn path(
         share(path.shares[1])
     )));
     spans.push(Span::raw(format!("{:<9}", path.rtt.map(text::duration).unwrap_or_default())));
-    spans.push(match path.state.as_str() {
-        "established" => Span::raw(format!(" {}", path.state)),
-        "closed" => Span::styled(format!(" {}", path.state), dim()),
-        other => Span::styled(format!(" {other}"), coloured(model, Color::Yellow)),
-    });
     match path.proven {
         Some(true) => {
             spans.push(Span::styled(if model.look.unicode { " ✓" } else { " proven" }, coloured(model, Color::Green)))
@@ -215,6 +210,12 @@ fn path(
     if path.backup {
         spans.push(Span::styled(" backup", coloured(model, Color::Cyan)));
     }
+    // Last, since narrow screens may cut it: mostly it says what is to be expected.
+    spans.push(match path.state.as_str() {
+        "established" => Span::raw(format!(" {}", path.state)),
+        "closed" => Span::styled(format!(" {}", path.state), dim()),
+        other => Span::styled(format!(" {other}"), coloured(model, Color::Yellow)),
+    });
     Line::from(spans)
 }
 
