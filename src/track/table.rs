@@ -149,7 +149,14 @@ mod tests {
         let mut table = Connections::default();
         for id in 0..count {
             assert_eq!(table.next_id(), Some(id));
-            table.push(Box::new(Connection::new(id, Moment { frame: crate::frame::FrameId { number: 1, input: 0 }.into(), time: crate::frame::Timestamp::default() }, 0)));
+            table.push(Box::new(Connection::new(
+                id,
+                Moment {
+                    frame: crate::frame::FrameId { number: 1, input: 0 }.into(),
+                    time: crate::frame::Timestamp::default(),
+                },
+                0,
+            )));
         }
         table
     }
