@@ -47,6 +47,10 @@ pub const TIMELINE_STEPS: usize = 64;
 pub const TIMELINE_SUBFLOWS: usize = 8;
 /// Data-level bytes of one direction from which it has timelines: what carries less is over before coupling can show.
 pub const TIMELINE_FROM: u64 = 1 << 20;
+/// Other subflows looked at when a sender chose one. Linux allows 8; a capture with a thousand must cost no more.
+pub const CHOICE_SUBFLOWS: usize = 16;
+/// Addresses of one end that path managers' meshes are judged by.
+pub const MESH_ADDRESSES: usize = 32;
 /// Pairs of hosts for which patterns are counted, and listeners whose answers are compared; beyond, they are counted only.
 pub const HOST_PAIRS: usize = 1024;
 /// Differing answers of one listener that are told apart. Load balancers have a few hundred workers at most.

@@ -12,6 +12,7 @@
 use std::net::IpAddr;
 
 use super::{Naming, Surroundings, confidence};
+use crate::limits;
 use crate::report::model::{AddressPair, PathManager};
 use crate::track::connection::Connection;
 use crate::track::connection::outcome::Outcome;
@@ -243,8 +244,9 @@ impl Facts {
         let mut own = Vec::new();
         let mut peer = Vec::new();
         let mut add = |own_address: Option<IpAddr>, peer_address: Option<IpAddr>| {
-            own.extend(own_address.filter(|address| !own.contains(address)));
-            peer.extend(peer_address.filter(|address| !peer.contains(address)));
+            let room = |known: &Vec<IpAddr>| known.len() < limits::MESH_ADDRESSES;
+            own.extend(own_address.filter(|address| room(&own) && !own.contains(address)));
+            peer.extend(peer_address.filter(|address| room(&peer) && !peer.contains(address)));
         };
         if let Some((own, peer, _)) = self.initial {
             add(Some(own), (!denied).then_some(peer));

@@ -214,7 +214,8 @@ impl Facts {
         let all = self.reinjected * 2 >= self.bytes && both_work;
         let followers = self.paths.iter().filter(|path| path.reinjected * 10 >= (path.reinjected + path.fresh) * 7);
         let echoed: u64 = followers.map(|path| path.reinjected).sum();
-        let some = self.reinjected * 5 >= self.bytes && echoed * 10 >= self.reinjected * 9;
+        let leaders_work = self.paths.iter().all(|path| path.alive || path.fresh * 5 < self.bytes);
+        let some = self.reinjected * 5 >= self.bytes && echoed * 10 >= self.reinjected * 9 && leaders_work;
         (all || some).then(|| confidence(carried / DUPLICATES, carried / DUPLICATES).min(0.97))
     }
 
@@ -364,6 +365,7 @@ mod tests {
         assert_ne!(named(&facts(&[path(100_000), twin(100_000, 64_000)])), Some("redundant"));
         let dead = Path { alive: false, ..path(120_000) };
         assert_ne!(named(&facts(&[dead, twin(80_000, 120_000)])), Some("redundant"));
+        assert_ne!(named(&facts(&[Path { alive: false, ..path(290_000) }, twin(10_000, 64_000)])), Some("redundant"));
         assert_ne!(named(&facts(&[path(5_000), twin(2_000, 7_000)])), Some("redundant"), "too little");
     }
 

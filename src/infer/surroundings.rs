@@ -163,6 +163,9 @@ impl Hosts {
         let opens = |side| path_manager::infer(connection, side, around, naming).pattern;
         count(&mut pair.path_manager.client, opens(Side::Client));
         count(&mut pair.path_manager.server, opens(Side::Server));
+        if connection.subflows.len() < 2 {
+            return;
+        }
         count(&mut pair.scheduler.client_to_server, scheduler::infer(connection, Side::Client).pattern);
         count(&mut pair.scheduler.server_to_client, scheduler::infer(connection, Side::Server).pattern);
     }

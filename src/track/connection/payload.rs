@@ -437,7 +437,7 @@ impl Connection {
         let chosen_backup = self.subflows.get(usize::from(chosen)).is_some_and(is_backup);
         let regular = |subflow: &&Subflow| usable(subflow) && !is_backup(subflow);
         if chosen_backup {
-            if self.subflows.iter().any(|subflow| regular(&subflow)) {
+            if self.subflows.iter().take(limits::CHOICE_SUBFLOWS).any(|subflow| regular(&subflow)) {
                 if let Some(record) = self.subflows.get_mut(usize::from(chosen)) {
                     record.halves[side].against_priority += delivered.fresh;
                 }
@@ -446,7 +446,12 @@ impl Connection {
         }
         let times = |subflow: &Subflow| subflow.halves[side].rtt.smoothed;
         let own = self.subflows.get(usize::from(chosen)).map_or(0, times);
-        let others = self.subflows.iter().enumerate().filter(|(index, _)| *index != usize::from(chosen));
+        let others = self
+            .subflows
+            .iter()
+            .take(limits::CHOICE_SUBFLOWS)
+            .enumerate()
+            .filter(|(index, _)| *index != usize::from(chosen));
         let others = others.map(|(_, subflow)| subflow).filter(regular).map(times);
         self.data[side].choices.note((chosen, own), previous, others);
     }
