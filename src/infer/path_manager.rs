@@ -155,10 +155,13 @@ fn no_join(connection: &Connection, facts: &Facts, around: &Surroundings) -> Fou
     if acked == 0 {
         return Found::not_told("no data was acknowledged, before which no subflow is opened");
     }
-    let round_trip = connection.initial().and_then(super::handshake_times).map_or(0, |(a, b)| a + b);
-    let patience = (round_trip * PATIENCE_ROUND_TRIPS).max(PATIENCE_NS);
+    let round_trip = connection.initial().and_then(super::handshake_times).map_or(0, |(a, b)| a.saturating_add(b));
+    let patience = round_trip.saturating_mul(PATIENCE_ROUND_TRIPS).max(PATIENCE_NS);
     if connection.last.time.since(connection.first.time) < patience {
         return Found::not_told("too short to open subflows");
+    }
+    if connection.dialect.is_some_and(|dialect| dialect.version() == 0) {
+        return Found::not_told("one path: the default path manager, or another with nothing to do, looks like this");
     }
     Found {
         pattern: Some("single_path"),

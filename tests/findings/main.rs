@@ -10,14 +10,40 @@ mod support;
 mod captures;
 mod scripted;
 
+use mptcp_inspect::capture::{InputInfo, Kind};
 use mptcp_inspect::diagnose::rules;
+use mptcp_inspect::report::{Report, TrackedReport};
+use mptcp_inspect::track::{Config, Tracker};
 
 #[test]
 fn every_finding_is_tested() {
-    let tested = captures::FIRES.iter().map(|case| case.0).chain(scripted::FIRES.iter().copied());
+    let here = ["capture-dropped-packets"];
+    let tested = captures::FIRES.iter().map(|case| case.0).chain(scripted::FIRES.iter().copied()).chain(here);
     let tested: std::collections::BTreeSet<&str> = tested.collect();
     let all: std::collections::BTreeSet<&str> = rules::all().map(|rule| rule.id).collect();
     assert_eq!(tested, all);
+}
+
+/// `capture-dropped-packets` fires when the kernel dropped packets of a live run, and not when it dropped none.
+#[test]
+fn dropped_packets_are_told_and_their_absence_is_not() {
+    let found = |dropped| {
+        let input = InputInfo {
+            name: "enp0s9".to_owned(),
+            kind: Kind::Live,
+            interfaces: Vec::new(),
+            packets: 10,
+            cut_after: None,
+            dropped,
+            bytes_read: 0,
+            bytes_total: None,
+        };
+        let report = TrackedReport::new(Tracker::new(Config::default()), vec![input], 0);
+        report.findings().iter().map(|finding| finding.id).collect::<Vec<_>>()
+    };
+    assert_eq!(found(Some(3)), ["capture-dropped-packets"]);
+    assert!(found(Some(0)).is_empty());
+    assert!(found(None).is_empty());
 }
 
 #[test]
