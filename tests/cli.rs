@@ -103,7 +103,7 @@ fn what_is_no_capture_is_refused_by_name() {
 fn an_unreadable_file_is_told_by_name() {
     use std::os::unix::fs::PermissionsExt;
     let secret = file("secret.pcap", &pcap(1));
-    fs::set_permissions(&secret, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o0)).unwrap();
     if File::open(&secret).is_ok() {
         eprintln!("skipped: this user (root?) may read every file");
         return;

@@ -93,7 +93,7 @@ impl Random {
 }
 
 fn mutate(frames: &mut Vec<Owned>, random: &mut Random) {
-    for _ in 0..1 + random.below(8) {
+    for _ in 0..=random.below(8) {
         let (at, other) = (random.below(frames.len()), random.below(frames.len()));
         let byte = random.next() as u8 | 1;
         match random.below(8) {

@@ -14,7 +14,7 @@ use serde_json::Value;
 use support::{Complaints, DIRECTIONS, Folder, file_name, list, text};
 
 /// Scenario, files (by part of their name), end, pattern of its path manager on every connection.
-const REQUIRED: [(&str, &str, &str, &str); 21] = [
+const REQUIRED: [(&str, &str, &str, &str); 20] = [
     ("01-fullmesh-csum", "client", "client", "fullmesh"),
     ("03-ndiffports4", "client", "client", "ndiffports"),
     ("06-roundrobin", "client", "client", "fullmesh"),
@@ -223,7 +223,7 @@ fn listeners(report: &Value, truth: &Value) -> Result<(), libtest_mimic::Failed>
     let mut complaints = Complaints::default();
     let mut served: BTreeMap<u64, u64> = BTreeMap::new();
     for connection in list(&truth["connections"]) {
-        let worker = connection["server_worker"].as_u64().or(connection["server"]["worker"].as_u64());
+        let worker = connection["server_worker"].as_u64().or_else(|| connection["server"]["worker"].as_u64());
         let Some(worker) = worker else {
             eprintln!("SKIPPED: this truth.json does not say which worker served a connection");
             return Ok(());

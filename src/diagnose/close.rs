@@ -25,7 +25,9 @@ pub(super) fn look(finder: &mut Finder<'_, '_>) {
     }
     fastclose(finder, connection);
     if matches!(close, Close::Reset | Close::Fastclose) && connection.fallback.is_none() {
-        Side::BOTH.into_iter().for_each(|side| unacknowledged(finder, connection, side));
+        for side in Side::BOTH {
+            unacknowledged(finder, connection, side);
+        }
     }
     if connection.is_closed() && matches!(close, Close::TcpFinOnly | Close::HalfClosed) {
         without_data_fin(finder, connection);

@@ -113,10 +113,11 @@ fn handshake(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, index: u16, nea
         None => connection.handshake.syn_ack.is_some(),
         Some(join) => join.syn_ack_hmac.is_some(),
     };
-    if asked(first, connections.0) && !asked(second, connections.1) {
-        if let (Some(with), Some(without)) = (&first.syn, &second.syn) {
-            gone(finder, Stretch::of(near, far), index, initiator, ("SYN", option), with, without);
-        }
+    if asked(first, connections.0)
+        && !asked(second, connections.1)
+        && let (Some(with), Some(without)) = (&first.syn, &second.syn)
+    {
+        gone(finder, Stretch::of(near, far), index, initiator, ("SYN", option), with, without);
     }
     if let (Some(with), Some(without)) = (&second.syn_ack, &first.syn_ack) {
         let echoed = near.join.is_none() && connections.0.handshake.echoed && !connections.1.handshake.echoed;

@@ -3,7 +3,7 @@
 //!
 //! Each classifier names a pattern only where no other setting that this tool knows would have left the same traces, or says
 //! which would (`alternatives`); else it says why it can't (`why`). The confidence grows with the number of observations:
-//! [`confidence`].
+//! `confidence`.
 
 mod coupling;
 mod pairs;

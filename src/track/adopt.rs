@@ -54,12 +54,12 @@ impl Tracker {
             })
             .collect();
         for (key, subflow, low_side) in moved {
-            if let Some(flow) = self.flows.find(key).and_then(|flow| self.flows.get_mut(flow)) {
-                if flow.connection == orphan.id {
-                    flow.connection = id;
-                    flow.subflow = subflow;
-                    flow.low_side = low_side;
-                }
+            if let Some(flow) = self.flows.find(key).and_then(|flow| self.flows.get_mut(flow))
+                && flow.connection == orphan.id
+            {
+                flow.connection = id;
+                flow.subflow = subflow;
+                flow.low_side = low_side;
             }
         }
     }

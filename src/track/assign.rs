@@ -99,10 +99,8 @@ impl Tracker {
                 !record.is_closed() && arrival.at.time.since(record.last.time) < STALE_NS && record.syn_ack.is_some();
             let old = (connection, subflow, flow_side(side, arrival.from_low));
             let assigned = self.new_flow(key, arrival, observer);
-            if alive {
-                if let Some(flow) = self.flows.get_mut(id) {
-                    flow.more.get_or_insert_default().previous = Some(old);
-                }
+            if alive && let Some(flow) = self.flows.get_mut(id) {
+                flow.more.get_or_insert_default().previous = Some(old);
             }
             return assigned;
         }
@@ -219,21 +217,22 @@ impl Tracker {
         let open = |view: &&Connection| !holds(view) && (is_join || view.subflows.is_empty());
         let other = || self.connections.views_of(of).find(open);
         let found = here.or_else(other).map(|view| view.id);
-        let id = match found {
-            Some(id) => id,
-            None => {
-                let id = self.open_connection(arrival)?;
-                let view = self.connections.get_mut(id)?;
-                view.view_of = Some(of);
-                if is_join {
-                    // The other end's initial subflow is not in this input: its keys are those of the connection.
-                    view.dialect = dialect;
-                    view.ends = ends;
-                    Side::BOTH.into_iter().for_each(|side| view.keys_changed(side));
+        let id = if let Some(id) = found {
+            id
+        } else {
+            let id = self.open_connection(arrival)?;
+            let view = self.connections.get_mut(id)?;
+            view.view_of = Some(of);
+            if is_join {
+                // The other end's initial subflow is not in this input: its keys are those of the connection.
+                view.dialect = dialect;
+                view.ends = ends;
+                for side in Side::BOTH {
+                    view.keys_changed(side);
                 }
-                self.connections.add_view(of, id);
-                id
             }
+            self.connections.add_view(of, id);
+            id
         };
         let view = self.connections.get_mut(id)?;
         if view.subflows.len() >= limits::SUBFLOWS {
@@ -291,13 +290,12 @@ impl Tracker {
             self.counts.tcp_connections = self.counts.tcp_connections.saturating_sub(u64::from(!is_syn));
             return self.new_flow(key, arrival, observer);
         }
-        if is_syn {
-            if let Some(flow) = self.flows.get_mut(id) {
-                if flow.syn != arrival.segment.seq {
-                    flow.syn = arrival.segment.seq;
-                    self.counts.tcp_connections += 1;
-                }
-            }
+        if is_syn
+            && let Some(flow) = self.flows.get_mut(id)
+            && flow.syn != arrival.segment.seq
+        {
+            flow.syn = arrival.segment.seq;
+            self.counts.tcp_connections += 1;
         }
         Assigned::Plain
     }

@@ -295,10 +295,10 @@ impl DataLevel {
         self.repeated(at_position, end, subflow, delivered);
         delivered.fresh += rest;
         self.unique += delivered.fresh;
-        if self.seen.contiguous() > before {
-            if let Some(order) = self.order.written() {
-                order.release(self.seen.contiguous(), subflow, at.time);
-            }
+        if self.seen.contiguous() > before
+            && let Some(order) = self.order.written()
+        {
+            order.release(self.seen.contiguous(), subflow, at.time);
         }
         if delivered.fresh > 0 {
             self.note_block(subflow, delivered.fresh, at, delivered);
@@ -357,11 +357,12 @@ impl DataLevel {
     #[cold]
     fn carry_slowly(&mut self, start: u64, end: u64, subflow: u16) {
         let at = self.carriers.partition_point(|carrier| carrier.start < start);
-        if let Some(before) = at.checked_sub(1).and_then(|index| self.carriers.get_mut(index)) {
-            if before.subflow == subflow && before.end == start {
-                before.end = end;
-                return;
-            }
+        if let Some(before) = at.checked_sub(1).and_then(|index| self.carriers.get_mut(index))
+            && before.subflow == subflow
+            && before.end == start
+        {
+            before.end = end;
+            return;
         }
         self.carriers.insert(at, Carrier { start, end, subflow });
         if self.carriers.len() > limits::CARRIERS {
@@ -492,21 +493,22 @@ impl Order {
         self.late_bytes += len;
         self.buffered += len;
         self.max_buffer = self.max_buffer.max(self.buffered);
-        if let Some(last) = self.waiting.back_mut() {
-            if last.end == start && last.since == since {
-                last.end = end;
-                return;
-            }
+        if let Some(last) = self.waiting.back_mut()
+            && last.end == start
+            && last.since == since
+        {
+            last.end = end;
+            return;
         }
         let at = match self.waiting.back() {
             Some(last) if last.start > start => self.waiting.partition_point(|waiting| waiting.start < start),
             _ => self.waiting.len(),
         };
         self.waiting.insert(at, Waiting { start, end, since });
-        if self.waiting.len() > limits::WAITING {
-            if let Some(lost) = self.waiting.pop_front() {
-                self.buffered = self.buffered.saturating_sub(lost.end - lost.start);
-            }
+        if self.waiting.len() > limits::WAITING
+            && let Some(lost) = self.waiting.pop_front()
+        {
+            self.buffered = self.buffered.saturating_sub(lost.end - lost.start);
         }
     }
 

@@ -177,7 +177,7 @@ impl Half {
             self.seen.bound(limits::HOLES);
         }
         self.next = self.next.max(end);
-        let in_flight = self.next - self.acked.unwrap_or(self.seen.origin()).min(self.next);
+        let in_flight = self.next - self.acked.unwrap_or_else(|| self.seen.origin()).min(self.next);
         self.max_in_flight = self.max_in_flight.max(in_flight);
         Some(taken)
     }
@@ -269,11 +269,11 @@ impl Unmapped {
 
     /// Adds a piece; gives back the buffer bytes that were let go for it.
     pub fn push(&mut self, piece: Piece) -> usize {
-        if piece.bytes.is_empty() {
-            if let Some(last) = self.ranges.back_mut().filter(|last| last.end == piece.start && last.bytes.is_empty()) {
-                last.end = piece.end;
-                return 0;
-            }
+        if piece.bytes.is_empty()
+            && let Some(last) = self.ranges.back_mut().filter(|last| last.end == piece.start && last.bytes.is_empty())
+        {
+            last.end = piece.end;
+            return 0;
         }
         self.ranges.push_back(piece);
         if self.ranges.len() <= limits::UNMAPPED_RANGES {

@@ -1,7 +1,7 @@
 //! The state machine: feed segments in the order of the capture, then ask for what they amount to. No I/O and no clock: time
 //! is the capture's.
 //!
-//! Two questions are kept apart. *Which connection does a segment belong to?* is answered here and in [`assign`], with the
+//! Two questions are kept apart. *Which connection does a segment belong to?* is answered here and in `assign`, with the
 //! tables that know all connections. *What does that connection make of it?* is answered in [`connection`], whose state is
 //! self-contained.
 

@@ -16,6 +16,7 @@ impl Side {
     pub const BOTH: [Self; 2] = [Self::Client, Self::Server];
 
     /// The other end.
+    #[must_use]
     #[inline]
     pub fn peer(self) -> Self {
         match self {

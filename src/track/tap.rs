@@ -10,7 +10,7 @@ use crate::packet::Segment;
 #[derive(Default)]
 pub(crate) struct Taps {
     ids: HashMap<(u32, u32), u16, foldhash::fast::RandomState>,
-    taps: Vec<Tap>,
+    known: Vec<Tap>,
     last: Option<((u32, u32), u16)>,
 }
 
@@ -34,9 +34,9 @@ impl Taps {
     fn look_up(&mut self, key: (u32, u32), input: u16) -> u16 {
         let id = match self.ids.get(&key) {
             Some(&id) => id,
-            None if self.taps.len() < limits::TAPS => {
-                let id = self.taps.len() as u16;
-                self.taps.push(Tap { input });
+            None if self.known.len() < limits::TAPS => {
+                let id = self.known.len() as u16;
+                self.known.push(Tap { input });
                 self.ids.insert(key, id);
                 id
             }
@@ -48,12 +48,12 @@ impl Taps {
 
     /// Whether segments of more than one input were seen.
     pub(crate) fn several_inputs(&self) -> bool {
-        self.taps.first().is_some_and(|first| self.taps.iter().any(|tap| tap.input != first.input))
+        self.known.first().is_some_and(|first| self.known.iter().any(|tap| tap.input != first.input))
     }
 
     /// The input of a tap.
     pub(crate) fn input(&self, tap: u16) -> u16 {
-        self.taps.get(usize::from(tap)).map_or(0, |tap| tap.input)
+        self.known.get(usize::from(tap)).map_or(0, |tap| tap.input)
     }
 }
 

@@ -283,9 +283,13 @@ fn summary(report: &Value) -> String {
             };
             let _ = writeln!(out, "subflow {}: {}{reset}", subflow["id"], text(&subflow["state"]));
         }
-        list(&connection["findings"]).iter().for_each(|finding| line(&mut out, finding));
+        for finding in list(&connection["findings"]) {
+            line(&mut out, finding);
+        }
     }
-    list(&report["findings"]).iter().for_each(|finding| line(&mut out, finding));
+    for finding in list(&report["findings"]) {
+        line(&mut out, finding);
+    }
     out
 }
 

@@ -256,9 +256,9 @@ fn a_join_whose_third_ack_lacks_its_option() {
         let third = script.send(&mut join, Client, ACK, if bare { &[] } else { std::slice::from_ref(&ack) }, 0);
         script.send(&mut join, Server, RST | ACK, &[reason(1)], 0);
         if bare {
-            fires(&script, "join-ack-without-option", &[third])
+            fires(&script, "join-ack-without-option", &[third]);
         } else {
-            silent(&script, "join-ack-without-option")
+            silent(&script, "join-ack-without-option");
         }
     }
 }
@@ -359,9 +359,9 @@ fn a_private_address_on_a_public_connection() {
         let mut flow = script.open_between(([203, 0, 113, 1], 40000), ([198, 51, 100, 2], 443), 1, 1);
         let frame = script.send(&mut flow, Server, ACK, &[announce(1, address, None, SERVER_KEY)], 0);
         if private {
-            fires(&script, "private-address-announced", &[frame])
+            fires(&script, "private-address-announced", &[frame]);
         } else {
-            silent(&script, "private-address-announced")
+            silent(&script, "private-address-announced");
         }
     }
     silent(&announced(&[announce(1, [192, 168, 1, 2], None, SERVER_KEY)], None), "private-address-announced");
@@ -391,9 +391,9 @@ fn mappings() {
         let first = script.send(&mut flow, Client, ACK, &[mapping(Client, 0, 1, 100, None)], 100);
         let second = script.again(&mut flow, Client, ACK, &[mapping(Client, offset, 1, 100, None)], 100);
         if conflict {
-            fires(&script, "mapping-conflict", &[first, second])
+            fires(&script, "mapping-conflict", &[first, second]);
         } else {
-            silent(&script, "mapping-conflict")
+            silent(&script, "mapping-conflict");
         }
     }
     for (offset, far) in [(1 << 60, true), (100, false)] {
@@ -452,9 +452,9 @@ fn data_behind_a_slow_path() {
         script.wait(delay);
         let late = script.send(&mut join, Client, ACK, &[mapping(Client, 0, 1, 1000, None)], 1000);
         if blocked {
-            fires(&script, "head-of-line-blocking", &[late])
+            fires(&script, "head-of-line-blocking", &[late]);
         } else {
-            silent(&script, "head-of-line-blocking")
+            silent(&script, "head-of-line-blocking");
         }
     }
 }
@@ -528,9 +528,9 @@ fn ends() {
         script.data(&mut flow, Client, 0, 1, 100);
         let frame = script.send(&mut flow, Client, RST | ACK, &[fastclose(key)], 0);
         if wrong {
-            fires(&script, "fastclose-wrong-key", &[frame])
+            fires(&script, "fastclose-wrong-key", &[frame]);
         } else {
-            silent(&script, "fastclose-wrong-key")
+            silent(&script, "fastclose-wrong-key");
         }
         if wrong { silent(&script, "fastclose") } else { fires(&script, "fastclose", &[frame]) }
     }

@@ -129,7 +129,7 @@ impl Flow {
 
     /// The flow as it was `bytes` of `side` ago.
     pub(crate) fn rewound(mut self, side: Side, bytes: i32) -> Self {
-        self.next[index(side)] = self.next[index(side)].wrapping_sub_signed(bytes);
+        self.next[index(side)] = self.next[index(side)].wrapping_add(bytes.wrapping_neg() as u32);
         self
     }
 
@@ -177,7 +177,9 @@ impl Script {
         payload: usize,
     ) -> u64 {
         let mut bytes = Vec::new();
-        options.iter().for_each(|option| option.emit(&mut bytes));
+        for option in options {
+            option.emit(&mut bytes);
+        }
         self.send_raw(flow, side, flags, bytes, payload)
     }
 

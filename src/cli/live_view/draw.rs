@@ -202,7 +202,7 @@ fn path(
     spans.push(Span::raw(format!("{:<9}", path.rtt.map(text::duration).unwrap_or_default())));
     match path.proven {
         Some(true) => {
-            spans.push(Span::styled(if model.look.unicode { " ✓" } else { " proven" }, coloured(model, Color::Green)))
+            spans.push(Span::styled(if model.look.unicode { " ✓" } else { " proven" }, coloured(model, Color::Green)));
         }
         Some(false) => spans.push(Span::styled(" unproven", dim())),
         None => {}

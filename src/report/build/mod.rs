@@ -156,12 +156,11 @@ impl Report for TrackedReport {
     fn connection(&self, index: usize) -> Connection {
         // The caller keeps to `connection_count`; an index beyond it gets the connection it would be, empty.
         let fallback;
-        let tracked = match self.tracked(index) {
-            Some(tracked) => tracked,
-            None => {
-                fallback = tracked::Connection::empty();
-                &fallback
-            }
+        let tracked = if let Some(tracked) = self.tracked(index) {
+            tracked
+        } else {
+            fallback = tracked::Connection::empty();
+            &fallback
         };
         let id = tracked.number.unwrap_or(index as u64 + 1);
         let views = self.views_of(tracked.id);
@@ -190,12 +189,11 @@ impl Report for TrackedReport {
             let subflows: Vec<_> =
                 (0..tracked.subflows.len()).filter_map(|index| subflow::build(tracked, index, &context)).collect();
             let token = tracked.ends.server.token();
-            match token.and_then(|token| by_token.get(&token)).and_then(|&at: &usize| list.get_mut(at)) {
-                Some(known) => known.subflows.extend(subflows),
-                None => {
-                    by_token.extend(token.map(|token| (token, list.len())));
-                    list.push(Orphans { token, subflows });
-                }
+            if let Some(known) = token.and_then(|token| by_token.get(&token)).and_then(|&at: &usize| list.get_mut(at)) {
+                known.subflows.extend(subflows);
+            } else {
+                by_token.extend(token.map(|token| (token, list.len())));
+                list.push(Orphans { token, subflows });
             }
         }
         list

@@ -87,7 +87,7 @@ impl Connection {
                     self.remove_addr(id, input, env);
                 }
             }
-            MptcpOption::MpPrio(prio) => self.prio(prio, input, env),
+            MptcpOption::MpPrio(prio) => self.prio(*prio, input, env),
             MptcpOption::MpFail(fail) => self.fail(fail.dsn, input, env),
             MptcpOption::MpFastclose(close) => self.fastclose(close, input, env, effects),
             MptcpOption::MpTcprst(_) if input.segment.flags.rst() => {}
@@ -190,7 +190,7 @@ impl Connection {
         });
     }
 
-    fn prio<O: Observer>(&mut self, prio: &MpPrio, input: &Input<'_, '_>, env: &mut Env<'_, O>) {
+    fn prio<O: Observer>(&mut self, prio: MpPrio, input: &Input<'_, '_>, env: &mut Env<'_, O>) {
         let side = input.side;
         for (index, subflow) in self.subflows.iter_mut().enumerate() {
             let applies = match prio.address_id {

@@ -274,11 +274,12 @@ impl Connection {
                     }
                 }
             }
-        } else if let Some(join) = &mut subflow.join {
-            if join.ack_hmac.is_some() && !input.segment.flags.rst() {
-                join.confirmed = Some(env.at.frame);
-                subflow.handshake_open = false;
-            }
+        } else if let Some(join) = &mut subflow.join
+            && join.ack_hmac.is_some()
+            && !input.segment.flags.rst()
+        {
+            join.confirmed = Some(env.at.frame);
+            subflow.handshake_open = false;
         }
     }
 

@@ -304,10 +304,10 @@ impl Connection {
         let peer = input.side.peer();
         let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return };
         let half = &mut subflow.halves[peer];
-        if let Some((_, echo)) = input.options.timestamps {
-            if let Some(rtt) = half.rtt.written() {
-                rtt.echoed(echo, env.at.time);
-            }
+        if let Some((_, echo)) = input.options.timestamps
+            && let Some(rtt) = half.rtt.written()
+        {
+            rtt.echoed(echo, env.at.time);
         }
         if let Some(acked) = half.acknowledge(input.segment.ack, env.at.time) {
             let bare = &mut subflow.bare[peer];

@@ -148,7 +148,7 @@ impl Connection {
         }
         let handshake = &self.handshake;
         let Some(initial) = self.initial() else {
-            return if self.orphan { Outcome::Unknown } else { Outcome::Unknown };
+            return Outcome::Unknown;
         };
         if handshake.syn.is_some() && handshake.syn_ack.is_none() && handshake.ack.is_none() {
             let answered = initial.halves.server.segments > 0;

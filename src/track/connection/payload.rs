@@ -333,7 +333,7 @@ impl Connection {
             let bytes = input.segment.payload.get(from..to).unwrap_or(&[]);
             match &part.placed {
                 Some(placed) => {
-                    self.deliver_mapped(part.start, part.end, bytes, placed, input.side, input.subflow, env.at, env)
+                    self.deliver_mapped(part.start, part.end, bytes, placed, input.side, input.subflow, env.at, env);
                 }
                 None => self.unmapped(part.start, part.end, bytes, input, env),
             }
@@ -437,10 +437,10 @@ impl Connection {
         let chosen_backup = self.subflows.get(usize::from(chosen)).is_some_and(is_backup);
         let regular = |subflow: &&Subflow| usable(subflow) && !is_backup(subflow);
         if chosen_backup {
-            if self.subflows.iter().take(limits::CHOICE_SUBFLOWS).any(|subflow| regular(&subflow)) {
-                if let Some(record) = self.subflows.get_mut(usize::from(chosen)) {
-                    record.halves[side].against_priority += delivered.fresh;
-                }
+            if self.subflows.iter().take(limits::CHOICE_SUBFLOWS).any(|subflow| regular(&subflow))
+                && let Some(record) = self.subflows.get_mut(usize::from(chosen))
+            {
+                record.halves[side].against_priority += delivered.fresh;
             }
             return;
         }
