@@ -232,3 +232,15 @@ fn explain_says_what_a_finding_means() {
     let all = String::from_utf8(run("explain").stdout).unwrap();
     assert!(all.lines().count() > 60 && all.contains("backup-path-used"), "{all}");
 }
+
+/// What the README shows under its first command is what the program prints.
+#[test]
+fn the_readme_shows_real_output() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    let shown = readme.split("```text\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+    let capture = "testdata/captures/v1-18a-join-refused-limits/client-any.pcap";
+    assert!(readme.contains(&format!("cargo run --release -- {capture}")));
+    let output = program(capture).current_dir(root).output().unwrap();
+    assert_eq!(shown, String::from_utf8(output.stdout).unwrap());
+}
