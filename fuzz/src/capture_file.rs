@@ -53,6 +53,8 @@ fn read(reader: impl Read + Send + 'static) -> Frames {
     let is_broken = |error: &CaptureError| matches!(error, CaptureError::Open { .. } | CaptureError::Read { .. });
     let mut source = match capture::read("fuzz", reader, 0, &OpenOptions { read_ahead: false }) {
         Ok(source) => source,
+        // What it looks like may rest on more or fewer of its first bytes.
+        Err(CaptureError::NotACapture { .. }) => return Frames { frames, end: "no capture".to_owned(), broken: false },
         Err(error) => return Frames { frames, end: error.to_string(), broken: is_broken(&error) },
     };
     let mut broken = false;

@@ -282,7 +282,8 @@ fn finding(
     Finding {
         id: rule.id,
         severity: rule.severity,
-        message: found.message,
+        // Names of inputs and interfaces are in it, and are the capture's to choose.
+        message: text::clean(&found.message, true).into_owned(),
         connection: id,
         subflow: found.subflow.map(u64::from),
         frames,
