@@ -167,8 +167,7 @@ impl Report for TrackedReport {
         let mut built = connection::build(id, tracked, &views, &self.context());
         built.stack = infer::stack(tracked, &self.around, &self.context());
         let found = diagnose::connection(&self.evidence(tracked));
-        built.findings =
-            found.into_iter().map(|found| finding(&self.context(), Some(id), Some(tracked), found)).collect();
+        built.findings = found.iter().map(|found| finding(&self.context(), Some(id), Some(tracked), found)).collect();
         built
     }
 
@@ -204,7 +203,7 @@ impl Report for TrackedReport {
         let listed = self.listed.iter().filter_map(|&id| self.tracker.connection(id));
         let orphans = self.orphans.iter().filter_map(|&id| self.tracker.connection(id));
         let found = diagnose::across::capture(listed, orphans, &self.evidence(&nothing));
-        let across = found.into_iter().map(|found| finding(&self.context(), None, None, found));
+        let across = found.iter().map(|found| finding(&self.context(), None, None, found)).collect::<Vec<_>>();
         dropped_packets(&self.inputs).into_iter().chain(across).collect()
     }
 
@@ -271,7 +270,7 @@ fn finding(
     context: &Context<'_>,
     id: Option<u64>,
     connection: Option<&tracked::Connection>,
-    found: diagnose::Found,
+    found: &diagnose::Found,
 ) -> Finding {
     let mut frames: Vec<FrameRef> = found.frames.iter().map(|&mark| context.frame(mark)).collect();
     frames.sort();

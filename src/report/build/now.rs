@@ -32,7 +32,7 @@ impl<'a> ConnectionNow<'a> {
     pub fn found(&self) -> Vec<Finding> {
         let context = Context { inputs: self.inputs };
         let found = diagnose::connection(&self.evidence());
-        found.into_iter().map(|found| finding(&context, self.connection.number, Some(self.connection), found)).collect()
+        found.iter().map(|found| finding(&context, self.connection.number, Some(self.connection), found)).collect()
     }
 
     fn number(&self) -> u64 {
