@@ -41,7 +41,7 @@ impl Tracker {
         tap: u16,
         observer: &mut O,
     ) -> Assigned {
-        let (key, from_low) = Self::flow_key(segment);
+        let (key, from_low) = FlowKey::of(segment);
         let arrival = Arrival { frame, segment, options, at, tap, from_low };
         let Some(id) = self.flows.find(key) else { return self.new_flow(key, &arrival, observer) };
         let Some(flow) = self.flows.get_mut(id) else { return Assigned::Plain };

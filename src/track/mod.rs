@@ -37,7 +37,7 @@ use crate::limits;
 use crate::packet::{Decoded, Segment};
 
 use connection::{Connection, Env, Input};
-use flow::{FlowKey, FlowTable};
+use flow::FlowTable;
 use mark::{Mark, Moment};
 use observer::{ConnectionId, Observer, Silent};
 use options::Options;
@@ -291,9 +291,5 @@ impl Tracker {
     /// One connection.
     pub fn connection(&self, id: ConnectionId) -> Option<&Connection> {
         self.connections.get(id)
-    }
-
-    fn flow_key(segment: &Segment<'_>) -> (FlowKey, bool) {
-        FlowKey::of(segment)
     }
 }

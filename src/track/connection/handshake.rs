@@ -77,7 +77,7 @@ impl Connection {
         match (subflow.join.is_some(), is_ack) {
             (false, false) => self.initial_syn(input, env, effects),
             (false, true) => self.initial_syn_ack(input, env, effects),
-            (true, false) => self.join_syn(input, env),
+            (true, false) => self.join_syn(input),
             (true, true) => self.join_syn_ack(input, env),
         }
         for option in input.options.control() {
@@ -283,7 +283,7 @@ impl Connection {
         }
     }
 
-    fn join_syn<O: Observer>(&mut self, input: &Input<'_, '_>, env: &mut Env<'_, O>) {
+    fn join_syn(&mut self, input: &Input<'_, '_>) {
         let Some(MpJoin::Syn { backup, address_id, token, nonce, .. }) = input.options.join else { return };
         let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return };
         subflow.address_ids[input.side] = Some(address_id);
@@ -294,7 +294,6 @@ impl Connection {
             join.token = Some(token);
             join.initiator_nonce = Some(nonce);
         }
-        let _ = env;
     }
 
     /// What the checks of a join say so far.
