@@ -58,7 +58,9 @@ fn inspect(plan: &Plan) -> anyhow::Result<Outcome> {
         // Written while reading.
         Format::Packets | Format::Ndjson => {}
     }
-    if let (true, Format::Tree | Format::Table, Some(counted)) = (plan.counters, plan.format, report.kernel_counters())
+    if plan.counters
+        && matches!(plan.format, Format::Tree | Format::Table)
+        && let Some(counted) = report.kernel_counters()
     {
         counters::write(&mut out, &counted)?;
     }
