@@ -5,6 +5,7 @@ pub mod analyze;
 pub mod args;
 pub mod exit;
 pub mod follow;
+mod frames;
 pub mod generate;
 #[cfg(feature = "live")]
 pub mod live;

@@ -63,6 +63,9 @@ impl Digest {
             whole.patterns.absorb(part.patterns);
             whole.answers.absorb(part.answers);
         }
+        for (index, summary) in whole.summaries.iter_mut().enumerate().filter(|(_, summary)| summary.id == 0) {
+            summary.id = index as u64 + 1;
+        }
         Self { summaries: whole.summaries, stack: whole.patterns.into_model(), across: whole.answers.found() }
     }
 }
