@@ -16,7 +16,7 @@ const ECHO_SEGMENTS: u64 = 8;
 
 pub(super) fn look(finder: &mut Finder<'_, '_>) {
     let connection = finder.connection();
-    for announced in &connection.addresses {
+    for announced in connection.addresses.iter() {
         if !hmac_is_wrong(finder, connection, announced) {
             never_echoed(finder, connection, announced);
             never_used(finder, connection, announced);

@@ -63,7 +63,7 @@ fn version_1(tally: &mut Tally<'_>, connection: &Connection) {
             join_1(tally, connection, subflow, join);
         }
     }
-    for announced in &connection.addresses {
+    for announced in connection.addresses.iter() {
         let (by, peer) = (announced.by, announced.by.peer());
         tally.add(by, "MPTcpExtAddAddrTx", u64::from(announced.sent));
         if announced.echoed.is_some() {
@@ -221,7 +221,7 @@ fn version_0(tally: &mut Tally<'_>, connection: &Connection) {
             tally.one(subflow.initiator, "MPTcpExtMPJoinSynAckHMacFailure", bare && subflow.reset.is_some());
         }
     }
-    for announced in &connection.addresses {
+    for announced in connection.addresses.iter() {
         tally.add(announced.by, "MPTcpExtAddAddrTx", u64::from(announced.sent));
     }
     for side in Side::BOTH {

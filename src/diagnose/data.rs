@@ -107,7 +107,7 @@ pub fn explain_mismatch(connection: &Connection, side: Side, mismatch: &Mismatch
         .iter()
         .filter(|other| other.subflow == mismatch.subflow && other.placed.start > mismatch.placed.start)
         .count();
-    let infinite_fits = half.line.is_some_and(|(seq, at)| at.wrapping_sub(seq) == position.wrapping_sub(end));
+    let infinite_fits = half.seldom.line.is_some_and(|(seq, at)| at.wrapping_sub(seq) == position.wrapping_sub(end));
     if others == 0 && (!is_last || infinite_fits) {
         return Some("what follows stands where it should: bytes were changed on the way, not inserted or removed");
     }
@@ -273,7 +273,7 @@ fn signalling_acks(finder: &mut Finder<'_, '_>) {
     let mut count = 0;
     for (_, subflow) in finder.subflows() {
         for side in Side::BOTH {
-            if let Some((first, more)) = subflow.halves[side].signalling_acks {
+            if let Some((first, more)) = subflow.halves[side].seldom.signalling_acks {
                 frames.push(first);
                 count += u64::from(more);
             }

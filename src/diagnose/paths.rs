@@ -22,7 +22,7 @@ pub(super) fn look(finder: &mut Finder<'_, '_>) {
     }
     for side in Side::BOTH {
         backup(finder, connection, side);
-        for handover in &connection.handovers[side] {
+        for handover in connection.handovers[side].iter() {
             moved(finder, connection, side, handover);
         }
     }

@@ -45,7 +45,7 @@ fn priority(connection: &Connection, index: usize, subflow: &Subflow, naming: &d
         server: view(Side::Server),
         timeline,
         obeyed: both(|side| obeyed(connection, subflow, side)),
-        bytes_against: both(|side| subflow.halves[side].against_priority),
+        bytes_against: both(|side| subflow.halves[side].seldom.against_priority),
     }
 }
 
@@ -55,7 +55,7 @@ fn obeyed(connection: &Connection, subflow: &Subflow, side: Side) -> Option<bool
     if connection.data[side].unique == 0 || connection.subflows.len() < 2 {
         return None;
     }
-    let against = subflow.halves[side].against_priority;
+    let against = subflow.halves[side].seldom.against_priority;
     let by_join = subflow.join_backup.client || subflow.join_backup.server;
     let tolerated = if by_join { 0 } else { UNDER_WAY };
     Some(against <= tolerated)

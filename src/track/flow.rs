@@ -1,8 +1,9 @@
 //! The flow table: from addresses and ports to what is known of the flow, in one lookup.
 
+use std::hash::BuildHasher;
 use std::net::IpAddr;
 
-use hashbrown::HashMap;
+use hashbrown::HashTable;
 
 use super::observer::ConnectionId;
 use super::side::Side;
@@ -141,8 +142,9 @@ const LATELY: usize = 512;
 
 /// The table. Its hash is seeded per process, since addresses and ports are the attacker's; it is never iterated.
 pub(crate) struct FlowTable {
-    v4: HashMap<V4Key, FlowId, foldhash::fast::RandomState>,
-    v6: HashMap<V6Key, FlowId, foldhash::fast::RandomState>,
+    /// Places by the hash of their keys.
+    index: HashTable<FlowId>,
+    state: foldhash::fast::RandomState,
     flows: Vec<Flow>,
     /// `None` where the place is free.
     keys: Vec<Option<KeptKey>>,
@@ -159,8 +161,8 @@ pub(crate) struct FlowTable {
 impl Default for FlowTable {
     fn default() -> Self {
         Self {
-            v4: HashMap::default(),
-            v6: HashMap::default(),
+            index: HashTable::new(),
+            state: foldhash::fast::RandomState::default(),
             flows: Vec::new(),
             keys: Vec::new(),
             free: Vec::new(),
@@ -182,6 +184,25 @@ fn slot_of(key: V4Key) -> usize {
     (mixed >> 48) as usize % LATELY
 }
 
+/// The place of a key.
+fn look_up(
+    index: &HashTable<FlowId>,
+    state: &foldhash::fast::RandomState,
+    keys: &[Option<KeptKey>],
+    key: FlowKey,
+) -> Option<FlowId> {
+    let same = |&id: &FlowId| keys.get(id as usize).and_then(Option::as_ref).is_some_and(|kept| kept.key() == key);
+    index.find(hash(state, key), same).copied()
+}
+
+#[inline]
+fn hash(state: &foldhash::fast::RandomState, key: FlowKey) -> u64 {
+    match key {
+        FlowKey::V4(key) => state.hash_one(key),
+        FlowKey::V6(key) => state.hash_one(key),
+    }
+}
+
 impl FlowTable {
     #[inline]
     pub(crate) fn find(&mut self, key: FlowKey) -> Option<FlowId> {
@@ -191,7 +212,7 @@ impl FlowTable {
                 if slot.0 == key {
                     return Some(slot.1);
                 }
-                let id = *self.v4.get(&key)?;
+                let id = look_up(&self.index, &self.state, &self.keys, FlowKey::V4(key))?;
                 *slot = (key, id);
                 Some(id)
             }
@@ -199,7 +220,7 @@ impl FlowTable {
                 if let Some((_, id)) = self.last_v6.filter(|last| last.0 == key) {
                     return Some(id);
                 }
-                let id = *self.v6.get(&key)?;
+                let id = look_up(&self.index, &self.state, &self.keys, FlowKey::V6(key))?;
                 self.last_v6 = Some((key, id));
                 Some(id)
             }
@@ -214,18 +235,17 @@ impl FlowTable {
 
     /// Forgets a key, and that it was found lately.
     #[cold]
-    fn forget(&mut self, key: FlowKey) {
+    fn forget(&mut self, key: FlowKey, place: usize) {
+        if let Ok(entry) = self.index.find_entry(hash(&self.state, key), |&id| id as usize == place) {
+            entry.remove();
+        }
         match key {
             FlowKey::V4(key) => {
-                self.v4.remove(&key);
                 if let Some(slot) = self.lately.get_mut(slot_of(key)).filter(|slot| slot.0 == key) {
                     *slot = NOWHERE;
                 }
             }
-            FlowKey::V6(key) => {
-                self.v6.remove(&key);
-                self.last_v6 = None;
-            }
+            FlowKey::V6(_) => self.last_v6 = None,
         }
     }
 
@@ -258,7 +278,7 @@ impl FlowTable {
             self.next_victim = (victim + 1) % limit.max(1);
             let old = self.keys.get_mut(victim).and_then(|old| old.replace(key.into()));
             if let Some(old) = old {
-                self.forget(old.key());
+                self.forget(old.key(), victim);
             }
             if let Some(slot) = self.flows.get_mut(victim) {
                 *slot = flow;
@@ -266,10 +286,10 @@ impl FlowTable {
             evicted = true;
             victim
         } as FlowId;
-        match key {
-            FlowKey::V4(key) => self.v4.insert(key, id),
-            FlowKey::V6(key) => self.v6.insert(key, id),
-        };
+        let Self { index, state, keys, .. } = self;
+        let rehash =
+            |&id: &FlowId| keys.get(id as usize).and_then(Option::as_ref).map_or(0, |kept| hash(state, kept.key()));
+        index.insert_unique(hash(state, key), id, rehash);
         (id, evicted)
     }
 
@@ -309,7 +329,7 @@ impl FlowTable {
 
     fn vacate(&mut self, place: usize) {
         let Some(key) = self.keys.get_mut(place).and_then(Option::take) else { return };
-        self.forget(key.key());
+        self.forget(key.key(), place);
         if let Some(flow) = self.flows.get_mut(place) {
             flow.connection = PLAIN;
             flow.more = None;

@@ -61,6 +61,13 @@ pub struct Half {
     pub last_mapping_end: Option<(u64, u64)>,
     /// The DATA_FIN without data last seen here: position and checksum.
     pub bare_data_fin: Option<(u64, Option<u16>)>,
+    /// What few directions have.
+    pub seldom: Sparse<Seldom>,
+}
+
+/// What few directions of subflows have.
+#[derive(Clone, Debug, Default)]
+pub struct Seldom {
     /// While the SYN is unknown: the SSN that follows the last mapping seen.
     pub base_hint: Option<u32>,
     /// Data-level bytes carried while an end had asked for backup and a path for regular use was open.
@@ -72,6 +79,16 @@ pub struct Half {
     /// ACKs that carry only MPTCP signalling and repeat an acknowledgement: no sign of loss (RFC 8684 §3.4.1). The first,
     /// and how many.
     pub signalling_acks: Option<(Mark, u32)>,
+}
+
+super::sparse::empty! {
+    Seldom = Seldom {
+        base_hint: None,
+        against_priority: 0,
+        told_retransmitted: None,
+        line: None,
+        signalling_acks: None,
+    };
 }
 
 /// How the initial sequence number is known.

@@ -1,6 +1,7 @@
 //! What is known of one end's identity: its key, and from it token and IDSN.
 
 use super::mark::Mark;
+use super::sparse::Sparse;
 use crate::crypto::{Identity, Key, Suite, Token, identify};
 use crate::limits;
 
@@ -85,7 +86,7 @@ pub struct EndIdentity {
     /// The key taken for right.
     pub key: Option<KnownKey>,
     /// Other keys shown for the same end.
-    pub others: Vec<KnownKey>,
+    pub others: Sparse<Vec<KnownKey>>,
     /// A first data sequence number or join HMAC has proven `key`: no later one displaces it.
     pub proven: bool,
     /// Its token as a join named it, where the key is unknown.
@@ -93,6 +94,8 @@ pub struct EndIdentity {
     /// Flags of its MP_CAPABLE.
     pub flags: Option<u8>,
 }
+
+super::sparse::empty! { Vec<KnownKey> = Vec::new(); }
 
 /// What a key that was shown changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

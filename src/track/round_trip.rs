@@ -9,10 +9,8 @@ use crate::limits;
 /// Outstanding segments and timestamps, and the samples they gave.
 #[derive(Clone, Debug, Default)]
 pub struct RoundTrips {
-    /// (end of the segment, when it was sent), in order.
-    segments: VecDeque<(u64, Timestamp)>,
-    /// (TSval, when it was first sent), in order.
-    stamps: VecDeque<(u32, Timestamp)>,
+    /// What was sent lately; nothing on a closed subflow.
+    outstanding: Option<Box<Outstanding>>,
     /// From cumulative acknowledgements (Karn's rule: never of what was sent twice).
     pub by_ack: Histogram,
     /// From TCP timestamps (RFC 7323 §4).
@@ -21,10 +19,18 @@ pub struct RoundTrips {
     pub smoothed: u64,
 }
 
+/// What has not been acknowledged yet.
+#[derive(Clone, Debug, Default)]
+struct Outstanding {
+    /// (end of the segment, when it was sent), in order.
+    segments: VecDeque<(u64, Timestamp)>,
+    /// (TSval, when it was first sent), in order.
+    stamps: VecDeque<(u32, Timestamp)>,
+}
+
 super::sparse::empty! {
     RoundTrips = RoundTrips {
-        segments: VecDeque::new(),
-        stamps: VecDeque::new(),
+        outstanding: None,
         by_ack: Histogram::EMPTY,
         by_timestamp: Histogram::EMPTY,
         smoothed: 0,
@@ -34,22 +40,25 @@ super::sparse::empty! {
 impl RoundTrips {
     /// Bytes on the heap.
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.segments.capacity() * size_of::<(u64, Timestamp)>()
-            + self.stamps.capacity() * size_of::<(u32, Timestamp)>()
-            + self.by_ack.heap_bytes()
-            + self.by_timestamp.heap_bytes()
+        let outstanding = self.outstanding.as_ref().map_or(0, |outstanding| {
+            size_of::<Outstanding>()
+                + outstanding.segments.capacity() * size_of::<(u64, Timestamp)>()
+                + outstanding.stamps.capacity() * size_of::<(u32, Timestamp)>()
+        });
+        outstanding + self.by_ack.heap_bytes() + self.by_timestamp.heap_bytes()
     }
 
     /// New data up to `end` was sent.
     #[inline]
     pub fn sent(&mut self, end: u64, stamp: Option<u32>, now: Timestamp) {
-        if self.segments.len() < limits::RTT_PROBES {
-            self.segments.push_back((end, now));
+        let Outstanding { segments, stamps } = &mut **self.outstanding.get_or_insert_default();
+        if segments.len() < limits::RTT_PROBES {
+            segments.push_back((end, now));
         }
         if let Some(stamp) = stamp {
-            let newer = self.stamps.back().is_none_or(|last| stamp.wrapping_sub(last.0) as i32 > 0);
-            if newer && self.stamps.len() < limits::RTT_PROBES {
-                self.stamps.push_back((stamp, now));
+            let newer = stamps.back().is_none_or(|last| stamp.wrapping_sub(last.0) as i32 > 0);
+            if newer && stamps.len() < limits::RTT_PROBES {
+                stamps.push_back((stamp, now));
             }
         }
     }
@@ -57,18 +66,20 @@ impl RoundTrips {
     /// Data from `start` on was sent again: what is outstanding beyond it can no longer be timed.
     #[cold]
     pub fn sent_again(&mut self, start: u64) {
-        while self.segments.back().is_some_and(|last| last.0 > start) {
-            self.segments.pop_back();
+        let Some(outstanding) = &mut self.outstanding else { return };
+        while outstanding.segments.back().is_some_and(|last| last.0 > start) {
+            outstanding.segments.pop_back();
         }
     }
 
     /// Everything below `acked` was acknowledged.
     #[inline]
     pub fn acknowledged(&mut self, acked: u64, now: Timestamp) {
+        let Some(outstanding) = &mut self.outstanding else { return };
         let mut sent = None;
-        while let Some(first) = self.segments.front().copied().filter(|first| first.0 <= acked) {
+        while let Some(first) = outstanding.segments.front().copied().filter(|first| first.0 <= acked) {
             sent = Some(first.1);
-            self.segments.pop_front();
+            outstanding.segments.pop_front();
         }
         if let Some(sent) = sent {
             let sample = now.since(sent);
@@ -80,8 +91,9 @@ impl RoundTrips {
     /// The peer echoed a timestamp.
     #[inline]
     pub fn echoed(&mut self, stamp: u32, now: Timestamp) {
-        while let Some(first) = self.stamps.front().copied().filter(|first| stamp.wrapping_sub(first.0) as i32 >= 0) {
-            self.stamps.pop_front();
+        let Some(Outstanding { stamps, .. }) = self.outstanding.as_deref_mut() else { return };
+        while let Some(first) = stamps.front().copied().filter(|first| stamp.wrapping_sub(first.0) as i32 >= 0) {
+            stamps.pop_front();
             if first.0 == stamp {
                 self.by_timestamp.add(now.since(first.1), 1);
             }
@@ -90,8 +102,7 @@ impl RoundTrips {
 
     /// Gives back what only an open subflow needs.
     pub fn close(&mut self) {
-        self.segments = VecDeque::new();
-        self.stamps = VecDeque::new();
+        self.outstanding = None;
         self.by_ack.shrink();
         self.by_timestamp.shrink();
     }

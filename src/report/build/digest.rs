@@ -29,8 +29,8 @@ const THREADS: usize = 4;
 
 /// The result.
 pub(super) struct Digest {
-    /// Of each listed connection, in their order.
-    pub(super) summaries: Vec<Summary>,
+    /// Of each listed connection, in their order and groups.
+    summaries: Vec<Vec<Summary>>,
     /// Patterns between hosts.
     pub(super) stack: CaptureStack,
     /// Findings of no connection.
@@ -57,16 +57,20 @@ struct Part {
 impl Digest {
     /// Looks at the connections `listed`.
     pub(super) fn of(scene: &Scene<'_>, listed: &[ConnectionId]) -> Self {
-        let mut whole = Part { summaries: Vec::with_capacity(listed.len()), ..Part::default() };
+        let (mut summaries, mut patterns, mut answers) = (Vec::new(), Patterns::default(), Answers::default());
         for part in in_groups(listed, |group| scene.look(group)) {
-            whole.summaries.extend(part.summaries);
-            whole.patterns.absorb(part.patterns);
-            whole.answers.absorb(part.answers);
+            summaries.push(part.summaries);
+            patterns.absorb(part.patterns);
+            answers.absorb(part.answers);
         }
-        for (index, summary) in whole.summaries.iter_mut().enumerate().filter(|(_, summary)| summary.id == 0) {
-            summary.id = index as u64 + 1;
-        }
-        Self { summaries: whole.summaries, stack: whole.patterns.into_model(), across: whole.answers.found() }
+        Self { summaries, stack: patterns.into_model(), across: answers.found() }
+    }
+
+    /// What was learnt of the connection `listed[index]`.
+    pub(super) fn summary(&self, index: usize) -> Summary {
+        let summary = self.summaries.get(index / GROUP).and_then(|group| group.get(index % GROUP));
+        let summary = summary.copied().unwrap_or_default();
+        Summary { id: if summary.id == 0 { index as u64 + 1 } else { summary.id }, ..summary }
     }
 }
 

@@ -215,7 +215,7 @@ impl Report for TrackedReport {
     }
 
     fn summary(&self, index: usize) -> Summary {
-        self.digest().summaries.get(index).copied().unwrap_or_default()
+        self.digest().summary(index)
     }
 
     fn orphans(&self) -> Vec<Orphans> {

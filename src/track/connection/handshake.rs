@@ -88,6 +88,10 @@ impl Connection {
     fn initial_syn<O: Observer>(&mut self, input: &Input<'_, '_>, env: &mut Env<'_, O>, effects: &mut Effects) {
         let capable = input.options.capable;
         if self.handshake.syns.len() < limits::SYNS {
+            if self.handshake.syns.is_empty() {
+                // Most connections have one.
+                self.handshake.syns.reserve_exact(1);
+            }
             self.handshake.syns.push((env.at.frame, env.at.time, capable.is_some()));
         }
         let payload = input.segment.payload;

@@ -17,7 +17,7 @@ use super::mark::{Mark, Moment};
 use super::observer::{Checked, ConnectionId, Event, Observer, What};
 use super::options::Options;
 use super::side::{PerSide, Side};
-use super::sparse::Sparse;
+use super::sparse::{Sparse, empty};
 use super::subflow::{Join, JoinProof, Subflow};
 use crate::frame::Timestamp;
 use crate::limits;
@@ -49,9 +49,9 @@ pub struct Connection {
     /// Checksums of what each side sent.
     pub checksums: PerSide<ChecksumTally>,
     /// Addresses announced.
-    pub addresses: Vec<Announced>,
+    pub addresses: Sparse<Vec<Announced>>,
     /// Ids in REMOVE_ADDR.
-    pub removals: Vec<Removal>,
+    pub removals: Sparse<Vec<Removal>>,
     /// When it stopped to be MPTCP.
     pub fallback: Option<FallbackSeen>,
     /// MP_FAIL by sender: its frame, DSN and subflow.
@@ -61,11 +61,11 @@ pub struct Connection {
     /// MP_FASTCLOSE: sender, frame, whether its key is the receiver's.
     pub fastclose: Option<(Side, Moment, Option<bool>)>,
     /// What broke a rule.
-    pub anomalies: Vec<Anomaly>,
+    pub anomalies: Sparse<Vec<Anomaly>>,
     /// Anomalies beyond the limit.
     pub anomalies_dropped: u64,
     /// Moves of data from a silent path.
-    pub handovers: PerSide<Vec<HandoverSeen>>,
+    pub handovers: PerSide<Sparse<Vec<HandoverSeen>>>,
     /// Segments of it.
     pub segments: u64,
     /// First segment.
@@ -81,6 +81,13 @@ pub struct Connection {
     closed: bool,
     /// Bytes it was last found to take.
     pub(in crate::track) accounted: usize,
+}
+
+empty! {
+    Vec<Announced> = Vec::new();
+    Vec<Removal> = Vec::new();
+    Vec<Anomaly> = Vec::new();
+    Vec<HandoverSeen> = Vec::new();
 }
 
 /// A fallback to TCP.
@@ -223,13 +230,13 @@ impl Connection {
             subflows: Vec::new(),
             data: PerSide::default(),
             checksums: PerSide::default(),
-            addresses: Vec::new(),
-            removals: Vec::new(),
+            addresses: Sparse::default(),
+            removals: Sparse::default(),
             fallback: None,
             failed: PerSide::default(),
             infinite: PerSide::default(),
             fastclose: None,
-            anomalies: Vec::new(),
+            anomalies: Sparse::default(),
             anomalies_dropped: 0,
             handovers: PerSide::default(),
             segments: 0,
@@ -333,7 +340,7 @@ impl Connection {
             && input.segment.payload_len == 0
             && !input.segment.flags.any(TcpFlags::FIN | TcpFlags::RST)
         {
-            let repeated = &mut subflow.halves[input.side].signalling_acks;
+            let repeated = &mut subflow.halves[input.side].seldom.signalling_acks;
             repeated.get_or_insert((env.at.frame, 0)).1 += 1;
         }
     }

@@ -441,7 +441,7 @@ impl Connection {
             if self.subflows.iter().take(limits::CHOICE_SUBFLOWS).any(|subflow| regular(&subflow))
                 && let Some(record) = self.subflows.get_mut(usize::from(chosen))
             {
-                record.halves[side].against_priority += delivered.fresh;
+                record.halves[side].seldom.against_priority += delivered.fresh;
             }
             return;
         }
@@ -499,10 +499,10 @@ impl Connection {
         let decided = self.fallback.is_some() && input.subflow == 0;
         let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return };
         let half = &mut subflow.halves[input.side];
-        if decided && half.line.is_none() {
-            half.line = Some(line_of(half));
+        if decided && half.seldom.line.is_none() {
+            half.seldom.line = Some(line_of(half));
         }
-        if let Some((seq, position)) = half.line.filter(|line| start >= line.0) {
+        if let Some((seq, position)) = half.seldom.line.filter(|line| start >= line.0) {
             let position = position + (start - seq);
             self.deliver(position, end - start, input.side, input.subflow, env.at, env);
             if O::WANTS_DATA {
@@ -572,8 +572,8 @@ impl Connection {
             if half.unmapped.is_empty() {
                 continue;
             }
-            let (seq, position) = half.line.unwrap_or_else(|| line_of(half));
-            half.line = Some((seq, position));
+            let (seq, position) = half.seldom.line.unwrap_or_else(|| line_of(half));
+            half.seldom.line = Some((seq, position));
             for piece in half.unmapped.take(seq, u64::MAX) {
                 *env.buffer += piece.bytes.len();
                 let start = piece.start.max(seq);
@@ -668,8 +668,8 @@ impl Connection {
         let position = self.data[input.side].position(mapping.dsn);
         if let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) {
             let half = &mut subflow.halves[input.side];
-            if half.line.is_none() {
-                half.line = half.place(mapping.ssn).zip(position);
+            if half.seldom.line.is_none() {
+                half.seldom.line = half.place(mapping.ssn).zip(position);
             }
         }
         let cause = if self.failed.client.is_some() || self.failed.server.is_some() {
@@ -690,9 +690,9 @@ fn note_time(data: &mut DataLevel, half: &mut Half, subflow: u16, fresh: u64, at
         bytes: saturate(fresh),
         in_flight: saturate(in_flight),
         rtt_us: saturate(half.rtt.smoothed / 1000),
-        resent: saturate(half.retransmitted - half.told_retransmitted.unwrap_or(half.retransmitted)),
+        resent: saturate(half.retransmitted - half.seldom.told_retransmitted.unwrap_or(half.retransmitted)),
     };
-    half.told_retransmitted = Some(half.retransmitted);
+    half.seldom.told_retransmitted = Some(half.retransmitted);
     timeline.add(subflow, at.time, step);
 }
 
@@ -713,8 +713,8 @@ fn line_of(half: &Half) -> (u64, u64) {
 /// segment that carries it, or follows the mapping before at the segment that follows.
 fn learn_base(half: &mut Half, mapping: &Mapping, len: u32, input: &Input<'_, '_>) -> bool {
     let segment = input.segment;
-    let follows = half.base_hint == Some(mapping.ssn) && half.next == half.unwrap(segment.seq);
-    half.base_hint = Some(mapping.ssn.wrapping_add(len));
+    let follows = half.seldom.base_hint == Some(mapping.ssn) && half.next == half.unwrap(segment.seq);
+    half.seldom.base_hint = Some(mapping.ssn.wrapping_add(len));
     if len == segment.payload_len || (follows && segment.payload_len > 0) {
         half.learn_syn(segment.seq.wrapping_sub(mapping.ssn), SynSource::Mapping);
     }
