@@ -85,17 +85,18 @@ fn filtered<S: Source>(_: Vec<S>, _: &str) -> anyhow::Result<Vec<S>> {
 /// Reads sources together, and writes meanwhile if the plan says so.
 fn analyze_sources<S: Source>(sources: Vec<S>, plan: &Plan, out: &mut dyn Write) -> anyhow::Result<Analysis> {
     if !Follower::is_needed(plan) {
-        return read(Merge::new(sources), plan, &mut Silent);
+        return read(sources, plan, &mut Silent);
     }
     let mut follower = Follower::new(plan, sources.len() > 1, out)?;
-    let mut analysis = read(Merge::new(sources), plan, &mut follower)?;
+    let mut analysis = read(sources, plan, &mut follower)?;
     analysis.incomplete |= !follower.finish(&analysis.report)?;
     Ok(analysis)
 }
 
 /// Reads to the end, or as far as the plan says. Only what is written meanwhile can fail.
-fn read<S: Source, F: Follow>(mut source: Merge<S>, plan: &Plan, follower: &mut F) -> anyhow::Result<Analysis> {
-    let mut tracker = Tracker::new(Config { keys: plan.keys.clone() });
+fn read<S: Source, F: Follow>(sources: Vec<S>, plan: &Plan, follower: &mut F) -> anyhow::Result<Analysis> {
+    let mut tracker = Tracker::new(Config { keys: plan.keys.clone(), compare: sources.len() > 1 });
+    let mut source = Merge::new(sources);
     let mut decoder = Decoder::new();
     let mut progress = Progress::new(plan.quiet);
     let limit = plan.count.unwrap_or(u64::MAX);

@@ -22,47 +22,58 @@ pub fn capture<'a>(
     evidence: &Evidence<'_>,
 ) -> Vec<Found> {
     let mut found = Vec::new();
-    for orphan in orphans {
-        refused_orphan(orphan, evidence, &mut found);
-    }
+    refused_orphans(orphans, evidence, &mut found);
     stripped(connections, &mut found);
     found
 }
 
-/// A join whose token no connection of the capture has, answered with a RST.
-fn refused_orphan(orphan: &Connection, evidence: &Evidence<'_>, found: &mut Vec<Found>) {
-    for subflow in &orphan.subflows {
+/// Joins whose token no connection of the capture has, answered with a RST: one finding for all that were answered alike.
+fn refused_orphans<'a>(orphans: impl Iterator<Item = &'a Connection>, evidence: &Evidence<'_>, found: &mut Vec<Found>) {
+    let mut alike: Vec<(Option<u8>, Found, u64)> = Vec::new();
+    for subflow in orphans.flat_map(|orphan| &orphan.subflows) {
         let (Some(join), Some(reset)) = (&subflow.join, subflow.reset) else { continue };
-        let Some(token) =
-            join.token.filter(|_| subflow.state() == SubflowState::Refused && reset.by != subflow.initiator)
-        else {
+        let refused = subflow.state() == SubflowState::Refused && reset.by != subflow.initiator;
+        let Some(token) = join.token.filter(|_| refused) else { continue };
+        let reason = reset.reason.map(|reason| reason.0);
+        let frames = [subflow.first.frame, reset.at.frame];
+        if let Some((_, known, count)) = alike.iter_mut().find(|known| known.0 == reason) {
+            *count += 1;
+            if known.frames.len() < crate::limits::SYNS {
+                known.frames.extend(frames);
+            }
             continue;
-        };
-        let why = reset.reason.map_or_else(
+        }
+        let why = reason.map_or_else(
             || "without a reason".to_owned(),
-            |(reason, _)| format!("with reason {reason} ({})", MpTcprst { flags: 0, reason }.meaning()),
+            |reason| format!("with reason {reason} ({})", MpTcprst { flags: 0, reason }.meaning()),
         );
         let message = format!(
-            "The join {} → {} names token {:08x}, which no connection in this capture has, and was answered with a RST in frame {} {why}: its connection is gone or on another host, or the token was changed on the way.",
+            "The join {} → {} names token {:08x}, which no connection in this capture has, and was answered with a RST in frame {} {why}: its connection is gone or on another host, or the token was changed on the way",
             endpoint(subflow.address_of(subflow.initiator)),
             endpoint(subflow.address_of(subflow.initiator.peer())),
             token.0,
             evidence.frame(reset.at.frame),
         );
-        let rule = match reset.reason {
-            Some((1, _)) => joins::JOIN_REFUSED_UNKNOWN_TOKEN,
-            Some((3, _)) => joins::JOIN_REFUSED_PROHIBITED,
+        let rule = match reason {
+            Some(1) => joins::JOIN_REFUSED_UNKNOWN_TOKEN,
+            Some(3) => joins::JOIN_REFUSED_PROHIBITED,
             Some(_) => joins::JOIN_REFUSED_WITH_REASON,
             None => joins::JOIN_REFUSED_WITHOUT_REASON,
         };
-        found.push(Found {
-            rule,
-            message,
-            subflow: None,
-            frames: vec![subflow.first.frame, reset.at.frame],
-            counter: None,
-        });
+        alike.push((
+            reason,
+            Found { rule, message, subflow: None, frames: frames.to_vec(), counter: None, between: None },
+            1,
+        ));
     }
+    found.extend(alike.into_iter().map(|(_, mut found, count)| {
+        let more = match count {
+            1 => ".".to_owned(),
+            _ => format!(". {} were answered so.", text::counted(count, "such join")),
+        };
+        found.message.push_str(&more);
+        found
+    }));
 }
 
 /// Connections that asked for MPTCP, by how the SYN/ACK answered.
@@ -124,6 +135,7 @@ fn stripped<'a>(connections: impl Iterator<Item = &'a Connection>, found: &mut V
                 subflow: None,
                 frames: tally.frames.clone(),
                 counter: None,
+                between: None,
             });
         }
         if let Some((other, good)) = for_network {
@@ -141,6 +153,7 @@ fn stripped<'a>(connections: impl Iterator<Item = &'a Connection>, found: &mut V
                 subflow: None,
                 frames: tally.frames.clone(),
                 counter: None,
+                between: None,
             });
         }
     }

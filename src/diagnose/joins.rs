@@ -77,62 +77,67 @@ fn hmac_mismatch(finder: &mut Finder<'_, '_>, index: u16, subflow: &Subflow, joi
     };
     let frame = frame.unwrap_or(subflow.first.frame);
     let mut frames = vec![frame];
-    let mut text = format!(
-        "The HMAC in the {what} of the join {} (frame {}) does not follow from the keys of the connection: changed on the way, or not sent by the {}",
+    let text = format!(
+        "The HMAC in the {what} of the join {} (frame {}) does not follow from the keys of the connection: changed on the way, or not sent by the {}{}.",
         route(subflow),
         finder.frame(frame),
         by.name(),
+        and_reset(finder, subflow, &mut frames),
     );
-    if let Some(reset) = subflow.reset {
-        frames.push(reset.at.frame);
-        text.push_str(&format!(
-            "; the {} reset the subflow in frame {}",
-            reset.by.name(),
-            finder.frame(reset.at.frame)
-        ));
-    }
-    text.push('.');
     finder.report_with(rule::JOIN_HMAC_MISMATCH, Some(index), &frames, text, Some(counter));
 }
 
 fn syn_ack_without_option(finder: &mut Finder<'_, '_>, index: u16, subflow: &Subflow, bare: Mark) {
     let syn = syn_of(subflow);
     let mut frames = vec![syn, bare];
-    let mut text = format!(
-        "The SYN with MP_JOIN {} (frame {}) was answered by a SYN/ACK without MP_JOIN (frame {}): the option is stripped on this path, or the join reached a server without MPTCP",
+    let text = format!(
+        "The SYN with MP_JOIN {} (frame {}) was answered by a SYN/ACK without MP_JOIN (frame {}): {}{}.",
         route(subflow),
         finder.frame(syn),
         finder.frame(bare),
+        who_left_it_out(finder, subflow, &mut frames),
+        and_reset(finder, subflow, &mut frames),
     );
-    if let Some(reset) = subflow.reset {
-        frames.push(reset.at.frame);
-        text.push_str(&format!(
-            "; the {} reset it in frame {}, as it must",
-            reset.by.name(),
-            finder.frame(reset.at.frame)
-        ));
-    }
-    text.push('.');
     finder.report(rule::JOIN_SYN_ACK_WITHOUT_OPTION, Some(index), &frames, text);
 }
 
 fn ack_without_option(finder: &mut Finder<'_, '_>, index: u16, subflow: &Subflow, join: &Join, bare: Mark) {
     let mut frames: Vec<Mark> = join.syn_ack_frame.into_iter().chain([bare]).collect();
-    let mut text = format!(
-        "The third ACK of the join {} (frame {}) carries no MP_JOIN although the SYN/ACK did: the option is stripped on this path",
+    let text = format!(
+        "The third ACK of the join {} (frame {}) carries no MP_JOIN although the SYN/ACK did: the option is stripped on this path{}.",
         route(subflow),
         finder.frame(bare),
+        and_reset(finder, subflow, &mut frames),
     );
-    if let Some(reset) = subflow.reset {
-        frames.push(reset.at.frame);
-        text.push_str(&format!(
-            "; the {} reset the subflow in frame {}",
-            reset.by.name(),
-            finder.frame(reset.at.frame)
-        ));
-    }
-    text.push('.');
     finder.report(rule::JOIN_ACK_WITHOUT_OPTION, Some(index), &frames, text);
+}
+
+/// `; the client reset the subflow in frame 12`, where it did.
+fn and_reset(finder: &Finder<'_, '_>, subflow: &Subflow, frames: &mut Vec<Mark>) -> String {
+    let Some(reset) = subflow.reset else { return String::new() };
+    frames.push(reset.at.frame);
+    format!("; the {} reset the subflow in frame {}", reset.by.name(), finder.frame(reset.at.frame))
+}
+
+/// Why a SYN/ACK has no MP_JOIN: captures at other places tell.
+fn who_left_it_out(finder: &Finder<'_, '_>, subflow: &Subflow, frames: &mut Vec<Mark>) -> &'static str {
+    let twins = finder.evidence.views.iter().filter_map(|view| super::twin(subflow, view));
+    let mut verdict = "the option is stripped on this path, or the join reached a server without MPTCP";
+    for (_, twin) in twins {
+        let (Some(syn), Some(join)) = (&twin.syn, &twin.join) else { continue };
+        if join.initiator_nonce.is_none() {
+            frames.push(syn.first.frame);
+            return "the SYN lost its option on the way";
+        }
+        if join.syn_ack_hmac.is_some() {
+            frames.extend(join.syn_ack_frame);
+            return "the SYN/ACK lost its option on the way";
+        }
+        if join.bare_syn_ack.is_some() {
+            verdict = "the other capture shows it without MP_JOIN too: the option is lost beyond both, or the server did not send it";
+        }
+    }
+    verdict
 }
 
 /// A RST to the SYN, or to the finished handshake before any data.
@@ -141,9 +146,12 @@ fn refused(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, sub
     let syn = syn_of(subflow);
     let who = reset.by.name();
     let at = finder.frame(reset.at.frame);
-    let after = if reset.of_syn { "its SYN" } else { "a complete handshake" };
     let complete = subflow.join.as_ref().is_some_and(|join| join.ack_hmac.is_some());
-    let answer_to = if complete || reset.of_syn { after } else { "the SYN/ACK" };
+    let answer_to = match (reset.of_syn, complete) {
+        (true, _) => "the SYN",
+        (false, true) => "the complete handshake",
+        (false, false) => "the SYN/ACK",
+    };
     let reason =
         reset.reason.map(|(reason, _)| format!("{} (reason {reason})", MpTcprst { flags: 0, reason }.meaning()));
     let head = format!("The {who} answered {answer_to} of the join {} with a RST in frame {at}", route(subflow));

@@ -82,7 +82,7 @@ pub(super) fn connection(connection: &Connection) -> Vec<Cell> {
             text::bytes(directions.server_to_client.bytes)
         )),
         Cell::plain(text::duration(connection.duration_ns)),
-        sentences::close(connection.close),
+        sentences::close(connection),
     ];
     if client.token.is_some() || server.token.is_some() {
         let token = |end: &Endpoint| end.token.map_or_else(|| "?".to_owned(), |token| token.to_string());

@@ -183,8 +183,7 @@ impl Tree<'_> {
             }
         }
         for view in &connection.views {
-            let outcome = view.fallback.as_ref().map_or_else(|| view.outcome.to_owned(), sentences::fallback);
-            let words = format!("at {}: {outcome}, {}", view.input, text::counted(view.segments, "segment"));
+            let words = sentences::view(view, connection);
             self.page.flow(bar, &hang, &Cell::words(Role::Plain, &words).collect::<Vec<_>>(), 1)?;
         }
         for line in stack_lines::connection(connection, self.page.look.verbose) {

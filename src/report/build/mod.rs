@@ -66,6 +66,11 @@ impl Context<'_> {
         super::model::Moment { frame: self.frame(moment.frame), time: moment.time }
     }
 
+    /// The name of an input.
+    fn input(&self, input: u16) -> String {
+        self.inputs.get(usize::from(input)).map_or_else(|| "?".to_owned(), |info| info.name.clone())
+    }
+
     pub(super) fn interface(&self, (input, index): (u16, u16)) -> String {
         match self.inputs.get(usize::from(input)) {
             Some(info) => interface_name(info, index),
@@ -167,6 +172,15 @@ impl Report for TrackedReport {
         let mut built = connection::build(id, tracked, &views, &self.context());
         built.stack = infer::stack(tracked, &self.around, &self.context());
         let found = diagnose::connection(&self.evidence(tracked));
+        for found in &found {
+            let ends = found.between.map_or([None; 2], |(from, to)| [Some(from), Some(to)]);
+            for (view, tracked) in built.views.iter_mut().zip(&views) {
+                let shown_by = |input| tracked.subflows.iter().any(|subflow| Some(subflow.interface.0) == input);
+                if ends.into_iter().any(shown_by) && !view.differences.contains(&found.rule.id) {
+                    view.differences.push(found.rule.id);
+                }
+            }
+        }
         built.findings = found.iter().map(|found| finding(&self.context(), Some(id), Some(tracked), found)).collect();
         built
     }
@@ -289,6 +303,7 @@ fn finding(
         rfc: diagnose::section(rule.rfc, version_0),
         counter: found.counter.or(rule.counter),
         advice: (!rule.advice.is_empty()).then_some(rule.advice),
+        between: found.between.map(|(from, to)| [context.input(from), context.input(to)]),
     }
 }
 
@@ -310,6 +325,7 @@ fn dropped_packets(inputs: &[InputInfo]) -> Option<Finding> {
         rfc: None,
         counter: None,
         advice: Some(rule.advice),
+        between: None,
     })
 }
 
