@@ -5,11 +5,12 @@ use super::views::nearer_to_server;
 use super::{Finder, endpoint};
 use crate::report::explain::Explanation;
 use crate::report::text;
-use crate::track::connection::{Connection, FallbackCause, FallbackSeen};
+use crate::track::connection::{Anomaly, AnomalyKind, Connection, FallbackCause, FallbackSeen};
 use crate::track::keys::Dialect;
 use crate::track::mark::Mark;
 use crate::track::side::Side;
 use crate::track::subflow::Subflow;
+use crate::wire::MpCapable;
 
 /// NOPs in a row that only a blanked option explains: stacks pad with three at most, and the shortest MPTCP option that
 /// matters has four bytes.
@@ -32,6 +33,7 @@ pub(super) fn look(finder: &mut Finder<'_, '_>) {
 pub fn fallback_by(connection: &Connection, views: &[&Connection]) -> Option<&'static str> {
     let seen = connection.fallback?;
     match seen.cause {
+        FallbackCause::NoOptionInSynAck if syn_is_void(connection) => Some("client"),
         FallbackCause::NoOptionInSynAck => by_of_bare_syn_ack(connection, views),
         FallbackCause::NoOptionInThirdAck => Some(by_of_bare_ack(connection, views)),
         FallbackCause::OptionEchoed
@@ -42,6 +44,12 @@ pub fn fallback_by(connection: &Connection, views: &[&Connection]) -> Option<&'s
             seen.side.map(Side::name)
         }
     }
+}
+
+/// The SYN's flags make its option one that must be ignored (RFC 8684 §3.1).
+fn syn_is_void(connection: &Connection) -> bool {
+    let illegal = |anomaly: &Anomaly| anomaly.kind == AnomalyKind::CapableFlagsIllegal && anomaly.side == Side::Client;
+    connection.anomalies.iter().any(illegal)
 }
 
 /// The SYN asked, the SYN/ACK is silent.
@@ -137,8 +145,12 @@ fn no_option_in_syn_ack(finder: &Finder<'_, '_>, connection: &Connection, seen: 
     let server = connection.initial().map_or_else(String::new, |initial| endpoint(initial.address_of(Side::Server)));
     let why = match fallback_by(connection, &finder.evidence.views) {
         Some("path") => "the option was removed on the way",
+        Some("client") => "the flags of the SYN's option make it void, so a server must ignore it",
         Some("server") => {
             "the SYN reached the server with its option and the server did not answer it: it does not speak MPTCP on this port"
+        }
+        _ if connection.ends.client.flags.is_some_and(|flags| flags & MpCapable::CHECKSUM_REQUIRED != 0) => {
+            "the server does not speak MPTCP on this port or refuses the checksums that the SYN asks for, or the option was removed on the way"
         }
         _ => "the server does not speak MPTCP on this port, or the option was removed on the way",
     };

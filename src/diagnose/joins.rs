@@ -46,11 +46,39 @@ fn one(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, subflow
     }) {
         return ack_without_option(finder, index, subflow, join, bare);
     }
+    if complete(join) {
+        data_without_option(finder, connection, index, subflow);
+    }
     match (state, subflow.reset) {
         (SubflowState::Refused, Some(reset)) => refused(finder, connection, index, subflow, &reset),
         (SubflowState::Unanswered, _) => unanswered(finder, index, subflow),
         (SubflowState::HalfOpen, _) => incomplete(finder, connection, index, subflow, join),
         _ => late(finder, index, subflow),
+    }
+}
+
+/// SYN/ACK and third ACK came with their HMACs.
+fn complete(join: &Join) -> bool {
+    join.syn_ack_hmac.is_some() && join.ack_hmac.is_some()
+}
+
+/// Payload, and not one mapping: the options of the handshake passed, those of data do not.
+fn data_without_option(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, subflow: &Subflow) {
+    for side in Side::BOTH {
+        let (half, bare) = (&subflow.halves[side], &subflow.bare[side]);
+        let Some(first) = bare.first.filter(|_| half.last_mapping_end.is_none() && !connection.options_cut) else {
+            continue;
+        };
+        let mut frames = vec![first];
+        let text = format!(
+            "The {} sent {} on the join {}, from frame {} on, without any MPTCP option: options are removed on this path after the handshake{}.",
+            side.name(),
+            text::counted(half.payload_bytes, "byte"),
+            route(subflow),
+            finder.frame(first),
+            and_reset(finder, subflow, &mut frames),
+        );
+        finder.report(rule::JOIN_DATA_WITHOUT_OPTION, Some(index), &frames, text);
     }
 }
 
@@ -192,7 +220,38 @@ fn refused(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, sub
             (rule::JOIN_REFUSED_WITHOUT_REASON, format!(" without a reason ({hint})"))
         }
     };
-    finder.report(rule, Some(index), &[syn, reset.at.frame], format!("{head}{why}."));
+    let hint = refusal_hint(connection, index, subflow, rule).unwrap_or_default();
+    finder.report(rule, Some(index), &[syn, reset.at.frame], format!("{head}{why}{hint}."));
+}
+
+/// What other subflows of the connection add to a refusal.
+fn refusal_hint(
+    connection: &Connection,
+    index: u16,
+    subflow: &Subflow,
+    rule: &'static crate::report::explain::Explanation,
+) -> Option<String> {
+    let responder = subflow.initiator.peer();
+    let others = || connection.subflows.iter().enumerate().filter(|(other, _)| *other != usize::from(index));
+    let first_address = connection.initial()?.address_of(responder);
+    let to_first = subflow.address_of(responder) == first_address;
+    let announced = others().find(|(_, other)| {
+        other.join.is_some() && other.is_established() && other.address_of(responder).0 != first_address.0
+    });
+    if rule.id == rule::JOIN_REFUSED_UNKNOWN_TOKEN.id
+        && to_first
+        && let Some((works, other)) = announced
+    {
+        return Some(format!(
+            ". Subflow {works} to {} works: a load balancer or anycast seems to lead joins to the first address elsewhere",
+            endpoint(other.address_of(responder)),
+        ));
+    }
+    let hosts = |subflow: &Subflow| (subflow.address_of(Side::Client).0, subflow.address_of(Side::Server).0);
+    let same_path = others().find(|(_, other)| {
+        other.first.time <= subflow.first.time && other.is_established() && hosts(other) == hosts(subflow)
+    });
+    same_path.map(|(known, _)| format!(". Subflow {known} joins the same two addresses already"))
 }
 
 /// Whether the connection was at its end when a join was refused.
@@ -211,13 +270,28 @@ fn unanswered(finder: &mut Finder<'_, '_>, index: u16, subflow: &Subflow) {
     if !only_syns || (syn.retransmissions == 0 && waited < span::SECOND) {
         return;
     }
+    let mut frames = vec![syn.first.frame, syn.last.frame];
+    let (address, port) = subflow.address_of(subflow.initiator.peer());
+    let announced = finder.connection().addresses.iter().find(|announced| {
+        announced.by != subflow.initiator
+            && announced.address == address
+            && announced.port.is_none_or(|announced| announced == port)
+    });
+    let announced = announced.map_or_else(String::new, |announced| {
+        frames.push(announced.frame);
+        format!(
+            " The {} announced this address in frame {}: it may not be reachable from here.",
+            announced.by.name(),
+            finder.frame(announced.frame)
+        )
+    });
     let text = format!(
-        "{} with MP_JOIN {} got no answer in {}: the path or a firewall drops them, or there is no route.",
+        "{} with MP_JOIN {} got no answer in {}: the path or a firewall drops them, or there is no route.{announced}",
         text::counted(u64::from(syn.retransmissions) + 1, "SYN"),
         route(subflow),
         text::duration(waited),
     );
-    finder.report(rule::JOIN_UNANSWERED, Some(index), &[syn.first.frame, syn.last.frame], text);
+    finder.report(rule::JOIN_UNANSWERED, Some(index), &frames, text);
 }
 
 fn incomplete(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, subflow: &Subflow, join: &Join) {

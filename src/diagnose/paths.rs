@@ -155,7 +155,7 @@ fn interfaces(finder: &mut Finder<'_, '_>, connection: &Connection) {
             continue;
         }
         // An input is one host's interface, or all of them: only those of one input, or of the same host, compare.
-        if left == Some(false) {
+        if left == Some(false) || (left.is_none() && is_near_responder(subflow)) {
             continue;
         }
         let other = seen.iter().find(|known| {
@@ -172,6 +172,14 @@ fn interfaces(finder: &mut Finder<'_, '_>, connection: &Connection) {
             seen.push((address, place, syn.first.frame));
         }
     }
+}
+
+/// Whether a subflow was captured at the end that was asked: it answers at once, and the third ACK takes a round trip.
+fn is_near_responder(subflow: &Subflow) -> bool {
+    let answered = subflow.syn.as_ref().zip(subflow.syn_ack.as_ref());
+    answered.is_some_and(|(syn, syn_ack)| {
+        syn_ack.first.time.since(syn.last.time).saturating_mul(2) < subflow.third_ack_delay
+    })
 }
 
 impl Connection {

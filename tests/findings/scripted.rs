@@ -1,5 +1,6 @@
 //! Connections written down segment by segment: each finding that no capture shows, and what looks like it and is not.
 
+use mptcp_inspect::crypto::Key;
 use mptcp_inspect::track::side::Side::{Client, Server};
 use mptcp_inspect::wire::TcpOption;
 
@@ -46,8 +47,12 @@ pub(crate) const FIRES: &[&str] = &[
     "subflow-reset-reason-unsupported",
     "fastclose-wrong-key",
     "closed-without-data-fin",
+    "path-changed-option",
     "path-changed-tcp-options",
     "path-lost-packets",
+    "path-resegmented",
+    "join-data-without-option",
+    "payload-changed-on-retransmission",
 ];
 
 /// It fires once, with these frames among its evidence.
@@ -486,6 +491,51 @@ fn one_source_on_two_interfaces() {
     }
 }
 
+/// The answer comes in on another interface than the one the SYN left through (packet types: 0 to us, 4 outgoing).
+#[test]
+fn an_answer_on_another_interface() {
+    for (answered_on, wrong) in [(2, true), (3, false)] {
+        let mut script = Script::default();
+        script.open();
+        let mut join = Flow::new(CLIENT_2, SERVER);
+        let (syn, syn_ack, ack) = (join.join_syn(2, false), join.join_syn_ack(false), join.join_ack());
+        script.cooked = Some((3, 4));
+        let left = script.send(&mut join, Client, SYN, &[syn], 0);
+        script.cooked = Some((answered_on, 0));
+        let answer = script.send(&mut join, Server, SYN | ACK, &[syn_ack], 0);
+        script.cooked = Some((3, 4));
+        script.send(&mut join, Client, ACK, &[ack], 0);
+        if wrong {
+            fires(&script, "wrong-interface", &[left, answer]);
+        } else {
+            silent(&script, "wrong-interface");
+        }
+    }
+}
+
+/// At the server, whose answers come at once, the interfaces say nothing of the client's routes.
+#[test]
+fn one_source_on_two_interfaces_of_the_other_end() {
+    let mut script = Script::default();
+    let mut flow = Flow::new(CLIENT, SERVER);
+    let handshake = |script: &mut Script, flow: &mut Flow, options: [TcpOption<'_>; 3]| {
+        let [syn, syn_ack, ack] = options;
+        script.send(flow, Client, SYN, &[syn], 0);
+        script.send(flow, Server, SYN | ACK, &[syn_ack], 0);
+        script.wait(SECOND);
+        script.send(flow, Client, ACK, &[ack], 0);
+        script.send(flow, Server, ACK, &[data_ack(Client, 0)], 0);
+    };
+    let keys =
+        [capable(1, None, None), capable(1, Some(SERVER_KEY), None), capable(1, Some(CLIENT_KEY), Some(SERVER_KEY))];
+    handshake(&mut script, &mut flow, keys);
+    script.interface = 1;
+    let mut join = Flow::new((CLIENT.0, 40009), SERVER_2);
+    let proofs = [join.join_syn(0, false), join.join_syn_ack(false), join.join_ack()];
+    handshake(&mut script, &mut join, proofs);
+    silent(&script, "wrong-interface");
+}
+
 #[test]
 fn data_that_stalls_before_it_moves() {
     for (acknowledged, stalled) in [(false, true), (true, false)] {
@@ -541,6 +591,103 @@ fn ends() {
     silent(&script, "closed-without-data-fin");
     let last = script.send(&mut flow, Server, FIN | ACK, &[], 0);
     fires(&script, "closed-without-data-fin", &[last]);
+}
+
+#[test]
+fn a_join_whose_data_lacks_its_option() {
+    for mapped in [false, true] {
+        let mut script = Script::default();
+        let mut first = script.open();
+        script.data(&mut first, Client, 0, 1, 100);
+        let mut join = script.join(CLIENT_2, SERVER, 2, [false; 2]);
+        let options = if mapped { vec![mapping(Client, 100, 1, 100, None)] } else { Vec::new() };
+        let bare = script.send(&mut join, Client, ACK, &options, 100);
+        let rst = script.send(&mut join, Server, RST | ACK, &[reason(6)], 0);
+        if mapped {
+            silent(&script, "join-data-without-option");
+        } else {
+            fires(&script, "join-data-without-option", &[bare, rst]);
+        }
+    }
+}
+
+/// The whole mapping again, its last segment again, and a segment that came out of order again.
+#[test]
+fn payload_that_changes_on_a_retransmission() {
+    let id = "payload-changed-on-retransmission";
+    for (changed, checksum) in [(true, Some(0x1234)), (false, Some(0x1234)), (true, None)] {
+        let flags = if checksum.is_some() { 0x81 } else { 0x01 };
+        let told = changed && checksum.is_some();
+        let open = || {
+            let mut script = Script::default();
+            let flow = script.open_with(flags, flags);
+            (script, flow)
+        };
+        let check =
+            |script: &Script, frames: [u64; 2]| if told { fires(script, id, &frames) } else { silent(script, id) };
+        let option = |len| [mapping(Client, 0, 1, len, checksum)];
+
+        let (mut script, mut flow) = open();
+        let first = script.send(&mut flow, Client, ACK, &option(100), 100);
+        script.salt = u8::from(changed);
+        let again = script.again(&mut flow, Client, ACK, &option(100), 100);
+        check(&script, [first, again]);
+
+        let (mut script, mut flow) = open();
+        script.send(&mut flow, Client, ACK, &option(200), 100);
+        let last = script.send(&mut flow, Client, ACK, &option(200), 100);
+        script.salt = u8::from(changed);
+        let again = script.again(&mut flow, Client, ACK, &option(200), 100);
+        check(&script, [last, again]);
+
+        let (mut script, mut flow) = open();
+        flow = flow.rewound(Client, -100);
+        let early = script.send(&mut flow, Client, ACK, &option(300), 100);
+        script.salt = u8::from(changed);
+        let again = script.again(&mut flow, Client, ACK, &option(300), 100);
+        check(&script, [early, again]);
+    }
+}
+
+/// One connection at two inputs: the client's data as it left and as it came, each as the lengths of its segments and what
+/// makes its bytes differ.
+fn two_streams(sent: &[usize], got: &[usize], salt: u8, server_key: Key) -> Script {
+    let mut script = Script::default();
+    for (input, segments, salt, key) in [(0, sent, 0, SERVER_KEY), (1, got, salt, server_key)] {
+        script.input = input;
+        let mut flow = Flow::new(CLIENT, SERVER);
+        let mss = || TcpOption::MaximumSegmentSize(1460);
+        script.send(&mut flow, Client, SYN, &[mss(), capable(1, None, None)], 0);
+        script.send(&mut flow, Server, SYN | ACK, &[mss(), capable(1, Some(key), None)], 0);
+        script.send(&mut flow, Client, ACK, &[capable(1, Some(CLIENT_KEY), Some(SERVER_KEY))], 0);
+        script.salt = salt;
+        let all = segments.iter().sum::<usize>() as u16;
+        for &len in segments {
+            script.send(&mut flow, Client, ACK, &[mapping(Client, 0, 1, all, None)], len);
+        }
+        script.salt = 0;
+    }
+    script
+}
+
+#[test]
+fn streams_that_are_cut_or_written_anew() {
+    let id = "path-resegmented";
+    // Each segment counts up from 0, so 256 bytes hold the same in one or two segments.
+    fires(&two_streams(&[512], &[256, 256], 0, SERVER_KEY), id, &[4]);
+    fires(&two_streams(&[256, 256], &[512], 0, SERVER_KEY), id, &[4]);
+    silent(&two_streams(&[256, 256], &[256, 256], 0, SERVER_KEY), id);
+    // Larger than the MSS: offload in the sending host.
+    silent(&two_streams(&[2560], &[1280, 1280], 0, SERVER_KEY), id);
+
+    let id = "path-changed-payload";
+    fires(&two_streams(&[512], &[512], 7, SERVER_KEY), id, &[4]);
+    fires(&two_streams(&[512], &[256, 256], 7, SERVER_KEY), id, &[4]);
+    silent(&two_streams(&[512], &[256, 256], 0, SERVER_KEY), id);
+
+    let id = "path-changed-option";
+    fires(&two_streams(&[512], &[512], 0, WRONG_KEY), id, &[2]);
+    silent(&two_streams(&[512], &[256, 256], 7, SERVER_KEY), id);
 }
 
 /// One connection at two inputs, the second 1 ms later; `mss` there, and whether a segment gets lost on the way.

@@ -44,11 +44,15 @@ pub(crate) struct Flow {
 /// Frames as they were recorded.
 #[derive(Default)]
 pub(crate) struct Script {
-    frames: Vec<(i64, u16, u16, Vec<u8>)>,
+    frames: Vec<(i64, u16, u16, LinkType, Vec<u8>)>,
     now: i64,
     ip_id: u16,
     pub(crate) input: u16,
     pub(crate) interface: u16,
+    /// Interface index and packet type of a cooked header (SLL2) before the packet.
+    pub(crate) cooked: Option<(u32, u8)>,
+    /// What makes payload differ from that of other segments.
+    pub(crate) salt: u8,
 }
 
 /// A finding as the report has it: id, subflow, frame numbers.
@@ -208,9 +212,20 @@ impl Script {
         packet.extend(if flags & ACK == 0 { 0 } else { ack }.to_be_bytes());
         packet.extend([((20 + options.len()) as u8 / 4) << 4, flags, 0xff, 0xff, 0, 0, 0, 0]);
         packet.extend(options);
-        packet.extend((0..payload).map(|byte| byte as u8));
+        packet.extend((0..payload).map(|byte| byte as u8 ^ self.salt));
         flow.next[index(side)] = seq.wrapping_add(payload as u32 + u32::from(flags & (SYN | FIN) != 0));
-        self.frames.push((self.now, self.input, self.interface, packet));
+        let link = match self.cooked {
+            Some((index, packet_type)) => {
+                let mut header = vec![0x08, 0, 0, 0];
+                header.extend(index.to_be_bytes());
+                header.extend([0, 1, packet_type, 6]);
+                header.extend([0; 8]);
+                packet.splice(0..0, header);
+                LinkType::LINUX_SLL2
+            }
+            None => LinkType::RAW,
+        };
+        self.frames.push((self.now, self.input, self.interface, link, packet));
         self.frames.iter().filter(|frame| frame.1 == self.input).count() as u64
     }
 
@@ -292,17 +307,17 @@ impl Script {
 
     /// All findings, of connections first.
     pub(crate) fn findings(&self) -> Vec<Seen> {
-        let mut tracker = Tracker::new(Config::default());
-        let mut decoder = Decoder::new();
         let inputs = self.frames.iter().map(|frame| frame.1).max().unwrap_or(0) + 1;
+        let mut tracker = Tracker::new(Config { compare: inputs > 1, ..Config::default() });
+        let mut decoder = Decoder::new();
         let mut numbers = vec![0; usize::from(inputs)];
-        for (time, input, interface, data) in &self.frames {
+        for (time, input, interface, link, data) in &self.frames {
             let number = &mut numbers[usize::from(*input)];
             *number += 1;
             let frame = Frame {
                 id: FrameId { number: *number, input: *input },
                 time: Timestamp(*time),
-                link: LinkType::RAW,
+                link: *link,
                 interface: *interface,
                 data,
                 wire_len: data.len() as u32,

@@ -6,6 +6,8 @@
 mod handshake;
 mod stream;
 
+use std::cmp::Reverse;
+
 use super::rules::views as rule;
 use super::{Finder, endpoint};
 use crate::report::explain::Explanation;
@@ -95,18 +97,17 @@ fn taps<'a>(connection: &'a Connection, views: &[&'a Connection], index: u16) ->
     let delays = |of: fn(&Tap<'a>) -> Option<u64>| taps.iter().map(of).collect::<Option<Vec<u64>>>();
     let of_connection = |tap: &Tap<'a>| tap.connection.initial().and_then(answer_delay);
     if delays(|tap| answer_delay(tap.subflow)).is_some() {
-        taps.sort_by_key(|tap| answer_delay(tap.subflow));
         if towards_server {
-            taps.reverse();
+            taps.sort_by_key(|tap| Reverse(answer_delay(tap.subflow)));
+        } else {
+            taps.sort_by_key(|tap| answer_delay(tap.subflow));
         }
     } else if delays(of_connection).is_some() {
-        taps.sort_by_key(of_connection);
-        taps.reverse();
-    } else {
+        taps.sort_by_key(|tap| Reverse(of_connection(tap)));
+    } else if towards_server {
         taps.sort_by_key(|tap| tap.subflow.first.time);
-        if !towards_server {
-            taps.reverse();
-        }
+    } else {
+        taps.sort_by_key(|tap| Reverse(tap.subflow.first.time));
     }
     taps
 }
