@@ -10,6 +10,7 @@ use crate::track::connection::outcome::SubflowState;
 use crate::track::connection::{Connection, FallbackCause};
 use crate::track::mark::Mark;
 use crate::track::side::Side;
+use crate::track::subflow::Subflow;
 use crate::wire::MpTcprst;
 
 /// Connections to one port that must all have failed before that is a pattern.
@@ -22,15 +23,17 @@ pub fn capture<'a>(
     evidence: &Evidence<'_>,
 ) -> Vec<Found> {
     let mut found = Vec::new();
-    refused_orphans(orphans, evidence, &mut found);
+    let orphans: Vec<&Connection> = orphans.collect();
+    refused_orphans(&orphans, evidence, &mut found);
+    bare_orphans(&orphans, evidence, &mut found);
     stripped(connections, &mut found);
     found
 }
 
 /// Joins whose token no connection of the capture has, answered with a RST: one finding for all that were answered alike.
-fn refused_orphans<'a>(orphans: impl Iterator<Item = &'a Connection>, evidence: &Evidence<'_>, found: &mut Vec<Found>) {
+fn refused_orphans(orphans: &[&Connection], evidence: &Evidence<'_>, found: &mut Vec<Found>) {
     let mut alike: Vec<(Option<u8>, Found, u64)> = Vec::new();
-    for subflow in orphans.flat_map(|orphan| &orphan.subflows) {
+    for subflow in orphans.iter().flat_map(|orphan| &orphan.subflows) {
         let (Some(join), Some(reset)) = (&subflow.join, subflow.reset) else { continue };
         let refused = subflow.state() == SubflowState::Refused && reset.by != subflow.initiator;
         let Some(token) = join.token.filter(|_| refused) else { continue };
@@ -62,7 +65,15 @@ fn refused_orphans<'a>(orphans: impl Iterator<Item = &'a Connection>, evidence: 
         };
         alike.push((
             reason,
-            Found { rule, message, subflow: None, frames: frames.to_vec(), counter: None, between: None },
+            Found {
+                rule,
+                message,
+                subflow: None,
+                frames: frames.to_vec(),
+                counter: None,
+                between: None,
+                settled: false,
+            },
             1,
         ));
     }
@@ -74,6 +85,37 @@ fn refused_orphans<'a>(orphans: impl Iterator<Item = &'a Connection>, evidence: 
         found.message.push_str(&more);
         found
     }));
+}
+
+/// Joins whose connection is not in this capture, answered by a SYN/ACK without MP_JOIN: one finding for all.
+fn bare_orphans(orphans: &[&Connection], evidence: &Evidence<'_>, found: &mut Vec<Found>) {
+    let bare = |subflow: &Subflow| {
+        let join = subflow.join.as_ref().filter(|join| join.token.is_some() && join.syn_ack_hmac.is_none())?;
+        Some((subflow.syn.as_ref()?.first.frame, join.bare_syn_ack?))
+    };
+    let mut all = orphans.iter().flat_map(|orphan| &orphan.subflows).filter_map(|join| Some((join, bare(join)?)));
+    let Some((first, (syn, syn_ack))) = all.next() else { return };
+    let mut frames = vec![syn, syn_ack];
+    let mut count = 1;
+    for (_, (syn, syn_ack)) in all {
+        count += 1;
+        if frames.len() < crate::limits::SYNS {
+            frames.extend([syn, syn_ack]);
+        }
+    }
+    let more = match count {
+        1 => String::new(),
+        _ => format!(" {} were answered so.", text::counted(count, "such join")),
+    };
+    let message = format!(
+        "The SYN with MP_JOIN {} → {} (frame {}) was answered by a SYN/ACK without MP_JOIN (frame {}): the option is stripped on this path, or the join reached a server without MPTCP. Its connection is not in this capture.{more}",
+        endpoint(first.address_of(first.initiator)),
+        endpoint(first.address_of(first.initiator.peer())),
+        evidence.frame(syn),
+        evidence.frame(syn_ack),
+    );
+    let rule = joins::JOIN_SYN_ACK_WITHOUT_OPTION;
+    found.push(Found { rule, message, subflow: None, frames, counter: None, between: None, settled: false });
 }
 
 /// Connections that asked for MPTCP, by how the SYN/ACK answered.
@@ -136,6 +178,7 @@ fn stripped<'a>(connections: impl Iterator<Item = &'a Connection>, found: &mut V
                 frames: tally.frames.clone(),
                 counter: None,
                 between: None,
+                settled: false,
             });
         }
         if let Some((other, good)) = for_network {
@@ -154,6 +197,7 @@ fn stripped<'a>(connections: impl Iterator<Item = &'a Connection>, found: &mut V
                 frames: tally.frames.clone(),
                 counter: None,
                 between: None,
+                settled: false,
             });
         }
     }

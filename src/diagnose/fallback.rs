@@ -130,6 +130,15 @@ fn fell_back(finder: &mut Finder<'_, '_>, connection: &Connection, seen: &Fallba
     frames.push(seen.frame);
     let counter = fallback_counter(seen, connection);
     finder.report_with(rule, Some(0), &frames, message, counter);
+    if matches!(
+        seen.cause,
+        FallbackCause::NoOptionInSynAck
+            | FallbackCause::NoOptionInThirdAck
+            | FallbackCause::NoOptionOnData
+            | FallbackCause::OptionsVanished
+    ) {
+        finder.settle();
+    }
 }
 
 type Verdict = (&'static Explanation, String, Vec<Mark>);

@@ -127,6 +127,7 @@ fn syn_ack_without_option(finder: &mut Finder<'_, '_>, index: u16, subflow: &Sub
         and_reset(finder, subflow, &mut frames),
     );
     finder.report(rule::JOIN_SYN_ACK_WITHOUT_OPTION, Some(index), &frames, text);
+    finder.settle();
 }
 
 fn ack_without_option(finder: &mut Finder<'_, '_>, index: u16, subflow: &Subflow, join: &Join, bare: Mark) {

@@ -56,6 +56,8 @@ pub struct Found {
     pub counter: Option<&'static str>,
     /// What two captures prove of the stretch between them: its inputs, in the order in which packets pass them.
     pub between: Option<(u16, u16)>,
+    /// Captures at other places have settled it: the advice to make them is moot.
+    pub settled: bool,
 }
 
 /// All rules, over one connection.
@@ -79,6 +81,14 @@ struct Finder<'e, 'a> {
 }
 
 impl<'a> Finder<'_, 'a> {
+    /// Other views are there, and what was reported last rests on them too.
+    fn settle(&mut self) {
+        let settled = !self.evidence.views.is_empty();
+        if let Some(found) = self.found.last_mut() {
+            found.settled = settled;
+        }
+    }
+
     fn connection(&self) -> &'a Connection {
         self.evidence.connection
     }
@@ -112,7 +122,15 @@ impl<'a> Finder<'_, 'a> {
         message: String,
         counter: Option<&'static str>,
     ) {
-        self.found.push(Found { rule, message, subflow, frames: frames.to_vec(), counter, between: None });
+        self.found.push(Found {
+            rule,
+            message,
+            subflow,
+            frames: frames.to_vec(),
+            counter,
+            between: None,
+            settled: false,
+        });
     }
 }
 

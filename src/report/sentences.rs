@@ -16,7 +16,8 @@ pub(super) fn protocol(connection: &Connection) -> Cell {
         ("refused", _) => Cell::of(Role::Error, "refused"),
         ("unanswered", _) => Cell::of(Role::Warning, "unanswered"),
         (_, Some(version)) => Cell::of(Role::Strong, format!("MPTCP v{version}?")),
-        (_, None) => Cell::of(Role::Strong, "MPTCP"),
+        ("mptcp", None) => Cell::of(Role::Strong, "MPTCP"),
+        (_, None) => Cell::of(Role::Strong, "MPTCP?"),
     }
 }
 
@@ -100,7 +101,7 @@ pub(super) fn view(view: &View, connection: &Connection) -> String {
     };
     let mut words = format!("{name}, nearer to the {}, shows {shows}", view.nearer_to);
     if !view.differences.is_empty() {
-        words.push_str(", and between the captures: ");
+        words.push_str("; between the captures: ");
         words.push_str(&view.differences.join(", "));
     }
     words

@@ -171,7 +171,7 @@ impl Script {
         self.now += nanos;
     }
 
-    /// One segment of `side`, 10 ms after the last; gives its frame number in its input.
+    /// One segment of `side`, 10 ms after the last (third ACKs 5: as it is where the client is captured); gives its frame number in its input.
     pub(crate) fn send(
         &mut self,
         flow: &mut Flow,
@@ -271,6 +271,7 @@ impl Script {
             0,
         );
         let flags = client_flags | (server_flags & 0x80);
+        self.now -= 5 * MS;
         self.send(&mut flow, Side::Client, ACK, &[capable(flags, Some(CLIENT_KEY), Some(SERVER_KEY))], 0);
         flow
     }
@@ -300,6 +301,7 @@ impl Script {
         let (syn, syn_ack, ack) = (flow.join_syn(id, backup[0]), flow.join_syn_ack(backup[1]), flow.join_ack());
         self.send(&mut flow, Side::Client, SYN, &[syn], 0);
         self.send(&mut flow, Side::Server, SYN | ACK, &[syn_ack], 0);
+        self.now -= 5 * MS;
         self.send(&mut flow, Side::Client, ACK, &[ack], 0);
         self.send(&mut flow, Side::Server, ACK, &[data_ack(Side::Client, 0)], 0);
         flow

@@ -302,7 +302,7 @@ fn finding(
         frames,
         rfc: diagnose::section(rule.rfc, version_0),
         counter: found.counter.or(rule.counter),
-        advice: (!rule.advice.is_empty()).then_some(rule.advice),
+        advice: (!rule.advice.is_empty() && !found.settled).then_some(rule.advice),
         between: found.between.map(|(from, to)| [context.input(from), context.input(to)]),
     }
 }

@@ -191,7 +191,7 @@ impl Connection {
         if self.fastclose.is_some() {
             return Close::Fastclose;
         }
-        if self.fallback.is_some() {
+        if self.fallback.is_some() || !self.shows_mptcp() {
             let Some(initial) = self.initial() else { return Close::Open };
             return match (initial.reset.is_some(), initial.is_closed()) {
                 (true, _) => Close::Reset,
