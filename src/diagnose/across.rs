@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use super::rules::{fallback, joins};
 use super::{Evidence, Found, endpoint};
+use crate::report::explain::Explanation;
 use crate::report::text;
 use crate::track::connection::outcome::SubflowState;
 use crate::track::connection::{Connection, FallbackCause};
@@ -63,19 +64,7 @@ fn refused_orphans(orphans: &[&Connection], evidence: &Evidence<'_>, found: &mut
             Some(_) => joins::JOIN_REFUSED_WITH_REASON,
             None => joins::JOIN_REFUSED_WITHOUT_REASON,
         };
-        alike.push((
-            reason,
-            Found {
-                rule,
-                message,
-                subflow: None,
-                frames: frames.to_vec(),
-                counter: None,
-                between: None,
-                settled: false,
-            },
-            1,
-        ));
+        alike.push((reason, of_capture(rule, message, frames.to_vec()), 1));
     }
     found.extend(alike.into_iter().map(|(_, mut found, count)| {
         let more = match count {
@@ -115,7 +104,7 @@ fn bare_orphans(orphans: &[&Connection], evidence: &Evidence<'_>, found: &mut Ve
         evidence.frame(syn_ack),
     );
     let rule = joins::JOIN_SYN_ACK_WITHOUT_OPTION;
-    found.push(Found { rule, message, subflow: None, frames, counter: None, between: None, settled: false });
+    found.push(of_capture(rule, message, frames));
 }
 
 /// Connections that asked for MPTCP, by how the SYN/ACK answered.
@@ -171,15 +160,7 @@ fn stripped<'a>(connections: impl Iterator<Item = &'a Connection>, found: &mut V
                 other.2,
                 tally.asked,
             );
-            found.push(Found {
-                rule: fallback::OPTIONS_STRIPPED_ON_ONE_PORT,
-                message,
-                subflow: None,
-                frames: tally.frames.clone(),
-                counter: None,
-                between: None,
-                settled: false,
-            });
+            found.push(of_capture(fallback::OPTIONS_STRIPPED_ON_ONE_PORT, message, tally.frames.clone()));
         }
         if let Some((other, good)) = for_network {
             let message = format!(
@@ -190,17 +171,14 @@ fn stripped<'a>(connections: impl Iterator<Item = &'a Connection>, found: &mut V
                 tally.asked,
                 prefix(*network),
             );
-            found.push(Found {
-                rule: fallback::OPTIONS_STRIPPED_FOR_ONE_PREFIX,
-                message,
-                subflow: None,
-                frames: tally.frames.clone(),
-                counter: None,
-                between: None,
-                settled: false,
-            });
+            found.push(of_capture(fallback::OPTIONS_STRIPPED_FOR_ONE_PREFIX, message, tally.frames.clone()));
         }
     }
+}
+
+/// A finding that belongs to no connection.
+fn of_capture(rule: &'static Explanation, message: String, frames: Vec<Mark>) -> Found {
+    Found { rule, message, subflow: None, frames, counter: None, between: None, settled: false }
 }
 
 /// The network that an address is in, as far as an address tells: /24, /48.

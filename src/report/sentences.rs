@@ -16,9 +16,15 @@ pub(super) fn protocol(connection: &Connection) -> Cell {
         ("refused", _) => Cell::of(Role::Error, "refused"),
         ("unanswered", _) => Cell::of(Role::Warning, "unanswered"),
         (_, Some(version)) => Cell::of(Role::Strong, format!("MPTCP v{version}?")),
-        ("mptcp", None) => Cell::of(Role::Strong, "MPTCP"),
-        (_, None) => Cell::of(Role::Strong, "MPTCP?"),
+        ("unknown", None) if nothing_proves_it(connection) => Cell::of(Role::Plain, "MPTCP?"),
+        (_, None) => Cell::of(Role::Strong, "MPTCP"),
     }
+}
+
+/// No token and no further subflow: one stray option.
+fn nothing_proves_it(connection: &Connection) -> bool {
+    let token = connection.client.token.or(connection.server.token);
+    token.is_none() && connection.subflows.len() < 2
 }
 
 /// How the connection ended.

@@ -1,5 +1,8 @@
 //! Connections written down segment by segment: each finding that no capture shows, and what looks like it and is not.
 
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+
 use mptcp_inspect::crypto::Key;
 use mptcp_inspect::track::side::Side::{Client, Server};
 use mptcp_inspect::wire::TcpOption;
@@ -55,9 +58,61 @@ pub(crate) const FIRES: &[&str] = &[
     "payload-changed-on-retransmission",
 ];
 
+/// Ids that fired where they should (true), and that did not where they should not.
+static TRIED: Mutex<BTreeSet<(String, bool)>> = Mutex::new(BTreeSet::new());
+
+fn tried(id: &str, fired: bool) {
+    TRIED.lock().expect("no test panics in here").insert((id.to_owned(), fired));
+}
+
+#[test]
+fn each_finding_is_tried_where_it_fires_and_where_it_does_not() {
+    let all: &[fn()] = &[
+        a_refused_connection,
+        an_unanswered_connection,
+        a_late_connection,
+        a_malformed_option,
+        flags_and_versions,
+        contradicting_keys,
+        infinite_mapping_and_bad_option,
+        one_port_or_one_network_without_mptcp,
+        refused_joins,
+        a_join_whose_third_ack_lacks_its_option,
+        unanswered_and_unfinished_joins,
+        a_late_join_and_a_forbidden_one,
+        addresses,
+        a_private_address_on_a_public_connection,
+        checksums_and_what_was_agreed,
+        mappings,
+        an_mp_fail_without_answer,
+        data_behind_a_slow_path,
+        data_on_a_backup_path,
+        one_source_on_two_interfaces,
+        an_answer_on_another_interface,
+        one_source_on_two_interfaces_of_the_other_end,
+        data_that_stalls_before_it_moves,
+        resets_in_mid_life,
+        ends,
+        a_join_whose_data_lacks_its_option,
+        payload_that_changes_on_a_retransmission,
+        streams_that_are_cut_or_written_anew,
+        two_captures_of_one_connection,
+    ];
+    for test in all {
+        test();
+    }
+    let tried = TRIED.lock().expect("no test panics in there");
+    for id in FIRES {
+        for fired in [true, false] {
+            assert!(tried.contains(&((*id).to_owned(), fired)), "{id}: {fired}");
+        }
+    }
+}
+
 /// It fires once, with these frames among its evidence.
 #[track_caller]
 fn fires(script: &Script, id: &str, frames: &[u64]) {
+    tried(id, true);
     let found = script.findings();
     let mut of_id = found.iter().filter(|finding| finding.0 == id);
     let Some(finding) = of_id.next() else { panic!("{id} did not fire: {found:?}") };
@@ -69,6 +124,7 @@ fn fires(script: &Script, id: &str, frames: &[u64]) {
 
 #[track_caller]
 fn silent(script: &Script, id: &str) {
+    tried(id, false);
     assert!(!script.ids().contains(&id), "{id} fired: {:?}", script.findings());
 }
 

@@ -80,7 +80,7 @@ fn every_capture_has_a_reviewed_verdict() {
                 None => told.push((files, verdict)),
             }
         }
-        let text: String = told.iter().map(|(files, verdict)| format!("{files}\n{verdict}")).collect();
+        let text = told.iter().map(|(files, verdict)| [files.as_str(), "\n", verdict].concat()).collect::<String>();
         let settings = insta::Settings::clone_current();
         settings.bind(|| {
             insta::with_settings!({ omit_expression => true, prepend_module_to_snapshot => false, snapshot_path => "../snapshots/verdicts" }, {
@@ -148,7 +148,9 @@ fn verdict(report: &Value) -> String {
             let _ = writeln!(out, "  {count} × {what}");
         }
     } else {
-        connections.iter().for_each(|found| connection(&mut out, found));
+        for found in connections {
+            connection(&mut out, found);
+        }
     }
     for group in list(&report["orphans"]) {
         for join in list(&group["subflows"]).iter().take(MANY) {

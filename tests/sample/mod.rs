@@ -83,6 +83,7 @@ pub(crate) fn troubled() -> Sample {
             frames: (1..=12).map(|number| frame_of(0, number * 7)).collect(),
             rfc: None,
             counter: None,
+            between: None,
             advice: Some(
                 "Compare with a capture taken at the server: if the SYN arrives there without the option, it is the path.",
             ),
@@ -355,6 +356,7 @@ fn bad_join(id: u64) -> Connection {
                 rfc: Some("8684 §3.3.8"),
                 counter: None,
                 advice: None,
+                between: None,
             },
             Finding {
                 id: "join-hmac-mismatch",
@@ -367,6 +369,7 @@ fn bad_join(id: u64) -> Connection {
                 frames: vec![frame(12), frame(14)],
                 rfc: Some("8684 §3.2"),
                 counter: Some("MPTcpExtMPJoinSynAckHMacFailure"),
+                between: None,
                 advice: Some(
                     "Another host answered in the server's place, or the key was changed on the way: compare the keys in a \
                      capture taken at the server.",
@@ -454,6 +457,7 @@ fn handover(id: u64) -> Connection {
             rfc: Some("6824 §3.3.1"),
             counter: Some("MPTcpExtDataCsumErr"),
             advice: None,
+            between: None,
         }],
         ..connection(
             id,

@@ -241,9 +241,9 @@ fn other_options(here: &SynSeen, there: &SynSeen) -> Option<String> {
     let number = |name: &str, one: Option<u16>, other: Option<u16>| match (one, other) {
         (one, other) if one == other => None,
         (Some(one), Some(other)) => Some(format!("{name} went from {one} to {other}")),
-        (one, _) => presence(name, one.is_some()),
+        (one, _) => Some(presence(name, one.is_some())),
     };
-    let flag = |name: &str, one: bool, other: bool| if one == other { None } else { presence(name, one) };
+    let flag = |name: &str, one: bool, other: bool| (one != other).then(|| presence(name, one));
     let changed = [
         number("MSS", here.mss, there.mss),
         number("window scale", here.window_scale.map(u16::from), there.window_scale.map(u16::from)),
@@ -254,6 +254,6 @@ fn other_options(here: &SynSeen, there: &SynSeen) -> Option<String> {
     (!changed.is_empty()).then(|| changed.join(", "))
 }
 
-fn presence(name: &str, was_there: bool) -> Option<String> {
-    Some(format!("{name} was {}", if was_there { "removed" } else { "added" }))
+fn presence(name: &str, was_there: bool) -> String {
+    format!("{name} was {}", if was_there { "removed" } else { "added" })
 }
