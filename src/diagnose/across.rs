@@ -19,20 +19,26 @@ const PATTERN: u32 = 2;
 
 /// Rules over a whole capture. `evidence` names frames and inputs; its connection is not looked at.
 pub fn capture<'a>(
-    connections: impl Iterator<Item = &'a Connection>,
+    connections: impl Iterator<Item = &'a Connection> + Clone,
     orphans: impl Iterator<Item = &'a Connection>,
     evidence: &Evidence<'_>,
 ) -> Vec<Found> {
     let mut found = Vec::new();
     let orphans: Vec<&Connection> = orphans.collect();
-    refused_orphans(&orphans, evidence, &mut found);
+    let whose = |join: &Subflow| only_connection_of(join, connections.clone());
+    refused_orphans(&orphans, &whose, evidence, &mut found);
     bare_orphans(&orphans, evidence, &mut found);
     stripped(connections, &mut found);
     found
 }
 
 /// Joins whose token no connection of the capture has, answered with a RST: one finding for all that were answered alike.
-fn refused_orphans(orphans: &[&Connection], evidence: &Evidence<'_>, found: &mut Vec<Found>) {
+fn refused_orphans<'a>(
+    orphans: &[&Connection],
+    whose: &dyn Fn(&Subflow) -> Option<&'a Connection>,
+    evidence: &Evidence<'_>,
+    found: &mut Vec<Found>,
+) {
     let mut alike: Vec<(Option<u8>, Found, u64)> = Vec::new();
     for subflow in orphans.iter().flat_map(|orphan| &orphan.subflows) {
         let (Some(join), Some(reset)) = (&subflow.join, subflow.reset) else { continue };
@@ -51,8 +57,12 @@ fn refused_orphans(orphans: &[&Connection], evidence: &Evidence<'_>, found: &mut
             || "without a reason".to_owned(),
             |reason| format!("with reason {reason} ({})", MpTcprst { flags: 0, reason }.meaning()),
         );
+        let known = whose(subflow).and_then(|known| Some((known.number?, known.ends.server.token()?)));
+        let known = known.map_or_else(String::new, |(number, token)| {
+            format!(" (connection {number}, which was open to the same server, has token {:08x})", token.0)
+        });
         let message = format!(
-            "The join {} → {} names token {:08x}, which no connection in this capture has, and was answered with a RST in frame {} {why}: its connection is gone or on another host, or the token was changed on the way",
+            "The join {} → {} names token {:08x}, which no connection in this capture has, and was answered with a RST in frame {} {why}: its connection is gone or on another host, or the token was changed on the way{known}",
             endpoint(subflow.address_of(subflow.initiator)),
             endpoint(subflow.address_of(subflow.initiator.peer())),
             token.0,
@@ -74,6 +84,16 @@ fn refused_orphans(orphans: &[&Connection], evidence: &Evidence<'_>, found: &mut
         found.message.push_str(&more);
         found
     }));
+}
+
+/// The only connection that was open to the server of a join at its time.
+fn only_connection_of<'a>(join: &Subflow, connections: impl Iterator<Item = &'a Connection>) -> Option<&'a Connection> {
+    let server = join.address_of(join.initiator.peer());
+    let mut open = connections.filter(|connection| {
+        let to_it = connection.initial().is_some_and(|initial| initial.address_of(Side::Server) == server);
+        to_it && (connection.first.time..=connection.last.time).contains(&join.first.time)
+    });
+    open.next().filter(|_| open.next().is_none())
 }
 
 /// Joins whose connection is not in this capture, answered by a SYN/ACK without MP_JOIN: one finding for all.

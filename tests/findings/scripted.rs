@@ -95,6 +95,10 @@ fn each_finding_is_tried_where_it_fires_and_where_it_does_not() {
         ends,
         a_join_whose_data_lacks_its_option,
         payload_that_changes_on_a_retransmission,
+        refusals_and_what_else_is_known_of_them,
+        a_silent_address_that_was_announced,
+        the_stretch_at_fault_is_the_shortest,
+        announcements_and_resets_that_change_on_the_way,
         streams_that_are_cut_or_written_anew,
         two_captures_of_one_connection,
     ];
@@ -702,6 +706,109 @@ fn payload_that_changes_on_a_retransmission() {
         script.salt = u8::from(changed);
         let again = script.again(&mut flow, Client, ACK, &option(300), 100);
         check(&script, [early, again]);
+    }
+}
+
+/// What else the connection shows of why a join was refused.
+#[test]
+fn refusals_and_what_else_is_known_of_them() {
+    let refused = |prepare: &dyn Fn(&mut Script), server, options: &[TcpOption<'_>]| {
+        let mut script = Script::default();
+        let mut first = script.open();
+        script.data(&mut first, Client, 0, 1, 100);
+        prepare(&mut script);
+        let mut join = Flow::new((CLIENT_2.0, 40077), server);
+        let syn = join.join_syn(2, false);
+        script.send(&mut join, Client, SYN, &[syn], 0);
+        script.send(&mut join, Server, RST | ACK, options, 0);
+        script
+    };
+    let other_address = |script: &mut Script| {
+        script.join(CLIENT_2, SERVER_2, 2, [false; 2]);
+    };
+    let same_path = |script: &mut Script| {
+        script.join(CLIENT_2, SERVER, 2, [false; 2]);
+    };
+    let unknown = |prepare| refused(prepare, SERVER, &[reason(1)]).the("join-refused-unknown-token").message;
+    assert!(
+        unknown(&other_address).contains("Subflow 1 to 10.0.8.8:443 works: a load balancer"),
+        "{}",
+        unknown(&other_address)
+    );
+    assert!(!unknown(&|_| ()).contains("load balancer"));
+    let limit = |prepare| refused(prepare, SERVER, &[reason(3)]).the("join-refused-prohibited").message;
+    assert!(limit(&same_path).contains("Subflow 1 joins the same two addresses already"), "{}", limit(&same_path));
+    assert!(!limit(&other_address).contains("already"));
+}
+
+#[test]
+fn a_silent_address_that_was_announced() {
+    for there in [SERVER_2, SERVER] {
+        let mut script = Script::default();
+        let mut flow = script.open();
+        let frame = script.send(&mut flow, Server, ACK, &[announce(1, SERVER_2.0, None, SERVER_KEY)], 0);
+        let mut join = Flow::new(CLIENT_2, there);
+        let syn = join.join_syn(2, false);
+        script.send(&mut join, Client, SYN, std::slice::from_ref(&syn), 0);
+        script.wait(SECOND);
+        script.again(&mut join, Client, SYN, &[syn], 0);
+        let message = script.the("join-unanswered").message;
+        assert_eq!(
+            message.contains(&format!("announced this address in frame {frame}")),
+            there == SERVER_2,
+            "{message}"
+        );
+    }
+}
+
+/// Three taps; the option of the SYN is gone at the last only, so the fault lies between the last two.
+#[test]
+fn the_stretch_at_fault_is_the_shortest() {
+    for lost_from in [1, 2] {
+        let mut script = Script::default();
+        let mut flows = [(); 3].map(|()| Flow::new(CLIENT, SERVER));
+        for (input, flow) in flows.iter_mut().enumerate() {
+            script.input = input as u16;
+            let syn = capable(1, None, None);
+            script.send(flow, Client, SYN, if input < lost_from { std::slice::from_ref(&syn) } else { &[] }, 0);
+        }
+        for (input, flow) in flows.iter_mut().enumerate().rev() {
+            script.input = input as u16;
+            script.send(flow, Server, SYN | ACK, &[], 0);
+        }
+        for (input, flow) in flows.iter_mut().enumerate() {
+            script.input = input as u16;
+            script.send(flow, Client, ACK, &[], 0);
+        }
+        let between = script.the("path-stripped-option").between.expect("two inputs");
+        assert_eq!(between, [lost_from - 1, lost_from].map(|input| format!("input-{input}.pcap")));
+        fires(&script, "path-stripped-option", &[1]);
+    }
+}
+
+/// A NAT helper that puts another address into ADD_ADDR, and a device that takes the reason off a RST.
+#[test]
+fn announcements_and_resets_that_change_on_the_way() {
+    for changed in [true, false] {
+        let mut script = Script::default();
+        for input in [0, 1] {
+            script.input = input;
+            let mut flow = script.open();
+            let far = changed && input == 1;
+            let address = if far { [192, 0, 2, 7] } else { SERVER_2.0 };
+            script.send(&mut flow, Server, ACK, &[announce(1, address, None, SERVER_KEY)], 0);
+            script.data(&mut flow, Client, 0, 1, 100);
+            // The server's packets are whole where they leave: at the second input, which shows the same delays.
+            let why = [reason(4)];
+            script.send(&mut flow, Server, RST | ACK, if changed && input == 0 { &[] } else { &why }, 0);
+        }
+        if changed {
+            fires(&script, "path-changed-option", &[4]);
+            assert!(script.the("path-stripped-option").message.contains("MP_TCPRST with reason 4"));
+        } else {
+            silent(&script, "path-changed-option");
+            silent(&script, "path-stripped-option");
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use mptcp_inspect::crypto::auth::{add_addr_hmac, join_ack_hmac, join_syn_ack_hma
 use mptcp_inspect::crypto::{Key, Nonce, Suite, identify};
 use mptcp_inspect::frame::{Frame, FrameId, LinkType, Timestamp};
 use mptcp_inspect::packet::Decoder;
+use mptcp_inspect::report::model::Finding;
 use mptcp_inspect::report::{Report, TrackedReport};
 use mptcp_inspect::track::observer::Silent;
 use mptcp_inspect::track::side::Side;
@@ -308,7 +309,7 @@ impl Script {
     }
 
     /// All findings, of connections first.
-    pub(crate) fn findings(&self) -> Vec<Seen> {
+    pub(crate) fn found(&self) -> Vec<Finding> {
         let inputs = self.frames.iter().map(|frame| frame.1).max().unwrap_or(0) + 1;
         let mut tracker = Tracker::new(Config { compare: inputs > 1, ..Config::default() });
         let mut decoder = Decoder::new();
@@ -340,10 +341,23 @@ impl Script {
         };
         let report = TrackedReport::new(tracker, (0..inputs).map(info).collect(), 0);
         let of_connections = (0..report.connection_count()).flat_map(|index| report.connection(index).findings);
-        of_connections
-            .chain(report.findings())
-            .map(|finding| (finding.id, finding.subflow, finding.frames.iter().map(|frame| frame.id.number).collect()))
-            .collect()
+        of_connections.chain(report.findings()).collect()
+    }
+
+    /// Their ids, subflows and frames.
+    pub(crate) fn findings(&self) -> Vec<Seen> {
+        let seen = |finding: &Finding| {
+            let frames = finding.frames.iter().map(|frame| frame.id.number).collect();
+            (finding.id, finding.subflow, frames)
+        };
+        self.found().iter().map(seen).collect()
+    }
+
+    /// The finding of this id.
+    #[track_caller]
+    pub(crate) fn the(&self, id: &str) -> Finding {
+        let found = self.found();
+        found.iter().find(|finding| finding.id == id).unwrap_or_else(|| panic!("no {id}: {found:?}")).clone()
     }
 
     pub(crate) fn ids(&self) -> Vec<&'static str> {

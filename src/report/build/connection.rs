@@ -25,6 +25,7 @@ pub(super) fn build(
         client: endpoint(connection, Side::Client, context),
         server: endpoint(connection, Side::Server, context),
         checksum: connection.checksum_in_use(),
+        options_cut: connection.options_cut,
         outcome: connection.outcome().name(),
         fallback: fallback(connection, views, context),
         close: connection.close().name(),

@@ -22,6 +22,8 @@ pub struct Connection {
     pub server: Endpoint,
     /// Whether DSS checksums are in use: asked for by either side.
     pub checksum: Option<bool>,
+    /// The snaplen cut TCP options of it: what is missing may have been there.
+    pub options_cut: bool,
     /// `mptcp`, `fallback`, `refused`, `unanswered`, `unknown`.
     pub outcome: &'static str,
     /// Why and by whom it fell back to TCP.
