@@ -21,7 +21,7 @@ const PATTERN: u32 = 2;
 /// inputs; its connection is not looked at.
 pub fn orphans<'a>(
     orphans: impl Iterator<Item = &'a Connection>,
-    listed: impl Iterator<Item = &'a Connection> + Clone,
+    listed: &(impl Iterator<Item = &'a Connection> + Clone),
     evidence: &Evidence<'_>,
 ) -> Vec<Found> {
     let mut found = Vec::new();

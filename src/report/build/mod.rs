@@ -254,7 +254,7 @@ impl Report for TrackedReport {
         let nothing = tracked::Connection::empty();
         let orphans = self.orphans.iter().filter_map(|&id| self.tracker.connection(id));
         let listed = self.listed.iter().filter_map(|&id| self.tracker.connection(id));
-        let orphans = diagnose::across::orphans(orphans, listed, &self.evidence(&nothing));
+        let orphans = diagnose::across::orphans(orphans, &listed, &self.evidence(&nothing));
         let found = orphans.iter().chain(&self.digest().across);
         let across = found.map(|found| finding(&self.context(), None, None, found)).collect::<Vec<_>>();
         dropped_packets(&self.inputs).into_iter().chain(across).collect()
