@@ -61,7 +61,7 @@ pub(super) fn unpack(reader: impl Read + Send + 'static, size: Option<u64>) -> i
     }
     let large = compression.is_some() || size.is_none_or(|size| size >= LARGE);
     let live = compression.is_none() && size.is_none();
-    Ok(Opened { start, input: Input::new(reader, position, live), size, large })
+    Ok(Opened { start, input: Input::new(reader, position, compression.is_some(), live), size, large })
 }
 
 /// Standard input as a file: its buffer of 8 KiB would only be in the way, and a file knows its size.

@@ -29,7 +29,7 @@ impl Digest {
                 let whole = segment.payload.len() as u64 == u64::from(segment.payload_len);
                 match syn.filter(|_| whole) {
                     Some(syn) => {
-                        let sum = sum16(segment.payload);
+                        let sum = segment.payload_sum.unwrap_or_else(|| sum16(segment.payload));
                         let odd = start.wrapping_sub(syn + 1) & 1 == 1;
                         self.sum = add16(self.sum, if odd { sum.swap_bytes() } else { sum });
                     }
