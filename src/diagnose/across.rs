@@ -5,59 +5,126 @@ use std::net::IpAddr;
 
 use super::rules::{fallback, joins};
 use super::{Evidence, Found, endpoint};
+use crate::report::explain::Explanation;
 use crate::report::text;
 use crate::track::connection::outcome::SubflowState;
 use crate::track::connection::{Connection, FallbackCause};
 use crate::track::mark::Mark;
 use crate::track::side::Side;
+use crate::track::subflow::Subflow;
 use crate::wire::MpTcprst;
 
 /// Connections to one port that must all have failed before that is a pattern.
 const PATTERN: u32 = 2;
 
-/// Rules over joins without their connection. `evidence` names frames and inputs; its connection is not looked at.
-pub fn orphans<'a>(orphans: impl Iterator<Item = &'a Connection>, evidence: &Evidence<'_>) -> Vec<Found> {
+/// Rules over joins without their connection, beside the connections that the report lists. `evidence` names frames and
+/// inputs; its connection is not looked at.
+pub fn orphans<'a>(
+    orphans: impl Iterator<Item = &'a Connection>,
+    listed: &(impl Iterator<Item = &'a Connection> + Clone),
+    evidence: &Evidence<'_>,
+) -> Vec<Found> {
     let mut found = Vec::new();
-    for orphan in orphans {
-        refused_orphan(orphan, evidence, &mut found);
-    }
+    let orphans: Vec<&Connection> = orphans.collect();
+    let whose = |join: &Subflow| only_connection_of(join, listed.clone());
+    refused_orphans(&orphans, &whose, evidence, &mut found);
+    bare_orphans(&orphans, evidence, &mut found);
     found
 }
 
-/// A join whose token no connection of the capture has, answered with a RST.
-fn refused_orphan(orphan: &Connection, evidence: &Evidence<'_>, found: &mut Vec<Found>) {
-    for subflow in &orphan.subflows {
+/// Joins whose token no connection of the capture has, answered with a RST: one finding for all that were answered alike.
+fn refused_orphans<'a>(
+    orphans: &[&Connection],
+    whose: &dyn Fn(&Subflow) -> Option<&'a Connection>,
+    evidence: &Evidence<'_>,
+    found: &mut Vec<Found>,
+) {
+    let mut alike: Vec<(Option<u8>, Found, u64)> = Vec::new();
+    for subflow in orphans.iter().flat_map(|orphan| &orphan.subflows) {
         let (Some(join), Some(reset)) = (&subflow.join, subflow.reset) else { continue };
-        let Some(token) =
-            join.token.filter(|_| subflow.state() == SubflowState::Refused && reset.by != subflow.initiator)
-        else {
+        let refused = subflow.state() == SubflowState::Refused && reset.by != subflow.initiator;
+        let Some(token) = join.token.filter(|_| refused) else { continue };
+        let reason = reset.reason.map(|reason| reason.0);
+        let frames = [subflow.first.frame, reset.at.frame];
+        if let Some((_, known, count)) = alike.iter_mut().find(|known| known.0 == reason) {
+            *count += 1;
+            if known.frames.len() < crate::limits::SYNS {
+                known.frames.extend(frames);
+            }
             continue;
-        };
-        let why = reset.reason.map_or_else(
+        }
+        let why = reason.map_or_else(
             || "without a reason".to_owned(),
-            |(reason, _)| format!("with reason {reason} ({})", MpTcprst { flags: 0, reason }.meaning()),
+            |reason| format!("with reason {reason} ({})", MpTcprst { flags: 0, reason }.meaning()),
         );
+        let known = whose(subflow).and_then(|known| Some((known.number?, known.ends.server.token()?)));
+        let known = known.map_or_else(String::new, |(number, token)| {
+            format!(" (connection {number}, which was open to the same server, has token {:08x})", token.0)
+        });
         let message = format!(
-            "The join {} → {} names token {:08x}, which no connection in this capture has, and was answered with a RST in frame {} {why}: its connection is gone or on another host, or the token was changed on the way.",
+            "The join {} → {} names token {:08x}, which no connection in this capture has, and was answered with a RST in frame {} {why}: its connection is gone or on another host, or the token was changed on the way{known}",
             endpoint(subflow.address_of(subflow.initiator)),
             endpoint(subflow.address_of(subflow.initiator.peer())),
             token.0,
             evidence.frame(reset.at.frame),
         );
-        let rule = match reset.reason {
-            Some((1, _)) => joins::JOIN_REFUSED_UNKNOWN_TOKEN,
-            Some((3, _)) => joins::JOIN_REFUSED_PROHIBITED,
+        let rule = match reason {
+            Some(1) => joins::JOIN_REFUSED_UNKNOWN_TOKEN,
+            Some(3) => joins::JOIN_REFUSED_PROHIBITED,
             Some(_) => joins::JOIN_REFUSED_WITH_REASON,
             None => joins::JOIN_REFUSED_WITHOUT_REASON,
         };
-        found.push(Found {
-            rule,
-            message,
-            subflow: None,
-            frames: vec![subflow.first.frame, reset.at.frame],
-            counter: None,
-        });
+        alike.push((reason, of_capture(rule, message, frames.to_vec()), 1));
     }
+    found.extend(alike.into_iter().map(|(_, mut found, count)| {
+        let more = match count {
+            1 => ".".to_owned(),
+            _ => format!(". {} were answered so.", text::counted(count, "such join")),
+        };
+        found.message.push_str(&more);
+        found
+    }));
+}
+
+/// The only connection that was open to the server of a join at its time.
+fn only_connection_of<'a>(join: &Subflow, connections: impl Iterator<Item = &'a Connection>) -> Option<&'a Connection> {
+    let server = join.address_of(join.initiator.peer());
+    let mut open = connections.filter(|connection| {
+        let to_it = connection.initial().is_some_and(|initial| initial.address_of(Side::Server) == server);
+        to_it && (connection.first.time..=connection.last.time).contains(&join.first.time)
+    });
+    open.next().filter(|_| open.next().is_none())
+}
+
+/// Joins whose connection is not in this capture, answered by a SYN/ACK without MP_JOIN: one finding for all.
+fn bare_orphans(orphans: &[&Connection], evidence: &Evidence<'_>, found: &mut Vec<Found>) {
+    let bare = |subflow: &Subflow| {
+        let join = subflow.join.as_ref().filter(|join| join.token.is_some() && join.syn_ack_hmac.is_none())?;
+        Some((subflow.syn.as_ref()?.first.frame, join.bare_syn_ack?))
+    };
+    let mut all = orphans.iter().flat_map(|orphan| &orphan.subflows).filter_map(|join| Some((join, bare(join)?)));
+    let Some((first, (syn, syn_ack))) = all.next() else { return };
+    let mut frames = vec![syn, syn_ack];
+    let mut count = 1;
+    for (_, (syn, syn_ack)) in all {
+        count += 1;
+        if frames.len() < crate::limits::SYNS {
+            frames.extend([syn, syn_ack]);
+        }
+    }
+    let more = match count {
+        1 => String::new(),
+        _ => format!(" {} were answered so.", text::counted(count, "such join")),
+    };
+    let message = format!(
+        "The SYN with MP_JOIN {} → {} (frame {}) was answered by a SYN/ACK without MP_JOIN (frame {}): the option is stripped on this path, or the join reached a server without MPTCP. Its connection is not in this capture.{more}",
+        endpoint(first.address_of(first.initiator)),
+        endpoint(first.address_of(first.initiator.peer())),
+        evidence.frame(syn),
+        evidence.frame(syn_ack),
+    );
+    let rule = joins::JOIN_SYN_ACK_WITHOUT_OPTION;
+    found.push(of_capture(rule, message, frames));
 }
 
 /// Connections that asked for MPTCP, by how the SYN/ACK answered.
@@ -140,13 +207,7 @@ fn stripped(groups: &BTreeMap<Network, Tally>, found: &mut Vec<Found>) {
                 other.2,
                 tally.asked,
             );
-            found.push(Found {
-                rule: fallback::OPTIONS_STRIPPED_ON_ONE_PORT,
-                message,
-                subflow: None,
-                frames: tally.frames.clone(),
-                counter: None,
-            });
+            found.push(of_capture(fallback::OPTIONS_STRIPPED_ON_ONE_PORT, message, tally.frames.clone()));
         }
         if let Some((other, good)) = for_network {
             let message = format!(
@@ -157,15 +218,14 @@ fn stripped(groups: &BTreeMap<Network, Tally>, found: &mut Vec<Found>) {
                 tally.asked,
                 prefix(*network),
             );
-            found.push(Found {
-                rule: fallback::OPTIONS_STRIPPED_FOR_ONE_PREFIX,
-                message,
-                subflow: None,
-                frames: tally.frames.clone(),
-                counter: None,
-            });
+            found.push(of_capture(fallback::OPTIONS_STRIPPED_FOR_ONE_PREFIX, message, tally.frames.clone()));
         }
     }
+}
+
+/// A finding that belongs to no connection.
+fn of_capture(rule: &'static Explanation, message: String, frames: Vec<Mark>) -> Found {
+    Found { rule, message, subflow: None, frames, counter: None, between: None, settled: false }
 }
 
 /// The network that an address is in, as far as an address tells: /24, /48.

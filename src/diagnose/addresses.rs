@@ -87,7 +87,13 @@ fn never_used(finder: &mut Finder<'_, '_>, connection: &Connection, announced: &
         (address == announced.address && announced.port.is_none_or(|announced| announced == port))
             || (subflow.join.is_some() && subflow.address_ids[announced.by] == Some(announced.id))
     });
-    if used || connection.fallback.is_some() || (announced.echoed.is_none() && connection.close() == Close::Open) {
+    // Data that is not there came over subflows that are not there either.
+    let holes = Side::BOTH.into_iter().any(|side| connection.data[side].missing() > 0);
+    if used
+        || holes
+        || connection.fallback.is_some()
+        || (announced.echoed.is_none() && connection.close() == Close::Open)
+    {
         return;
     }
     let text = format!(

@@ -41,6 +41,9 @@ fn rules_broken(finder: &mut Finder<'_, '_>) {
             anomaly.value
         )
     });
+    many(finder, AnomalyKind::PayloadChanged, rule::PAYLOAD_CHANGED_ON_RETRANSMISSION, |_, who| {
+        format!("Payload that the {who} sent again has other bytes than its first copy")
+    });
     many(finder, AnomalyKind::SequenceOutOfReach, rule::SEQUENCE_OUT_OF_REACH, |anomaly, who| {
         let what = if anomaly.value == 1 { "a TCP sequence number" } else { "a DSN or DATA_ACK" };
         format!("The {who} sent {what} too far from all others to be of this stream")

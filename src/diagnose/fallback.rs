@@ -5,11 +5,12 @@ use super::views::nearer_to_server;
 use super::{Finder, endpoint};
 use crate::report::explain::Explanation;
 use crate::report::text;
-use crate::track::connection::{Connection, FallbackCause, FallbackSeen};
+use crate::track::connection::{Anomaly, AnomalyKind, Connection, FallbackCause, FallbackSeen};
 use crate::track::keys::Dialect;
 use crate::track::mark::Mark;
 use crate::track::side::Side;
 use crate::track::subflow::Subflow;
+use crate::wire::MpCapable;
 
 /// NOPs in a row that only a blanked option explains: stacks pad with three at most, and the shortest MPTCP option that
 /// matters has four bytes.
@@ -32,6 +33,7 @@ pub(super) fn look(finder: &mut Finder<'_, '_>) {
 pub fn fallback_by(connection: &Connection, views: &[&Connection]) -> Option<&'static str> {
     let seen = connection.fallback?;
     match seen.cause {
+        FallbackCause::NoOptionInSynAck if syn_is_void(connection) => Some("client"),
         FallbackCause::NoOptionInSynAck => by_of_bare_syn_ack(connection, views),
         FallbackCause::NoOptionInThirdAck => Some(by_of_bare_ack(connection, views)),
         FallbackCause::OptionEchoed
@@ -42,6 +44,12 @@ pub fn fallback_by(connection: &Connection, views: &[&Connection]) -> Option<&'s
             seen.side.map(Side::name)
         }
     }
+}
+
+/// The SYN's flags make its option one that must be ignored (RFC 8684 §3.1).
+fn syn_is_void(connection: &Connection) -> bool {
+    let illegal = |anomaly: &Anomaly| anomaly.kind == AnomalyKind::CapableFlagsIllegal && anomaly.side == Side::Client;
+    connection.anomalies.iter().any(illegal)
 }
 
 /// The SYN asked, the SYN/ACK is silent.
@@ -122,6 +130,15 @@ fn fell_back(finder: &mut Finder<'_, '_>, connection: &Connection, seen: &Fallba
     frames.push(seen.frame);
     let counter = fallback_counter(seen, connection);
     finder.report_with(rule, Some(0), &frames, message, counter);
+    if matches!(
+        seen.cause,
+        FallbackCause::NoOptionInSynAck
+            | FallbackCause::NoOptionInThirdAck
+            | FallbackCause::NoOptionOnData
+            | FallbackCause::OptionsVanished
+    ) {
+        finder.settle();
+    }
 }
 
 type Verdict = (&'static Explanation, String, Vec<Mark>);
@@ -137,8 +154,12 @@ fn no_option_in_syn_ack(finder: &Finder<'_, '_>, connection: &Connection, seen: 
     let server = connection.initial().map_or_else(String::new, |initial| endpoint(initial.address_of(Side::Server)));
     let why = match fallback_by(connection, &finder.evidence.views) {
         Some("path") => "the option was removed on the way",
+        Some("client") => "the flags of the SYN's option make it void, so a server must ignore it",
         Some("server") => {
             "the SYN reached the server with its option and the server did not answer it: it does not speak MPTCP on this port"
+        }
+        _ if connection.ends.client.flags.is_some_and(|flags| flags & MpCapable::CHECKSUM_REQUIRED != 0) => {
+            "the server does not speak MPTCP on this port or refuses the checksums that the SYN asks for, or the option was removed on the way"
         }
         _ => "the server does not speak MPTCP on this port, or the option was removed on the way",
     };
@@ -174,7 +195,12 @@ fn syn_retried(finder: &Finder<'_, '_>, connection: &Connection, seen: &Fallback
 
 fn no_option_in_third_ack(finder: &Finder<'_, '_>, connection: &Connection, seen: &FallbackSeen) -> Verdict {
     let syn_ack = connection.handshake.syn_ack.map(|(_, frame)| frame);
+    let at_client = |view: &&Connection| view.handshake.syn.is_some() && view.handshake.bare_syn_ack.is_some();
+    let sent = |view: &&Connection| view.handshake.ack.is_some();
+    let views = || finder.evidence.views.iter().copied();
     let why = match fallback_by(connection, &finder.evidence.views) {
+        _ if views().any(|view| at_client(&view)) => "the option of the SYN/ACK was lost on its way to the client",
+        _ if views().any(|view| sent(&view)) => "the option of the third ACK was lost on its way to the server",
         Some("client") => "the SYN/ACK reached the client with its option, and the client did not go on with MPTCP",
         _ => "either the option of the SYN/ACK did not reach the client, or that of the ACK was removed on the way",
     };
@@ -193,19 +219,51 @@ fn no_option_on_data(finder: &Finder<'_, '_>, connection: &Connection, seen: &Fa
         _ => connection.handshake.ack.map(|(_, frame)| frame),
     };
     let other = if who == "server" { "client" } else { "server" };
+    let why = match seen.side.and_then(|side| lost_from(connection, &finder.evidence.views, side)) {
+        Some(side) if Some(side) == seen.side => format!("options were removed from the {who}'s packets on the way"),
+        Some(_) => format!("the {other}'s options were removed on the way, so the {who} went on without them"),
+        None => format!(
+            "options are removed after the handshake, from the {who}'s packets or from the {other}'s before them"
+        ),
+    };
     let text = format!(
-        "The {who} agreed to MPTCP{}, but its first data (frame {}) carries no MPTCP option: options are removed after the handshake, from the {who}'s packets or from the {other}'s before them.",
+        "The {who} agreed to MPTCP{}, but its first data (frame {}) carries no MPTCP option: {why}.",
         agreed.map_or_else(String::new, |frame| format!(" in frame {}", finder.frame(frame))),
         finder.frame(seen.frame),
     );
     (rule::FALLBACK_NO_OPTION_ON_DATA, text, agreed.into_iter().collect())
 }
 
+/// Whose options other captures show to be lost on the way, where `silent`'s data has none: its own, or its peer's, which
+/// made it fall back.
+fn lost_from(connection: &Connection, views: &[&Connection], silent: Side) -> Option<Side> {
+    fn mapped_to(connection: &Connection, side: Side) -> u64 {
+        let half = connection.initial().map(|initial| &initial.halves[side]);
+        half.and_then(|half| half.last_mapping_end.zip(half.syn)).map_or(0, |(end, syn)| end.0.saturating_sub(syn))
+    }
+    let peer = silent.peer();
+    let of_view = |view: &&Connection| {
+        if mapped_to(view, silent) > mapped_to(connection, silent) {
+            Some(silent)
+        } else if (mapped_to(view, peer) == 0) != (mapped_to(connection, peer) == 0) {
+            Some(peer)
+        } else {
+            None
+        }
+    };
+    views.iter().find_map(of_view)
+}
+
 fn options_vanished(finder: &Finder<'_, '_>, connection: &Connection, seen: &FallbackSeen) -> Verdict {
     let who = seen.side.map_or("sender", Side::name);
     let last_good = seen.side.and_then(|side| connection.initial()?.options[side]).map(|(_, last)| last);
+    let why = match seen.side.and_then(|side| lost_from(connection, &finder.evidence.views, side)) {
+        Some(side) if Some(side) == seen.side => format!("they were removed from the {who}'s packets on the way"),
+        Some(side) => format!("the {}'s were removed on the way, so the {who} went on without", side.name()),
+        None => "the options of one direction or of both are removed on the way".to_owned(),
+    };
     let text = format!(
-        "The {who}'s packets carry no MPTCP option from frame {} on{}; no MP_FAIL and no infinite mapping explains it, so the options of one direction or of both are removed on the way.",
+        "The {who}'s packets carry no MPTCP option from frame {} on{}; no MP_FAIL and no infinite mapping explains it, so {why}.",
         finder.frame(seen.frame),
         last_good
             .map_or_else(String::new, |last| format!(" (the last one with an option is frame {})", finder.frame(last))),

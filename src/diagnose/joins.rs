@@ -46,11 +46,39 @@ fn one(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, subflow
     }) {
         return ack_without_option(finder, index, subflow, join, bare);
     }
+    if complete(join) {
+        data_without_option(finder, connection, index, subflow);
+    }
     match (state, subflow.reset) {
         (SubflowState::Refused, Some(reset)) => refused(finder, connection, index, subflow, &reset),
         (SubflowState::Unanswered, _) => unanswered(finder, index, subflow),
         (SubflowState::HalfOpen, _) => incomplete(finder, connection, index, subflow, join),
         _ => late(finder, index, subflow),
+    }
+}
+
+/// SYN/ACK and third ACK came with their HMACs.
+fn complete(join: &Join) -> bool {
+    join.syn_ack_hmac.is_some() && join.ack_hmac.is_some()
+}
+
+/// Payload, and not one mapping: the options of the handshake passed, those of data do not.
+fn data_without_option(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, subflow: &Subflow) {
+    for side in Side::BOTH {
+        let (half, bare) = (&subflow.halves[side], &subflow.bare[side]);
+        let Some(first) = bare.first.filter(|_| half.last_mapping_end.is_none() && !connection.options_cut) else {
+            continue;
+        };
+        let mut frames = vec![first];
+        let text = format!(
+            "The {} sent {} on the join {}, from frame {} on, without any MPTCP option: options are removed on this path after the handshake{}.",
+            side.name(),
+            text::counted(half.payload_bytes, "byte"),
+            route(subflow),
+            finder.frame(first),
+            and_reset(finder, subflow, &mut frames),
+        );
+        finder.report(rule::JOIN_DATA_WITHOUT_OPTION, Some(index), &frames, text);
     }
 }
 
@@ -77,62 +105,68 @@ fn hmac_mismatch(finder: &mut Finder<'_, '_>, index: u16, subflow: &Subflow, joi
     };
     let frame = frame.unwrap_or(subflow.first.frame);
     let mut frames = vec![frame];
-    let mut text = format!(
-        "The HMAC in the {what} of the join {} (frame {}) does not follow from the keys of the connection: changed on the way, or not sent by the {}",
+    let text = format!(
+        "The HMAC in the {what} of the join {} (frame {}) does not follow from the keys of the connection: changed on the way, or not sent by the {}{}.",
         route(subflow),
         finder.frame(frame),
         by.name(),
+        and_reset(finder, subflow, &mut frames),
     );
-    if let Some(reset) = subflow.reset {
-        frames.push(reset.at.frame);
-        text.push_str(&format!(
-            "; the {} reset the subflow in frame {}",
-            reset.by.name(),
-            finder.frame(reset.at.frame)
-        ));
-    }
-    text.push('.');
     finder.report_with(rule::JOIN_HMAC_MISMATCH, Some(index), &frames, text, Some(counter));
 }
 
 fn syn_ack_without_option(finder: &mut Finder<'_, '_>, index: u16, subflow: &Subflow, bare: Mark) {
     let syn = syn_of(subflow);
     let mut frames = vec![syn, bare];
-    let mut text = format!(
-        "The SYN with MP_JOIN {} (frame {}) was answered by a SYN/ACK without MP_JOIN (frame {}): the option is stripped on this path, or the join reached a server without MPTCP",
+    let text = format!(
+        "The SYN with MP_JOIN {} (frame {}) was answered by a SYN/ACK without MP_JOIN (frame {}): {}{}.",
         route(subflow),
         finder.frame(syn),
         finder.frame(bare),
+        who_left_it_out(finder, subflow, &mut frames),
+        and_reset(finder, subflow, &mut frames),
     );
-    if let Some(reset) = subflow.reset {
-        frames.push(reset.at.frame);
-        text.push_str(&format!(
-            "; the {} reset it in frame {}, as it must",
-            reset.by.name(),
-            finder.frame(reset.at.frame)
-        ));
-    }
-    text.push('.');
     finder.report(rule::JOIN_SYN_ACK_WITHOUT_OPTION, Some(index), &frames, text);
+    finder.settle();
 }
 
 fn ack_without_option(finder: &mut Finder<'_, '_>, index: u16, subflow: &Subflow, join: &Join, bare: Mark) {
     let mut frames: Vec<Mark> = join.syn_ack_frame.into_iter().chain([bare]).collect();
-    let mut text = format!(
-        "The third ACK of the join {} (frame {}) carries no MP_JOIN although the SYN/ACK did: the option is stripped on this path",
+    let text = format!(
+        "The third ACK of the join {} (frame {}) carries no MP_JOIN although the SYN/ACK did: the option is stripped on this path{}.",
         route(subflow),
         finder.frame(bare),
+        and_reset(finder, subflow, &mut frames),
     );
-    if let Some(reset) = subflow.reset {
-        frames.push(reset.at.frame);
-        text.push_str(&format!(
-            "; the {} reset the subflow in frame {}",
-            reset.by.name(),
-            finder.frame(reset.at.frame)
-        ));
-    }
-    text.push('.');
     finder.report(rule::JOIN_ACK_WITHOUT_OPTION, Some(index), &frames, text);
+}
+
+/// `; the client reset the subflow in frame 12`, where it did.
+fn and_reset(finder: &Finder<'_, '_>, subflow: &Subflow, frames: &mut Vec<Mark>) -> String {
+    let Some(reset) = subflow.reset else { return String::new() };
+    frames.push(reset.at.frame);
+    format!("; the {} reset the subflow in frame {}", reset.by.name(), finder.frame(reset.at.frame))
+}
+
+/// Why a SYN/ACK has no MP_JOIN: captures at other places tell.
+fn who_left_it_out(finder: &Finder<'_, '_>, subflow: &Subflow, frames: &mut Vec<Mark>) -> &'static str {
+    let twins = finder.evidence.views.iter().filter_map(|view| super::twin(subflow, view));
+    let mut verdict = "the option is stripped on this path, or the join reached a server without MPTCP";
+    for (_, twin) in twins {
+        let (Some(syn), Some(join)) = (&twin.syn, &twin.join) else { continue };
+        if join.initiator_nonce.is_none() {
+            frames.push(syn.first.frame);
+            return "the SYN lost its option on the way";
+        }
+        if join.syn_ack_hmac.is_some() {
+            frames.extend(join.syn_ack_frame);
+            return "the SYN/ACK lost its option on the way";
+        }
+        if join.bare_syn_ack.is_some() {
+            verdict = "the other capture shows it without MP_JOIN too: the option is lost beyond both, or the server did not send it";
+        }
+    }
+    verdict
 }
 
 /// A RST to the SYN, or to the finished handshake before any data.
@@ -141,9 +175,12 @@ fn refused(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, sub
     let syn = syn_of(subflow);
     let who = reset.by.name();
     let at = finder.frame(reset.at.frame);
-    let after = if reset.of_syn { "its SYN" } else { "a complete handshake" };
     let complete = subflow.join.as_ref().is_some_and(|join| join.ack_hmac.is_some());
-    let answer_to = if complete || reset.of_syn { after } else { "the SYN/ACK" };
+    let answer_to = match (reset.of_syn, complete) {
+        (true, _) => "the SYN",
+        (false, true) => "the complete handshake",
+        (false, false) => "the SYN/ACK",
+    };
     let reason =
         reset.reason.map(|(reason, _)| format!("{} (reason {reason})", MpTcprst { flags: 0, reason }.meaning()));
     let head = format!("The {who} answered {answer_to} of the join {} with a RST in frame {at}", route(subflow));
@@ -184,7 +221,38 @@ fn refused(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, sub
             (rule::JOIN_REFUSED_WITHOUT_REASON, format!(" without a reason ({hint})"))
         }
     };
-    finder.report(rule, Some(index), &[syn, reset.at.frame], format!("{head}{why}."));
+    let hint = refusal_hint(connection, index, subflow, rule).unwrap_or_default();
+    finder.report(rule, Some(index), &[syn, reset.at.frame], format!("{head}{why}{hint}."));
+}
+
+/// What other subflows of the connection add to a refusal.
+fn refusal_hint(
+    connection: &Connection,
+    index: u16,
+    subflow: &Subflow,
+    rule: &'static crate::report::explain::Explanation,
+) -> Option<String> {
+    let responder = subflow.initiator.peer();
+    let others = || connection.subflows.iter().enumerate().filter(|(other, _)| *other != usize::from(index));
+    let first_address = connection.initial()?.address_of(responder);
+    let to_first = subflow.address_of(responder) == first_address;
+    let announced = others().find(|(_, other)| {
+        other.join.is_some() && other.is_established() && other.address_of(responder).0 != first_address.0
+    });
+    if rule.id == rule::JOIN_REFUSED_UNKNOWN_TOKEN.id
+        && to_first
+        && let Some((works, other)) = announced
+    {
+        return Some(format!(
+            ". Subflow {works} to {} works: a load balancer or anycast seems to lead joins to the first address elsewhere",
+            endpoint(other.address_of(responder)),
+        ));
+    }
+    let hosts = |subflow: &Subflow| (subflow.address_of(Side::Client).0, subflow.address_of(Side::Server).0);
+    let same_path = others().find(|(_, other)| {
+        other.first.time <= subflow.first.time && other.is_established() && hosts(other) == hosts(subflow)
+    });
+    same_path.map(|(known, _)| format!(". Subflow {known} joins the same two addresses already"))
 }
 
 /// Whether the connection was at its end when a join was refused.
@@ -203,13 +271,28 @@ fn unanswered(finder: &mut Finder<'_, '_>, index: u16, subflow: &Subflow) {
     if !only_syns || (syn.retransmissions == 0 && waited < span::SECOND) {
         return;
     }
+    let mut frames = vec![syn.first.frame, syn.last.frame];
+    let (address, port) = subflow.address_of(subflow.initiator.peer());
+    let announced = finder.connection().addresses.iter().find(|announced| {
+        announced.by != subflow.initiator
+            && announced.address == address
+            && announced.port.is_none_or(|announced| announced == port)
+    });
+    let announced = announced.map_or_else(String::new, |announced| {
+        frames.push(announced.frame);
+        format!(
+            " The {} announced this address in frame {}: it may not be reachable from here.",
+            announced.by.name(),
+            finder.frame(announced.frame)
+        )
+    });
     let text = format!(
-        "{} with MP_JOIN {} got no answer in {}: the path or a firewall drops them, or there is no route.",
+        "{} with MP_JOIN {} got no answer in {}: the path or a firewall drops them, or there is no route.{announced}",
         text::counted(u64::from(syn.retransmissions) + 1, "SYN"),
         route(subflow),
         text::duration(waited),
     );
-    finder.report(rule::JOIN_UNANSWERED, Some(index), &[syn.first.frame, syn.last.frame], text);
+    finder.report(rule::JOIN_UNANSWERED, Some(index), &frames, text);
 }
 
 fn incomplete(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, subflow: &Subflow, join: &Join) {

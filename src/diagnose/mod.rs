@@ -20,12 +20,14 @@ use crate::capture::InputInfo;
 use crate::frame::Timestamp;
 use crate::report::explain::Explanation;
 use crate::report::model::FrameRef;
+use crate::report::text;
 use crate::track::connection::{Anomaly, AnomalyKind, Connection};
 use crate::track::mark::Mark;
 use crate::track::subflow::Subflow;
 
 pub use data::explain_mismatch;
 pub use fallback::{fallback_by, fallback_counter};
+pub(crate) use views::{nearer_to_server, twin};
 
 /// What the rules look at.
 pub struct Evidence<'a> {
@@ -52,6 +54,10 @@ pub struct Found {
     pub frames: Vec<Mark>,
     /// The Linux counter, where it depends on the case.
     pub counter: Option<&'static str>,
+    /// What two captures prove of the stretch between them: its inputs, in the order in which packets pass them.
+    pub between: Option<(u16, u16)>,
+    /// Captures at other places have settled it: the advice to make them is moot.
+    pub settled: bool,
 }
 
 /// All rules, over one connection.
@@ -75,6 +81,14 @@ struct Finder<'e, 'a> {
 }
 
 impl<'a> Finder<'_, 'a> {
+    /// Other views are there, and what was reported last rests on them too.
+    fn settle(&mut self) {
+        let settled = !self.evidence.views.is_empty();
+        if let Some(found) = self.found.last_mut() {
+            found.settled = settled;
+        }
+    }
+
     fn connection(&self) -> &'a Connection {
         self.evidence.connection
     }
@@ -108,7 +122,15 @@ impl<'a> Finder<'_, 'a> {
         message: String,
         counter: Option<&'static str>,
     ) {
-        self.found.push(Found { rule, message, subflow, frames: frames.to_vec(), counter });
+        self.found.push(Found {
+            rule,
+            message,
+            subflow,
+            frames: frames.to_vec(),
+            counter,
+            between: None,
+            settled: false,
+        });
     }
 }
 
@@ -120,11 +142,8 @@ impl Evidence<'_> {
 
     /// The name of an input, without its folders unless two inputs differ by them only.
     pub fn input_name(&self, input: u16) -> &str {
-        let short = |name: &'_ str| -> usize { name.rfind('/').map_or(0, |slash| slash + 1) };
         let Some(info) = self.inputs.get(usize::from(input)) else { return "?" };
-        let name = info.name.get(short(&info.name)..).unwrap_or(&info.name);
-        let twins = self.inputs.iter().filter(|other| other.name.get(short(&other.name)..) == Some(name)).count();
-        if twins > 1 { &info.name } else { name }
+        text::short_name(&info.name, self.inputs.iter().map(|other| other.name.as_str()))
     }
 }
 
@@ -167,6 +186,6 @@ fn times(count: u64) -> String {
     match count {
         1 => "once".to_owned(),
         2 => "twice".to_owned(),
-        _ => format!("{} times", crate::report::text::count(count)),
+        _ => format!("{} times", text::count(count)),
     }
 }

@@ -155,7 +155,7 @@ fn interfaces(finder: &mut Finder<'_, '_>, connection: &Connection) {
             continue;
         }
         // An input is one host's interface, or all of them: only those of one input, or of the same host, compare.
-        if left == Some(false) {
+        if left == Some(false) || (left.is_none() && !may_be_near_initiator(subflow)) {
             continue;
         }
         let other = seen.iter().find(|known| {
@@ -172,6 +172,12 @@ fn interfaces(finder: &mut Finder<'_, '_>, connection: &Connection) {
             seen.push((address, place, syn.first.frame));
         }
     }
+}
+
+/// Whether a subflow may have been captured where it was opened: the SYN/ACK took a round trip, the third ACK came sooner.
+fn may_be_near_initiator(subflow: &Subflow) -> bool {
+    let (Some(syn), Some(syn_ack), Some(_)) = (&subflow.syn, &subflow.syn_ack, subflow.third_ack) else { return true };
+    subflow.third_ack_delay < syn_ack.first.time.since(syn.last.time)
 }
 
 impl Connection {

@@ -82,7 +82,7 @@ pub(super) fn connection(connection: &Connection) -> Vec<Cell> {
             text::bytes(directions.server_to_client.bytes)
         )),
         Cell::plain(text::duration(connection.duration_ns)),
-        sentences::close(connection.close),
+        sentences::close(connection),
     ];
     if client.token.is_some() || server.token.is_some() {
         let token = |end: &Endpoint| end.token.map_or_else(|| "?".to_owned(), |token| token.to_string());
@@ -96,10 +96,13 @@ pub(super) fn connection(connection: &Connection) -> Vec<Cell> {
         }
     }
     cells.extend(checksum_cells(connection));
+    if connection.options_cut {
+        cells.push(Cell::of(Role::Warning, "? options cut by the capture"));
+    }
     for (arrow, direction) in both(&directions.client_to_server, &directions.server_to_client) {
         let amounts = [
             (direction.missing_bytes, "missing", Role::Warning),
-            (direction.unmapped_bytes, "without mapping", Role::Warning),
+            (if connection.options_cut { 0 } else { direction.unmapped_bytes }, "without mapping", Role::Warning),
             (unacknowledged(connection, direction), "never acknowledged", Role::Warning),
             (direction.reinjected_bytes, "reinjected", Role::Plain),
             (direction.resent_bytes, "resent", Role::Plain),

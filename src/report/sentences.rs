@@ -1,8 +1,9 @@
 //! The words that text outputs use for the codes of the report model. A code without words prints as itself.
 
 use super::layout::Cell;
-use super::model::{Connection, Fallback, FrameRef, Join, Reset, Severity, Verdict};
+use super::model::{Connection, Fallback, FrameRef, Join, Reset, Severity, Verdict, View};
 use super::style::Role;
+use super::text;
 
 /// What the connection turned out to be.
 pub(super) fn protocol(connection: &Connection) -> Cell {
@@ -15,21 +16,36 @@ pub(super) fn protocol(connection: &Connection) -> Cell {
         ("refused", _) => Cell::of(Role::Error, "refused"),
         ("unanswered", _) => Cell::of(Role::Warning, "unanswered"),
         (_, Some(version)) => Cell::of(Role::Strong, format!("MPTCP v{version}?")),
+        ("unknown", None) if nothing_proves_it(connection) => Cell::of(Role::Plain, "MPTCP?"),
         (_, None) => Cell::of(Role::Strong, "MPTCP"),
     }
 }
 
+/// No token and no further subflow: one stray option.
+fn nothing_proves_it(connection: &Connection) -> bool {
+    let token = connection.client.token.or(connection.server.token);
+    token.is_none() && connection.subflows.len() < 2
+}
+
 /// How the connection ended.
-pub(super) fn close(close: &str) -> Cell {
+pub(super) fn close(connection: &Connection) -> Cell {
+    if connection.close == "open" && connection.closed.is_some() {
+        return Cell::plain("closed, how does not show");
+    }
+    let (role, words) = close_words(connection.close);
+    Cell::of(role, words)
+}
+
+fn close_words(close: &str) -> (Role, &str) {
     match close {
-        "data_fin" => Cell::plain("closed by DATA_FIN"),
-        "half_closed" => Cell::plain("half closed"),
-        "fastclose" => Cell::of(Role::Warning, "closed by FASTCLOSE"),
-        "reset" => Cell::of(Role::Warning, "reset"),
-        "tcp_fin_only" => Cell::of(Role::Warning, "closed by TCP FIN, no DATA_FIN"),
-        "fallback_fin" => Cell::plain("closed by TCP FIN"),
-        "open" => Cell::plain("still open"),
-        other => Cell::plain(other),
+        "data_fin" => (Role::Plain, "closed by DATA_FIN"),
+        "half_closed" => (Role::Plain, "half closed"),
+        "fastclose" => (Role::Warning, "closed by FASTCLOSE"),
+        "reset" => (Role::Warning, "reset"),
+        "tcp_fin_only" => (Role::Warning, "closed by TCP FIN, no DATA_FIN"),
+        "fallback_fin" => (Role::Plain, "closed by TCP FIN"),
+        "open" => (Role::Plain, "still open"),
+        other => (Role::Plain, other),
     }
 }
 
@@ -67,6 +83,34 @@ pub(super) fn fallback(fallback: &Fallback) -> String {
     };
     let at = fallback.frame.map_or_else(String::new, |frame| format!(" at frame {frame}"));
     format!("fell back to TCP{at}{by}: {cause}")
+}
+
+/// `server.pcap, nearer to the server, shows no MPTCP option at all; on the way to or from it: path-stripped-option`.
+pub(super) fn view(view: &View, connection: &Connection) -> String {
+    let inputs = connection.views.iter().map(|view| view.input.as_str());
+    let name = text::short_name(&view.input, inputs);
+    let same_fallback = match (&view.fallback, &connection.fallback) {
+        (Some(here), Some(there)) => here.cause == there.cause,
+        (None, None) => true,
+        _ => false,
+    };
+    let shows = if !view.shows_mptcp {
+        "no MPTCP option at all".to_owned()
+    } else if same_fallback && view.outcome == connection.outcome && view.close == connection.close {
+        "the same".to_owned()
+    } else if let Some(seen) = view.fallback.as_ref().filter(|_| !same_fallback) {
+        format!("that it {}", fallback(seen))
+    } else if same_fallback && view.outcome == connection.outcome {
+        format!("it {}", close_words(view.close).1)
+    } else {
+        view.outcome.to_owned()
+    };
+    let mut words = format!("{name}, nearer to the {}, shows {shows}", view.nearer_to);
+    if !view.differences.is_empty() {
+        words.push_str("; between the captures: ");
+        words.push_str(&view.differences.join(", "));
+    }
+    words
 }
 
 /// `reset by server at frame 12: administratively prohibited (reason 3)`.
@@ -178,7 +222,7 @@ pub(super) fn frames(frames: &[FrameRef]) -> String {
     }
     if frames.len() > SHOWN {
         text.push_str(" and ");
-        text.push_str(&super::text::count((frames.len() - SHOWN) as u64));
+        text.push_str(&text::count((frames.len() - SHOWN) as u64));
         text.push_str(" more");
     }
     text

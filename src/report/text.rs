@@ -4,6 +4,13 @@ use std::borrow::Cow;
 
 use crate::frame::Timestamp;
 
+/// The name of a file without its folders, unless another of `all` differs by them only.
+pub fn short_name<'n>(name: &'n str, all: impl Iterator<Item = &'n str>) -> &'n str {
+    let last = |name: &'n str| name.rsplit('/').next().unwrap_or(name);
+    let twins = all.filter(|other| last(other) == last(name)).count();
+    if twins > 1 { name } else { last(name) }
+}
+
 /// A count with thousands separators: `1,234,567`.
 pub fn count(number: u64) -> String {
     let digits = number.to_string();

@@ -34,7 +34,8 @@ pub fn write(out: &mut dyn Write, report: &dyn Report, selection: &Selection, lo
     let mut interfaces = header.inputs.iter().flat_map(|input| &input.interfaces).map(|interface| &interface.name);
     let first_interface = interfaces.next();
     let several_interfaces = interfaces.any(|name| Some(name) != first_interface);
-    let mut tree = Tree { page, limit: if all { usize::MAX } else { LIST_LIMIT }, several_interfaces };
+    let mut tree =
+        Tree { page, limit: if all { usize::MAX } else { LIST_LIMIT }, several_interfaces, advised: Vec::new() };
     if !findings.is_empty() {
         tree.page.blank()?;
         tree.findings("", &findings.iter().collect::<Vec<_>>())?;
@@ -56,10 +57,14 @@ pub fn write(out: &mut dyn Write, report: &dyn Report, selection: &Selection, lo
         let more = text::counted(selection.hidden as u64, "more connection");
         tree.page.flow("", "", &[Cell::of(Role::Strong, format!("… {more}")), Cell::plain("(--all shows them)")], 1)?;
     }
-    for group in orphans {
+    for group in orphans.iter().take(tree.limit) {
         tree.page.blank()?;
         tree.orphans(group)?;
     }
+    if orphans.len() > tree.limit {
+        tree.page.blank()?;
+    }
+    tree.and_more("", orphans.len(), "token of joins without connection")?;
     Ok(())
 }
 
@@ -136,10 +141,13 @@ struct Tree<'a> {
     /// Lines of a list that are shown.
     limit: usize,
     several_interfaces: bool,
+    /// Advice given for the connection so far: once is enough.
+    advised: Vec<&'static str>,
 }
 
 impl Tree<'_> {
     fn connection(&mut self, connection: &Connection) -> io::Result<()> {
+        self.advised.clear();
         let bar = if connection.subflows.is_empty() { "    " } else { "│   " };
         self.page.flow(&format!("#{:<2} ", connection.id), bar, &cells::connection(connection), GAP)?;
         let of_connection: Vec<&Finding> = connection.findings.iter().filter(|f| f.subflow.is_none()).collect();
@@ -183,8 +191,7 @@ impl Tree<'_> {
             }
         }
         for view in &connection.views {
-            let outcome = view.fallback.as_ref().map_or_else(|| view.outcome.to_owned(), sentences::fallback);
-            let words = format!("at {}: {outcome}, {}", view.input, text::counted(view.segments, "segment"));
+            let words = sentences::view(view, connection);
             self.page.flow(bar, &hang, &Cell::words(Role::Plain, &words).collect::<Vec<_>>(), 1)?;
         }
         for line in stack_lines::connection(connection, self.page.look.verbose) {
@@ -310,7 +317,8 @@ impl Tree<'_> {
     /// Each finding: what, then its evidence, then what to do about it.
     fn findings(&mut self, bar: &str, findings: &[&Finding]) -> io::Result<()> {
         let mut sorted = findings.to_vec();
-        sorted.sort_by_key(|finding| finding.severity);
+        // What two captures prove is the cause of what one shows.
+        sorted.sort_by_key(|finding| (finding.severity, finding.between.is_none()));
         let hang = format!("{bar}  ");
         for finding in sorted.iter().take(self.limit) {
             let (word, role) = sentences::severity(finding.severity);
@@ -325,7 +333,8 @@ impl Tree<'_> {
             evidence.extend(finding.counter.map(str::to_owned));
             let cells: Vec<Cell> = cells::separated(evidence);
             self.page.flow(&hang, &hang, &cells, 1)?;
-            if let Some(advice) = finding.advice {
+            if let Some(advice) = finding.advice.filter(|advice| !self.advised.contains(advice)) {
+                self.advised.push(advice);
                 self.page.flow(&hang, &hang, &Cell::words(Role::Plain, advice).collect::<Vec<_>>(), 1)?;
             }
         }

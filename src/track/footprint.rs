@@ -36,6 +36,11 @@ impl Subflow {
 
 impl Half {
     fn heap_bytes(&self) -> usize {
-        self.seen.heap_bytes() + self.mappings.heap_bytes() + self.unmapped.heap_bytes() + self.rtt.heap_bytes()
+        let digest = self.digest.as_ref().map_or(0, |digest| size_of_val(&**digest));
+        digest
+            + self.seen.heap_bytes()
+            + self.mappings.heap_bytes()
+            + self.unmapped.heap_bytes()
+            + self.rtt.heap_bytes()
     }
 }

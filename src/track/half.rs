@@ -3,6 +3,7 @@
 
 use std::collections::VecDeque;
 
+use super::digest::Digest;
 use super::mapping::Mappings;
 use super::mark::{Mark, unwrap};
 use super::range_set::RangeSet;
@@ -76,6 +77,8 @@ pub struct Seldom {
     pub told_retransmitted: Option<u64>,
     /// In a fallback: a sequence number and its data-level position; the rest of the stream follows from it.
     pub line: Option<(u64, u64)>,
+    /// What its payload looks like, where several inputs may show it.
+    pub digest: Option<Box<Digest>>,
     /// ACKs that carry only MPTCP signalling and repeat an acknowledgement: no sign of loss (RFC 8684 §3.4.1). The first,
     /// and how many.
     pub signalling_acks: Option<(Mark, u32)>,

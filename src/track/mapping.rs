@@ -39,8 +39,8 @@ impl Placed {
     }
 }
 
-/// A part of a mapping that came out of order.
-#[derive(Clone, Copy, Debug)]
+/// A part of a mapping: one that came out of order, or the last that came in order.
+#[derive(Clone, Copy, Debug, Default)]
 struct Piece {
     offset: u32,
     len: u32,
@@ -58,6 +58,8 @@ pub struct Mapping {
     pieces: Vec<Piece>,
     /// A later copy of part of it had other bytes: the difference of the sums, to be tried where the first copy is wrong.
     other_copy: Option<u16>,
+    /// The part that was summed last, in order.
+    tail: Piece,
     /// Some of its bytes were not captured.
     cut: bool,
     done: bool,
@@ -108,6 +110,8 @@ pub struct Mappings {
     floor: u64,
     /// Parts that came out of order since no mapping was open: their memory is counted with them.
     parts: usize,
+    /// A later copy of payload had other bytes: the frame with the first copy.
+    changed: Option<Mark>,
 }
 
 /// A segment's payload as captured.
@@ -144,6 +148,7 @@ impl Mapping {
             sum: 0,
             pieces: Vec::new(),
             other_copy: None,
+            tail: Piece::default(),
             cut: false,
             done: false,
             last_frame: placed.frame,
@@ -151,42 +156,63 @@ impl Mapping {
     }
 
     /// Takes the part of `payload`, which begins at `start`, that belongs to this mapping and is not summed yet.
-    /// `wire_end` is where the payload ended on the wire, which can be more than was captured.
-    fn cover(&mut self, start: u64, payload: Payload<'_>, wire_end: u64, frame: Mark) {
+    /// `wire_end` is where the payload ended on the wire, which can be more than was captured. Gives the frame with the
+    /// first copy where this one has other bytes.
+    fn cover(&mut self, start: u64, payload: Payload<'_>, wire_end: u64, frame: Mark) -> Option<Mark> {
         let from = start.max(self.placed.start);
         let to = wire_end.min(self.placed.end());
-        if from >= to || self.done {
-            return;
+        if from >= to {
+            return None;
+        }
+        let offset = (from - self.placed.start) as u32;
+        let len = (to - from) as u32;
+        if self.done || offset + len <= self.prefix {
+            return self.compare(offset, len, slice(payload.bytes, start, from, to));
         }
         let captured_end = start + payload.bytes.len() as u64;
         if to > captured_end {
             self.cut = true;
         }
-        let offset = (from - self.placed.start) as u32;
-        let len = (to - from) as u32;
         if self.pieces.is_empty() && offset == self.prefix {
             if self.placed.checksum.is_some() && !self.cut {
-                self.sum = add16(self.sum, payload.sum_of(offset, start, from, to));
+                let sum = payload.sum_of(offset, start, from, to);
+                self.sum = add16(self.sum, sum);
+                self.tail = Piece { offset, len, sum };
             }
             self.prefix += len;
             self.last_frame = frame;
+            None
         } else {
-            self.cover_out_of_order(offset, len, slice(payload.bytes, start, from, to), frame);
+            self.cover_out_of_order(offset, len, slice(payload.bytes, start, from, to), frame)
         }
     }
 
+    /// A further copy of bytes that were summed before: told apart where it is the whole mapping or its last part.
     #[cold]
-    fn cover_out_of_order(&mut self, offset: u32, len: u32, bytes: &[u8], frame: Mark) {
+    fn compare(&mut self, offset: u32, len: u32, bytes: &[u8]) -> Option<Mark> {
+        if self.placed.checksum.is_none() || self.cut || bytes.len() as u64 != u64::from(len) {
+            return None;
+        }
+        let (first, frame) = if offset == 0 && len == self.prefix {
+            (self.sum, self.placed.frame)
+        } else if (offset, len) == (self.tail.offset, self.tail.len) {
+            (self.tail.sum, self.last_frame)
+        } else {
+            return None;
+        };
+        self.note_other_copy(first, aligned_sum(offset, bytes)).then_some(frame)
+    }
+
+    #[cold]
+    fn cover_out_of_order(&mut self, offset: u32, len: u32, bytes: &[u8], frame: Mark) -> Option<Mark> {
         let summing = self.placed.checksum.is_some() && !self.cut;
         if let Some(piece) = self.pieces.iter().find(|piece| piece.offset == offset && piece.len == len) {
-            if summing {
-                self.note_other_copy(piece.sum, aligned_sum(offset, bytes));
-            }
-            return;
+            let changed = summing && self.note_other_copy(piece.sum, aligned_sum(offset, bytes));
+            return changed.then_some(self.last_frame);
         }
         if self.pieces.len() >= limits::PIECES {
             self.cut = true;
-            return;
+            return None;
         }
         let end = offset + len;
         let mut at = offset.max(self.prefix);
@@ -211,6 +237,7 @@ impl Mapping {
             }
         }
         self.absorb();
+        None
     }
 
     /// Moves pieces that now adjoin the prefix into it.
@@ -227,10 +254,13 @@ impl Mapping {
         self.pieces.drain(..taken);
     }
 
-    fn note_other_copy(&mut self, first: u16, second: u16) {
-        if first != second {
+    /// Whether the copies differ. Both zeros of one's complement are the same sum.
+    fn note_other_copy(&mut self, first: u16, second: u16) -> bool {
+        let differ = first % 0xffff != second % 0xffff;
+        if differ {
             self.other_copy = Some(add16(second, !first));
         }
+        differ
     }
 
     fn is_complete(&self) -> bool {
@@ -337,7 +367,9 @@ impl Mappings {
     ) {
         let Some(back) = self.open.back_mut() else { return };
         if start >= back.placed.start {
-            back.cover(start, payload, wire_end, frame);
+            if let Some(first) = back.cover(start, payload, wire_end, frame) {
+                self.changed = Some(first);
+            }
             self.parts += usize::from(!back.pieces.is_empty());
             if back.is_complete() && !back.done {
                 back.done = true;
@@ -349,6 +381,12 @@ impl Mappings {
         } else {
             self.cover_slowly(start, payload, wire_end, frame, &mut complete);
         }
+    }
+
+    /// The frame with the first copy of payload that came again with other bytes, once.
+    #[inline]
+    pub(crate) fn take_changed(&mut self) -> Option<Mark> {
+        self.changed.take()
     }
 
     /// Bytes on the heap. Parts are walked over only where there were many.
@@ -382,7 +420,9 @@ impl Mappings {
             if mapping.placed.start >= wire_end {
                 break;
             }
-            mapping.cover(start, payload, wire_end, frame);
+            if let Some(first) = mapping.cover(start, payload, wire_end, frame) {
+                self.changed = Some(first);
+            }
             if mapping.is_complete() && !mapping.done {
                 mapping.done = true;
                 complete(mapping.complete());

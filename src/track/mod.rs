@@ -10,6 +10,7 @@ pub(crate) mod assign;
 pub mod choices;
 pub mod connection;
 pub mod data;
+pub mod digest;
 pub mod expire;
 mod flow;
 mod footprint;
@@ -51,6 +52,8 @@ use tokens::TokenTable;
 pub struct Config {
     /// Keys given by hand: they prove what a handshake outside the capture would have.
     pub keys: Vec<Key>,
+    /// Several inputs may show one connection: what tells their views apart is kept.
+    pub compare: bool,
 }
 
 /// Counts over all frames.
@@ -230,7 +233,7 @@ impl Tracker {
             self.counts.evicted += 1;
             return;
         };
-        let mut env = Env { at, buffer: &mut self.buffer, observer };
+        let mut env = Env { at, buffer: &mut self.buffer, compare: self.config.compare, observer };
         let input = Input { segment, options, side: from, subflow };
         let effects = state.segment(&input, &mut env);
         let due = state.is_due();
@@ -251,9 +254,9 @@ impl Tracker {
         for connection in self.connections.iter_mut() {
             let at = connection.last;
             if connection.view_of.is_some() {
-                connection.finish(&mut Env { at, buffer: &mut self.buffer, observer: &mut Silent });
+                connection.finish(&mut Env { at, buffer: &mut self.buffer, compare: false, observer: &mut Silent });
             } else {
-                connection.finish(&mut Env { at, buffer: &mut self.buffer, observer });
+                connection.finish(&mut Env { at, buffer: &mut self.buffer, compare: false, observer });
             }
         }
         self.link_views();

@@ -9,6 +9,7 @@ mod support;
 
 mod captures;
 mod scripted;
+mod verdicts;
 
 use mptcp_inspect::capture::{InputInfo, Kind};
 use mptcp_inspect::diagnose::rules;

@@ -1,5 +1,9 @@
 //! Connections written down segment by segment: each finding that no capture shows, and what looks like it and is not.
 
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+
+use mptcp_inspect::crypto::Key;
 use mptcp_inspect::track::side::Side::{Client, Server};
 use mptcp_inspect::wire::TcpOption;
 
@@ -46,13 +50,73 @@ pub(crate) const FIRES: &[&str] = &[
     "subflow-reset-reason-unsupported",
     "fastclose-wrong-key",
     "closed-without-data-fin",
+    "path-changed-option",
     "path-changed-tcp-options",
     "path-lost-packets",
+    "path-resegmented",
+    "join-data-without-option",
+    "payload-changed-on-retransmission",
 ];
+
+/// Ids that fired where they should (true), and that did not where they should not.
+static TRIED: Mutex<BTreeSet<(String, bool)>> = Mutex::new(BTreeSet::new());
+
+fn tried(id: &str, fired: bool) {
+    TRIED.lock().expect("no test panics in here").insert((id.to_owned(), fired));
+}
+
+#[test]
+fn each_finding_is_tried_where_it_fires_and_where_it_does_not() {
+    let all: &[fn()] = &[
+        a_refused_connection,
+        an_unanswered_connection,
+        a_late_connection,
+        a_malformed_option,
+        flags_and_versions,
+        contradicting_keys,
+        infinite_mapping_and_bad_option,
+        one_port_or_one_network_without_mptcp,
+        refused_joins,
+        a_join_whose_third_ack_lacks_its_option,
+        unanswered_and_unfinished_joins,
+        a_late_join_and_a_forbidden_one,
+        addresses,
+        a_private_address_on_a_public_connection,
+        checksums_and_what_was_agreed,
+        mappings,
+        an_mp_fail_without_answer,
+        data_behind_a_slow_path,
+        data_on_a_backup_path,
+        one_source_on_two_interfaces,
+        an_answer_on_another_interface,
+        one_source_on_two_interfaces_of_the_other_end,
+        data_that_stalls_before_it_moves,
+        resets_in_mid_life,
+        ends,
+        a_join_whose_data_lacks_its_option,
+        payload_that_changes_on_a_retransmission,
+        refusals_and_what_else_is_known_of_them,
+        a_silent_address_that_was_announced,
+        the_stretch_at_fault_is_the_shortest,
+        announcements_and_resets_that_change_on_the_way,
+        streams_that_are_cut_or_written_anew,
+        two_captures_of_one_connection,
+    ];
+    for test in all {
+        test();
+    }
+    let tried = TRIED.lock().expect("no test panics in there");
+    for id in FIRES {
+        for fired in [true, false] {
+            assert!(tried.contains(&((*id).to_owned(), fired)), "{id}: {fired}");
+        }
+    }
+}
 
 /// It fires once, with these frames among its evidence.
 #[track_caller]
 fn fires(script: &Script, id: &str, frames: &[u64]) {
+    tried(id, true);
     let found = script.findings();
     let mut of_id = found.iter().filter(|finding| finding.0 == id);
     let Some(finding) = of_id.next() else { panic!("{id} did not fire: {found:?}") };
@@ -64,6 +128,7 @@ fn fires(script: &Script, id: &str, frames: &[u64]) {
 
 #[track_caller]
 fn silent(script: &Script, id: &str) {
+    tried(id, false);
     assert!(!script.ids().contains(&id), "{id} fired: {:?}", script.findings());
 }
 
@@ -486,6 +551,51 @@ fn one_source_on_two_interfaces() {
     }
 }
 
+/// The answer comes in on another interface than the one the SYN left through (packet types: 0 to us, 4 outgoing).
+#[test]
+fn an_answer_on_another_interface() {
+    for (answered_on, wrong) in [(2, true), (3, false)] {
+        let mut script = Script::default();
+        script.open();
+        let mut join = Flow::new(CLIENT_2, SERVER);
+        let (syn, syn_ack, ack) = (join.join_syn(2, false), join.join_syn_ack(false), join.join_ack());
+        script.cooked = Some((3, 4));
+        let left = script.send(&mut join, Client, SYN, &[syn], 0);
+        script.cooked = Some((answered_on, 0));
+        let answer = script.send(&mut join, Server, SYN | ACK, &[syn_ack], 0);
+        script.cooked = Some((3, 4));
+        script.send(&mut join, Client, ACK, &[ack], 0);
+        if wrong {
+            fires(&script, "wrong-interface", &[left, answer]);
+        } else {
+            silent(&script, "wrong-interface");
+        }
+    }
+}
+
+/// At the server, whose answers come at once, the interfaces say nothing of the client's routes.
+#[test]
+fn one_source_on_two_interfaces_of_the_other_end() {
+    let mut script = Script::default();
+    let mut flow = Flow::new(CLIENT, SERVER);
+    let handshake = |script: &mut Script, flow: &mut Flow, options: [TcpOption<'_>; 3]| {
+        let [syn, syn_ack, ack] = options;
+        script.send(flow, Client, SYN, &[syn], 0);
+        script.send(flow, Server, SYN | ACK, &[syn_ack], 0);
+        script.wait(SECOND);
+        script.send(flow, Client, ACK, &[ack], 0);
+        script.send(flow, Server, ACK, &[data_ack(Client, 0)], 0);
+    };
+    let keys =
+        [capable(1, None, None), capable(1, Some(SERVER_KEY), None), capable(1, Some(CLIENT_KEY), Some(SERVER_KEY))];
+    handshake(&mut script, &mut flow, keys);
+    script.interface = 1;
+    let mut join = Flow::new((CLIENT.0, 40009), SERVER_2);
+    let proofs = [join.join_syn(0, false), join.join_syn_ack(false), join.join_ack()];
+    handshake(&mut script, &mut join, proofs);
+    silent(&script, "wrong-interface");
+}
+
 #[test]
 fn data_that_stalls_before_it_moves() {
     for (acknowledged, stalled) in [(false, true), (true, false)] {
@@ -541,6 +651,206 @@ fn ends() {
     silent(&script, "closed-without-data-fin");
     let last = script.send(&mut flow, Server, FIN | ACK, &[], 0);
     fires(&script, "closed-without-data-fin", &[last]);
+}
+
+#[test]
+fn a_join_whose_data_lacks_its_option() {
+    for mapped in [false, true] {
+        let mut script = Script::default();
+        let mut first = script.open();
+        script.data(&mut first, Client, 0, 1, 100);
+        let mut join = script.join(CLIENT_2, SERVER, 2, [false; 2]);
+        let options = if mapped { vec![mapping(Client, 100, 1, 100, None)] } else { Vec::new() };
+        let bare = script.send(&mut join, Client, ACK, &options, 100);
+        let rst = script.send(&mut join, Server, RST | ACK, &[reason(6)], 0);
+        if mapped {
+            silent(&script, "join-data-without-option");
+        } else {
+            fires(&script, "join-data-without-option", &[bare, rst]);
+        }
+    }
+}
+
+/// The whole mapping again, its last segment again, and a segment that came out of order again.
+#[test]
+fn payload_that_changes_on_a_retransmission() {
+    let id = "payload-changed-on-retransmission";
+    for (changed, checksum) in [(true, Some(0x1234)), (false, Some(0x1234)), (true, None)] {
+        let flags = if checksum.is_some() { 0x81 } else { 0x01 };
+        let told = changed && checksum.is_some();
+        let open = || {
+            let mut script = Script::default();
+            let flow = script.open_with(flags, flags);
+            (script, flow)
+        };
+        let check =
+            |script: &Script, frames: [u64; 2]| if told { fires(script, id, &frames) } else { silent(script, id) };
+        let option = |len| [mapping(Client, 0, 1, len, checksum)];
+
+        let (mut script, mut flow) = open();
+        let first = script.send(&mut flow, Client, ACK, &option(100), 100);
+        script.salt = u8::from(changed);
+        let again = script.again(&mut flow, Client, ACK, &option(100), 100);
+        check(&script, [first, again]);
+
+        let (mut script, mut flow) = open();
+        script.send(&mut flow, Client, ACK, &option(200), 100);
+        let last = script.send(&mut flow, Client, ACK, &option(200), 100);
+        script.salt = u8::from(changed);
+        let again = script.again(&mut flow, Client, ACK, &option(200), 100);
+        check(&script, [last, again]);
+
+        let (mut script, mut flow) = open();
+        flow = flow.rewound(Client, -100);
+        let early = script.send(&mut flow, Client, ACK, &option(300), 100);
+        script.salt = u8::from(changed);
+        let again = script.again(&mut flow, Client, ACK, &option(300), 100);
+        check(&script, [early, again]);
+    }
+}
+
+/// What else the connection shows of why a join was refused.
+#[test]
+fn refusals_and_what_else_is_known_of_them() {
+    let refused = |prepare: &dyn Fn(&mut Script), server, options: &[TcpOption<'_>]| {
+        let mut script = Script::default();
+        let mut first = script.open();
+        script.data(&mut first, Client, 0, 1, 100);
+        prepare(&mut script);
+        let mut join = Flow::new((CLIENT_2.0, 40077), server);
+        let syn = join.join_syn(2, false);
+        script.send(&mut join, Client, SYN, &[syn], 0);
+        script.send(&mut join, Server, RST | ACK, options, 0);
+        script
+    };
+    let other_address = |script: &mut Script| {
+        script.join(CLIENT_2, SERVER_2, 2, [false; 2]);
+    };
+    let same_path = |script: &mut Script| {
+        script.join(CLIENT_2, SERVER, 2, [false; 2]);
+    };
+    let unknown = |prepare| refused(prepare, SERVER, &[reason(1)]).the("join-refused-unknown-token").message;
+    assert!(
+        unknown(&other_address).contains("Subflow 1 to 10.0.8.8:443 works: a load balancer"),
+        "{}",
+        unknown(&other_address)
+    );
+    assert!(!unknown(&|_| ()).contains("load balancer"));
+    let limit = |prepare| refused(prepare, SERVER, &[reason(3)]).the("join-refused-prohibited").message;
+    assert!(limit(&same_path).contains("Subflow 1 joins the same two addresses already"), "{}", limit(&same_path));
+    assert!(!limit(&other_address).contains("already"));
+}
+
+#[test]
+fn a_silent_address_that_was_announced() {
+    for there in [SERVER_2, SERVER] {
+        let mut script = Script::default();
+        let mut flow = script.open();
+        let frame = script.send(&mut flow, Server, ACK, &[announce(1, SERVER_2.0, None, SERVER_KEY)], 0);
+        let mut join = Flow::new(CLIENT_2, there);
+        let syn = join.join_syn(2, false);
+        script.send(&mut join, Client, SYN, std::slice::from_ref(&syn), 0);
+        script.wait(SECOND);
+        script.again(&mut join, Client, SYN, &[syn], 0);
+        let message = script.the("join-unanswered").message;
+        assert_eq!(
+            message.contains(&format!("announced this address in frame {frame}")),
+            there == SERVER_2,
+            "{message}"
+        );
+    }
+}
+
+/// Three taps; the option of the SYN is gone at the last only, so the fault lies between the last two.
+#[test]
+fn the_stretch_at_fault_is_the_shortest() {
+    for lost_from in [1, 2] {
+        let mut script = Script::default();
+        let mut flows = [(); 3].map(|()| Flow::new(CLIENT, SERVER));
+        for (input, flow) in flows.iter_mut().enumerate() {
+            script.input = input as u16;
+            let syn = capable(1, None, None);
+            script.send(flow, Client, SYN, if input < lost_from { std::slice::from_ref(&syn) } else { &[] }, 0);
+        }
+        for (input, flow) in flows.iter_mut().enumerate().rev() {
+            script.input = input as u16;
+            script.send(flow, Server, SYN | ACK, &[], 0);
+        }
+        for (input, flow) in flows.iter_mut().enumerate() {
+            script.input = input as u16;
+            script.send(flow, Client, ACK, &[], 0);
+        }
+        let between = script.the("path-stripped-option").between.expect("two inputs");
+        assert_eq!(between, [lost_from - 1, lost_from].map(|input| format!("input-{input}.pcap")));
+        fires(&script, "path-stripped-option", &[1]);
+    }
+}
+
+/// A NAT helper that puts another address into ADD_ADDR, and a device that takes the reason off a RST.
+#[test]
+fn announcements_and_resets_that_change_on_the_way() {
+    for changed in [true, false] {
+        let mut script = Script::default();
+        for input in [0, 1] {
+            script.input = input;
+            let mut flow = script.open();
+            let far = changed && input == 1;
+            let address = if far { [192, 0, 2, 7] } else { SERVER_2.0 };
+            script.send(&mut flow, Server, ACK, &[announce(1, address, None, SERVER_KEY)], 0);
+            script.data(&mut flow, Client, 0, 1, 100);
+            // The server's packets are whole where they leave: at the second input, which shows the same delays.
+            let why = [reason(4)];
+            script.send(&mut flow, Server, RST | ACK, if changed && input == 0 { &[] } else { &why }, 0);
+        }
+        if changed {
+            fires(&script, "path-changed-option", &[4]);
+            assert!(script.the("path-stripped-option").message.contains("MP_TCPRST with reason 4"));
+        } else {
+            silent(&script, "path-changed-option");
+            silent(&script, "path-stripped-option");
+        }
+    }
+}
+
+/// One connection at two inputs: the client's data as it left and as it came, each as the lengths of its segments and what
+/// makes its bytes differ.
+fn two_streams(sent: &[usize], got: &[usize], salt: u8, server_key: Key) -> Script {
+    let mut script = Script::default();
+    for (input, segments, salt, key) in [(0, sent, 0, SERVER_KEY), (1, got, salt, server_key)] {
+        script.input = input;
+        let mut flow = Flow::new(CLIENT, SERVER);
+        let mss = || TcpOption::MaximumSegmentSize(1460);
+        script.send(&mut flow, Client, SYN, &[mss(), capable(1, None, None)], 0);
+        script.send(&mut flow, Server, SYN | ACK, &[mss(), capable(1, Some(key), None)], 0);
+        script.send(&mut flow, Client, ACK, &[capable(1, Some(CLIENT_KEY), Some(SERVER_KEY))], 0);
+        script.salt = salt;
+        let all = segments.iter().sum::<usize>() as u16;
+        for &len in segments {
+            script.send(&mut flow, Client, ACK, &[mapping(Client, 0, 1, all, None)], len);
+        }
+        script.salt = 0;
+    }
+    script
+}
+
+#[test]
+fn streams_that_are_cut_or_written_anew() {
+    let id = "path-resegmented";
+    // Each segment counts up from 0, so 256 bytes hold the same in one or two segments.
+    fires(&two_streams(&[512], &[256, 256], 0, SERVER_KEY), id, &[4]);
+    fires(&two_streams(&[256, 256], &[512], 0, SERVER_KEY), id, &[4]);
+    silent(&two_streams(&[256, 256], &[256, 256], 0, SERVER_KEY), id);
+    // Larger than the MSS: offload in the sending host.
+    silent(&two_streams(&[2560], &[1280, 1280], 0, SERVER_KEY), id);
+
+    let id = "path-changed-payload";
+    fires(&two_streams(&[512], &[512], 7, SERVER_KEY), id, &[4]);
+    fires(&two_streams(&[512], &[256, 256], 7, SERVER_KEY), id, &[4]);
+    silent(&two_streams(&[512], &[256, 256], 0, SERVER_KEY), id);
+
+    let id = "path-changed-option";
+    fires(&two_streams(&[512], &[512], 0, WRONG_KEY), id, &[2]);
+    silent(&two_streams(&[512], &[256, 256], 7, SERVER_KEY), id);
 }
 
 /// One connection at two inputs, the second 1 ms later; `mss` there, and whether a segment gets lost on the way.

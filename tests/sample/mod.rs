@@ -83,6 +83,7 @@ pub(crate) fn troubled() -> Sample {
             frames: (1..=12).map(|number| frame_of(0, number * 7)).collect(),
             rfc: None,
             counter: None,
+            between: None,
             advice: Some(
                 "Compare with a capture taken at the server: if the SYN arrives there without the option, it is the path.",
             ),
@@ -238,6 +239,7 @@ fn connection(id: u64, client: Endpoint, server: Endpoint) -> Connection {
         client,
         server,
         checksum: Some(false),
+        options_cut: false,
         outcome: "mptcp",
         fallback: None,
         close: "data_fin",
@@ -355,6 +357,7 @@ fn bad_join(id: u64) -> Connection {
                 rfc: Some("8684 §3.3.8"),
                 counter: None,
                 advice: None,
+                between: None,
             },
             Finding {
                 id: "join-hmac-mismatch",
@@ -367,6 +370,7 @@ fn bad_join(id: u64) -> Connection {
                 frames: vec![frame(12), frame(14)],
                 rfc: Some("8684 §3.2"),
                 counter: Some("MPTcpExtMPJoinSynAckHMacFailure"),
+                between: None,
                 advice: Some(
                     "Another host answered in the server's place, or the key was changed on the way: compare the keys in a \
                      capture taken at the server.",
@@ -454,6 +458,7 @@ fn handover(id: u64) -> Connection {
             rfc: Some("6824 §3.3.1"),
             counter: Some("MPTcpExtDataCsumErr"),
             advice: None,
+            between: None,
         }],
         ..connection(
             id,
@@ -481,6 +486,7 @@ fn from_the_middle(id: u64) -> Connection {
         version: None,
         dialect: None,
         checksum: None,
+        options_cut: false,
         outcome: "unknown",
         close: "open",
         closed: None,

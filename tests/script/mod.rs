@@ -5,6 +5,7 @@ use mptcp_inspect::crypto::auth::{add_addr_hmac, join_ack_hmac, join_syn_ack_hma
 use mptcp_inspect::crypto::{Key, Nonce, Suite, identify};
 use mptcp_inspect::frame::{Frame, FrameId, LinkType, Timestamp};
 use mptcp_inspect::packet::Decoder;
+use mptcp_inspect::report::model::Finding;
 use mptcp_inspect::report::{Report, TrackedReport};
 use mptcp_inspect::track::observer::Silent;
 use mptcp_inspect::track::side::Side;
@@ -44,11 +45,15 @@ pub(crate) struct Flow {
 /// Frames as they were recorded.
 #[derive(Default)]
 pub(crate) struct Script {
-    frames: Vec<(i64, u16, u16, Vec<u8>)>,
+    frames: Vec<(i64, u16, u16, LinkType, Vec<u8>)>,
     now: i64,
     ip_id: u16,
     pub(crate) input: u16,
     pub(crate) interface: u16,
+    /// Interface index and packet type of a cooked header (SLL2) before the packet.
+    pub(crate) cooked: Option<(u32, u8)>,
+    /// What makes payload differ from that of other segments.
+    pub(crate) salt: u8,
 }
 
 /// A finding as the report has it: id, subflow, frame numbers.
@@ -167,7 +172,7 @@ impl Script {
         self.now += nanos;
     }
 
-    /// One segment of `side`, 10 ms after the last; gives its frame number in its input.
+    /// One segment of `side`, 10 ms after the last (third ACKs 5: as it is where the client is captured); gives its frame number in its input.
     pub(crate) fn send(
         &mut self,
         flow: &mut Flow,
@@ -208,9 +213,20 @@ impl Script {
         packet.extend(if flags & ACK == 0 { 0 } else { ack }.to_be_bytes());
         packet.extend([((20 + options.len()) as u8 / 4) << 4, flags, 0xff, 0xff, 0, 0, 0, 0]);
         packet.extend(options);
-        packet.extend((0..payload).map(|byte| byte as u8));
+        packet.extend((0..payload).map(|byte| byte as u8 ^ self.salt));
         flow.next[index(side)] = seq.wrapping_add(payload as u32 + u32::from(flags & (SYN | FIN) != 0));
-        self.frames.push((self.now, self.input, self.interface, packet));
+        let link = match self.cooked {
+            Some((index, packet_type)) => {
+                let mut header = vec![0x08, 0, 0, 0];
+                header.extend(index.to_be_bytes());
+                header.extend([0, 1, packet_type, 6]);
+                header.extend([0; 8]);
+                packet.splice(0..0, header);
+                LinkType::LINUX_SLL2
+            }
+            None => LinkType::RAW,
+        };
+        self.frames.push((self.now, self.input, self.interface, link, packet));
         self.frames.iter().filter(|frame| frame.1 == self.input).count() as u64
     }
 
@@ -256,6 +272,7 @@ impl Script {
             0,
         );
         let flags = client_flags | (server_flags & 0x80);
+        self.now -= 5 * MS;
         self.send(&mut flow, Side::Client, ACK, &[capable(flags, Some(CLIENT_KEY), Some(SERVER_KEY))], 0);
         flow
     }
@@ -285,24 +302,25 @@ impl Script {
         let (syn, syn_ack, ack) = (flow.join_syn(id, backup[0]), flow.join_syn_ack(backup[1]), flow.join_ack());
         self.send(&mut flow, Side::Client, SYN, &[syn], 0);
         self.send(&mut flow, Side::Server, SYN | ACK, &[syn_ack], 0);
+        self.now -= 5 * MS;
         self.send(&mut flow, Side::Client, ACK, &[ack], 0);
         self.send(&mut flow, Side::Server, ACK, &[data_ack(Side::Client, 0)], 0);
         flow
     }
 
     /// All findings, of connections first.
-    pub(crate) fn findings(&self) -> Vec<Seen> {
-        let mut tracker = Tracker::new(Config::default());
-        let mut decoder = Decoder::new();
+    pub(crate) fn found(&self) -> Vec<Finding> {
         let inputs = self.frames.iter().map(|frame| frame.1).max().unwrap_or(0) + 1;
+        let mut tracker = Tracker::new(Config { compare: inputs > 1, ..Config::default() });
+        let mut decoder = Decoder::new();
         let mut numbers = vec![0; usize::from(inputs)];
-        for (time, input, interface, data) in &self.frames {
+        for (time, input, interface, link, data) in &self.frames {
             let number = &mut numbers[usize::from(*input)];
             *number += 1;
             let frame = Frame {
                 id: FrameId { number: *number, input: *input },
                 time: Timestamp(*time),
-                link: LinkType::RAW,
+                link: *link,
                 interface: *interface,
                 data,
                 wire_len: data.len() as u32,
@@ -323,10 +341,23 @@ impl Script {
         };
         let report = TrackedReport::new(tracker, (0..inputs).map(info).collect(), 0);
         let of_connections = (0..report.connection_count()).flat_map(|index| report.connection(index).findings);
-        of_connections
-            .chain(report.findings())
-            .map(|finding| (finding.id, finding.subflow, finding.frames.iter().map(|frame| frame.id.number).collect()))
-            .collect()
+        of_connections.chain(report.findings()).collect()
+    }
+
+    /// Their ids, subflows and frames.
+    pub(crate) fn findings(&self) -> Vec<Seen> {
+        let seen = |finding: &Finding| {
+            let frames = finding.frames.iter().map(|frame| frame.id.number).collect();
+            (finding.id, finding.subflow, frames)
+        };
+        self.found().iter().map(seen).collect()
+    }
+
+    /// The finding of this id.
+    #[track_caller]
+    pub(crate) fn the(&self, id: &str) -> Finding {
+        let found = self.found();
+        found.iter().find(|finding| finding.id == id).unwrap_or_else(|| panic!("no {id}: {found:?}")).clone()
     }
 
     pub(crate) fn ids(&self) -> Vec<&'static str> {

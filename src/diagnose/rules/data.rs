@@ -9,6 +9,7 @@ pub const ALL: &[&Explanation] = &[
     CHECKSUM_ABSENT,
     CHECKSUM_NOT_NEGOTIATED,
     MAPPING_CONFLICT,
+    PAYLOAD_CHANGED_ON_RETRANSMISSION,
     SEQUENCE_OUT_OF_REACH,
     UNMAPPED_PAYLOAD,
     MP_FAIL,
@@ -71,6 +72,20 @@ pub const MAPPING_CONFLICT: &Explanation = &Explanation {
     advice: "Either the sender is broken, or a middlebox merged segments and kept the wrong options.",
     rfc: "8684 §3.3.1",
     counter: Some("MPTcpExtDSSNotMatching"),
+};
+
+/// Payload changed on a retransmission.
+pub const PAYLOAD_CHANGED_ON_RETRANSMISSION: &Explanation = &Explanation {
+    id: "payload-changed-on-retransmission",
+    severity: Severity::Warning,
+    title: "payload changed on a retransmission",
+    meaning: "Two copies of the same bytes of a subflow differ. One of them was damaged or rewritten before this capture, or \
+              the sender is broken: bytes that were sent once must not change.",
+    detection: "One's complement sums of both copies, where DSS checksums are in use and the copy is a whole mapping, its last \
+                segment, or a segment that came out of order.",
+    advice: "If the checksum of the mapping is right with one copy only, a link or device damaged the other.",
+    rfc: "8684 §3.3.1",
+    counter: None,
 };
 
 /// A data sequence number is too far away to be of this stream.

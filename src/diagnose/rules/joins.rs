@@ -13,6 +13,7 @@ pub const ALL: &[&Explanation] = &[
     JOIN_REFUSED_AT_CLOSE,
     JOIN_SYN_ACK_WITHOUT_OPTION,
     JOIN_ACK_WITHOUT_OPTION,
+    JOIN_DATA_WITHOUT_OPTION,
     JOIN_HMAC_MISMATCH,
     JOIN_UNANSWERED,
     JOIN_INCOMPLETE,
@@ -129,6 +130,21 @@ pub const JOIN_ACK_WITHOUT_OPTION: &Explanation = &Explanation {
     advice: "",
     rfc: "8684 §3.2",
     counter: Some("MPTcpExtMPJoinAckNoMPJoin"),
+};
+
+/// Data on a join carries no MPTCP option.
+pub const JOIN_DATA_WITHOUT_OPTION: &Explanation = &Explanation {
+    id: "join-data-without-option",
+    severity: Severity::Error,
+    title: "data on a join carries no MPTCP option",
+    meaning: "The join's handshake passed with its options and its data comes without: a device on this path removes options \
+              after the handshake. There is no fallback on a join, so the receiver must reset the subflow (Linux: reason 1 \
+              or 6) and its data has to be sent again elsewhere.",
+    detection: "A join with a complete handshake on which one end sent payload, and not one mapping.",
+    advice: "Compare with the first subflow: MPTCP works on its path. Look for a proxy or WAN optimiser on this one, or mark the \
+             path unusable (`ip mptcp endpoint delete`).",
+    rfc: "8684 §3.7",
+    counter: Some("MPTcpExtDssReset"),
 };
 
 /// An HMAC of a join is wrong.

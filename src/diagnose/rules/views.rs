@@ -9,7 +9,9 @@ pub const ALL: &[&Explanation] = &[
     PATH_STRIPPED_OPTION,
     PATH_BLANKED_OPTION,
     PATH_ECHOED_OPTION,
+    PATH_CHANGED_OPTION,
     PATH_CHANGED_PAYLOAD,
+    PATH_RESEGMENTED,
     PATH_REWROTE_SEQUENCE_NUMBERS,
     PATH_TRANSLATED_ADDRESSES,
     PATH_CHANGED_TCP_OPTIONS,
@@ -56,14 +58,43 @@ pub const PATH_ECHOED_OPTION: &Explanation = &Explanation {
     counter: None,
 };
 
+/// An MPTCP option was changed between two captures.
+pub const PATH_CHANGED_OPTION: &Explanation = &Explanation {
+    id: "path-changed-option",
+    severity: Severity::Error,
+    title: "an MPTCP option was changed between two captures",
+    meaning: "The option says one thing at one input and another at the other: a device between the two rewrites it. \
+              Keys, tokens and HMACs no longer fit, so the other end refuses what it carries.",
+    detection: "MP_CAPABLE, MP_JOIN and ADD_ADDR of the same packet at two inputs.",
+    advice: "Look for a proxy, load balancer or NAT helper between the two capture points that handles MPTCP itself.",
+    rfc: "8684 §3.7",
+    counter: None,
+};
+
+/// Segments were split or merged between two captures.
+pub const PATH_RESEGMENTED: &Explanation = &Explanation {
+    id: "path-resegmented",
+    severity: Severity::Note,
+    title: "segments were split or merged between two captures",
+    meaning: "The same bytes pass the two inputs in another number of segments: a proxy or another device that rebuilds \
+              the TCP stream. MPTCP is made for it (a mapping may cover many segments), but where segments are merged one \
+              of their options is lost.",
+    detection: "Segments and the bytes of one direction counted at both inputs, where nothing was sent again. Segments larger \
+                than the MSS, which segmentation offload (TSO, GSO, GRO) makes within a capturing host, say nothing of the \
+                path and are left out; receive offload can still merge short segments.",
+    advice: "",
+    rfc: "8684 §3.3.1",
+    counter: None,
+};
+
 /// Payload was changed between two captures.
 pub const PATH_CHANGED_PAYLOAD: &Explanation = &Explanation {
     id: "path-changed-payload",
     severity: Severity::Error,
     title: "payload was changed between two captures",
-    meaning: "A mapping whose checksum is right at one input is wrong at the other, or the stream has another length \
-              there: a device between the two rewrites payload.",
-    detection: "Checksums and lengths of the same stream at two inputs.",
+    meaning: "A mapping whose checksum is right at one input is wrong at the other, or the stream has another length or \
+              other bytes there: a device between the two rewrites payload.",
+    detection: "DSS checksums of the same mappings, and length and sum of the bytes of the same subflow, at two inputs.",
     advice: "Look for an application-level gateway or proxy between the two capture points.",
     rfc: "8684 §3.3.1",
     counter: None,

@@ -25,6 +25,7 @@ pub(super) fn build(
         client: endpoint(connection, Side::Client, context),
         server: endpoint(connection, Side::Server, context),
         checksum: connection.checksum_in_use(),
+        options_cut: connection.options_cut,
         outcome: connection.outcome().name(),
         fallback: fallback(connection, views, context),
         close: connection.close().name(),
@@ -36,7 +37,7 @@ pub(super) fn build(
         subflows: (0..connection.subflows.len())
             .filter_map(|index| subflow::build(connection, index, context))
             .collect(),
-        views: views.iter().map(|view| self::view(view, context)).collect(),
+        views: views.iter().map(|view| self::view(connection, view, context)).collect(),
         stack: Stack::default(),
         findings: Vec::new(),
     }
@@ -172,14 +173,19 @@ fn fallback(
     })
 }
 
-fn view(view: &tracked::Connection, context: &Context<'_>) -> View {
+fn view(connection: &tracked::Connection, view: &tracked::Connection, context: &Context<'_>) -> View {
     let name = context.inputs.get(usize::from(view.input)).map(|input| input.name.clone());
     View {
         input: name.unwrap_or_default(),
+        nearer_to: if crate::diagnose::nearer_to_server(view, connection) { "server" } else { "client" },
+        shows_mptcp: view.shows_mptcp(),
+        differences: Vec::new(),
         segments: view.segments,
         outcome: view.outcome().name(),
         fallback: fallback(view, &[], context),
+        close: view.close().name(),
         directions: directions(view, context),
+        subflows: subflow::of_view(connection, view, context),
     }
 }
 

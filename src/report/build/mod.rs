@@ -68,6 +68,11 @@ impl Context<'_> {
         super::model::Moment { frame: self.frame(moment.frame), time: moment.time }
     }
 
+    /// The name of an input.
+    fn input(&self, input: u16) -> String {
+        self.inputs.get(usize::from(input)).map_or_else(|| "?".to_owned(), |info| info.name.clone())
+    }
+
     pub(super) fn interface(&self, (input, index): (u16, u16)) -> String {
         match self.inputs.get(usize::from(input)) {
             Some(info) => interface_name(info, index),
@@ -210,6 +215,15 @@ impl Report for TrackedReport {
         let mut built = connection::build(id, tracked, &views, &self.context());
         built.stack = infer::stack(tracked, &self.around, &self.context());
         let found = diagnose::connection(&self.evidence(tracked));
+        for found in &found {
+            let ends = found.between.map_or([None; 2], |(from, to)| [Some(from), Some(to)]);
+            for (view, tracked) in built.views.iter_mut().zip(&views) {
+                let shown_by = |input| tracked.subflows.iter().any(|subflow| Some(subflow.interface.0) == input);
+                if ends.into_iter().any(shown_by) && !view.differences.contains(&found.rule.id) {
+                    view.differences.push(found.rule.id);
+                }
+            }
+        }
         built.findings = found.iter().map(|found| finding(&self.context(), Some(id), Some(tracked), found)).collect();
         built
     }
@@ -239,7 +253,8 @@ impl Report for TrackedReport {
     fn findings(&self) -> Vec<Finding> {
         let nothing = tracked::Connection::empty();
         let orphans = self.orphans.iter().filter_map(|&id| self.tracker.connection(id));
-        let orphans = diagnose::across::orphans(orphans, &self.evidence(&nothing));
+        let listed = self.listed.iter().filter_map(|&id| self.tracker.connection(id));
+        let orphans = diagnose::across::orphans(orphans, &listed, &self.evidence(&nothing));
         let found = orphans.iter().chain(&self.digest().across);
         let across = found.map(|found| finding(&self.context(), None, None, found)).collect::<Vec<_>>();
         dropped_packets(&self.inputs).into_iter().chain(across).collect()
@@ -326,7 +341,8 @@ fn finding(
         frames,
         rfc: diagnose::section(rule.rfc, version_0),
         counter: found.counter.or(rule.counter),
-        advice: (!rule.advice.is_empty()).then_some(rule.advice),
+        advice: (!rule.advice.is_empty() && !found.settled).then_some(rule.advice),
+        between: found.between.map(|(from, to)| [context.input(from), context.input(to)]),
     }
 }
 
@@ -348,6 +364,7 @@ fn dropped_packets(inputs: &[InputInfo]) -> Option<Finding> {
         rfc: None,
         counter: None,
         advice: Some(rule.advice),
+        between: None,
     })
 }
 

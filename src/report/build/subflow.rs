@@ -4,9 +4,10 @@ use super::Context;
 use super::connection::model_verdict;
 use crate::report::model::{
     AddressIds, At, Backup, BackupChange, Directions, FourTuple, Join, Reset, Rtt, SocketAddress, Subflow,
-    SubflowDirection, Syn,
+    SubflowDirection, Syn, ViewDirection, ViewSubflow,
 };
 use crate::track::connection::Connection;
+use crate::track::half::Half;
 use crate::track::histogram::Histogram;
 use crate::track::side::Side;
 use crate::track::subflow as tracked;
@@ -48,13 +49,7 @@ pub(super) fn build(connection: &Connection, index: usize, context: &Context<'_>
         },
         join: subflow.join.as_deref().map(|join| self::join(connection, subflow, join)),
         state: subflow.state().name(),
-        reset: subflow.reset.map(|reset| Reset {
-            by: Some(reset.by.name()),
-            frame: context.frame(reset.at.frame),
-            reason: reset.reason.map(|reason| reason.0),
-            meaning: reset.reason.map(|(reason, _)| MpTcprst { flags: 0, reason }.meaning()),
-            transient: reset.reason.map(|reason| reason.1),
-        }),
+        reset: subflow.reset.map(|reset| self::reset(reset, context)),
         syn: subflow.syn.as_ref().map(|syn| self::syn(syn, context)),
         syn_ack: subflow.syn_ack.as_ref().map(|syn| self::syn(syn, context)),
         opened: context.moment(subflow.first),
@@ -78,6 +73,46 @@ fn join(connection: &Connection, subflow: &tracked::Subflow, join: &tracked::Joi
         token_check: model_verdict(&proof.token),
         syn_ack_hmac: model_verdict(&proof.syn_ack),
         ack_hmac: model_verdict(&proof.ack),
+    }
+}
+
+fn reset(reset: tracked::Reset, context: &Context<'_>) -> Reset {
+    Reset {
+        by: Some(reset.by.name()),
+        frame: context.frame(reset.at.frame),
+        reason: reset.reason.map(|reason| reason.0),
+        meaning: reset.reason.map(|(reason, _)| MpTcprst { flags: 0, reason }.meaning()),
+        transient: reset.reason.map(|reason| reason.1),
+    }
+}
+
+/// The subflows of another tap's view of `connection`.
+pub(super) fn of_view(connection: &Connection, view: &Connection, context: &Context<'_>) -> Vec<ViewSubflow> {
+    let ids: Vec<Option<u16>> =
+        connection.subflows.iter().map(|subflow| Some(crate::diagnose::twin(subflow, view)?.0)).collect();
+    let numbered = view.subflows.iter().enumerate();
+    let shown = numbered.map(|(index, subflow)| ViewSubflow {
+        id: ids.iter().position(|id| id.map(usize::from) == Some(index)).map(|id| id as u64),
+        source: SocketAddress { address: subflow.ip.source(), port: subflow.source_port },
+        destination: SocketAddress { address: subflow.ip.destination(), port: subflow.destination_port },
+        state: subflow.state().name(),
+        reset: subflow.reset.map(|reset| self::reset(reset, context)),
+        syn: subflow.syn.as_ref().map(|syn| self::syn(syn, context)),
+        syn_ack: subflow.syn_ack.as_ref().map(|syn| self::syn(syn, context)),
+        directions: Directions {
+            client_to_server: view_direction(&subflow.halves.client),
+            server_to_client: view_direction(&subflow.halves.server),
+        },
+    });
+    shown.collect()
+}
+
+fn view_direction(half: &Half) -> ViewDirection {
+    ViewDirection {
+        segments: half.segments,
+        data_segments: half.digest.as_ref().map(|digest| digest.segments),
+        largest_segment: half.digest.as_ref().map(|digest| digest.largest),
+        payload_bytes: half.payload_bytes,
     }
 }
 

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use serde::Serialize;
 
-use super::{At, Finding, FrameRef, Moment, Sequence64, Stack, Subflow, Verdict};
+use super::{At, Finding, FrameRef, Moment, Reset, Sequence64, SocketAddress, Stack, Subflow, Syn, Verdict};
 use crate::crypto::{Key, Token};
 
 /// One MPTCP connection.
@@ -22,6 +22,8 @@ pub struct Connection {
     pub server: Endpoint,
     /// Whether DSS checksums are in use: asked for by either side.
     pub checksum: Option<bool>,
+    /// The snaplen cut TCP options of it: what is missing may have been there.
+    pub options_cut: bool,
     /// `mptcp`, `fallback`, `refused`, `unanswered`, `unknown`.
     pub outcome: &'static str,
     /// Why and by whom it fell back to TCP.
@@ -233,12 +235,56 @@ pub struct Address {
 pub struct View {
     /// Name of the input.
     pub input: String,
+    /// The end to which it lies nearer than the input of the connection itself: `client` or `server`.
+    pub nearer_to: &'static str,
+    /// Whether an MPTCP option shows there at all.
+    pub shows_mptcp: bool,
+    /// Ids of the findings on a stretch of path that ends at this input.
+    pub differences: Vec<&'static str>,
     /// Segments of this connection seen there.
     pub segments: u64,
     /// Outcome as it shows there.
     pub outcome: &'static str,
     /// Fallback as it shows there.
     pub fallback: Option<Fallback>,
+    /// How it ended there.
+    pub close: &'static str,
     /// Data-level bytes as they show there, with their checksums.
     pub directions: Directions<ConnectionDirection>,
+    /// Its subflows as they show there.
+    pub subflows: Vec<ViewSubflow>,
+}
+
+/// A subflow at another tap.
+#[derive(Clone, Debug, Serialize)]
+pub struct ViewSubflow {
+    /// The id that the connection gives it; `None` where the connection's own input does not show it.
+    pub id: Option<u64>,
+    /// Who sent the SYN, as its address shows there.
+    pub source: SocketAddress,
+    /// The other end.
+    pub destination: SocketAddress,
+    /// Its state as it shows there.
+    pub state: &'static str,
+    /// Its RST as it shows there.
+    pub reset: Option<Reset>,
+    /// The SYN.
+    pub syn: Option<Syn>,
+    /// The SYN/ACK.
+    pub syn_ack: Option<Syn>,
+    /// Segments and bytes.
+    pub directions: Directions<ViewDirection>,
+}
+
+/// One direction of a subflow at another tap.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct ViewDirection {
+    /// TCP segments.
+    pub segments: u64,
+    /// Segments with new payload.
+    pub data_segments: Option<u64>,
+    /// Payload bytes of the largest.
+    pub largest_segment: Option<u32>,
+    /// Payload bytes.
+    pub payload_bytes: u64,
 }

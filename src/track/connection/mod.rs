@@ -190,7 +190,7 @@ pub enum AnomalyKind {
     AddressIdReused,
     /// An MPTCP option where it must not stand (MP_TCPRST without RST, MP_CAPABLE in a later SYN, …); `value` is its subtype.
     OptionOutOfPlace,
-    /// Payload of the subflow has other bytes in a later copy.
+    /// Payload of the subflow has other bytes in a later copy; `other` is the frame with the first.
     PayloadChanged,
     /// A join to the address that C=1 forbade.
     JoinDenied,
@@ -205,6 +205,8 @@ pub(crate) struct Env<'a, O> {
     pub(crate) at: Moment,
     /// Buffer bytes left for payload that waits for a mapping.
     pub(crate) buffer: &'a mut usize,
+    /// Whether other inputs may show the same connection.
+    pub(crate) compare: bool,
     pub(crate) observer: &'a mut O,
 }
 

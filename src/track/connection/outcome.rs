@@ -20,8 +20,6 @@ pub enum Outcome {
     Unanswered,
     /// Cannot be told from this capture.
     Unknown,
-    /// No end asked for MPTCP, as this tap saw it.
-    Plain,
 }
 
 impl Outcome {
@@ -33,7 +31,6 @@ impl Outcome {
             Self::Refused => "refused",
             Self::Unanswered => "unanswered",
             Self::Unknown => "unknown",
-            Self::Plain => "plain",
         }
     }
 }
@@ -168,10 +165,16 @@ impl Connection {
                 _ => Outcome::Unknown,
             };
         }
-        if self.subflows.iter().all(|subflow| subflow.options.client.is_none() && subflow.options.server.is_none()) {
-            return Outcome::Plain;
-        }
         Outcome::Unknown
+    }
+
+    /// Whether an MPTCP option shows at all: not at a tap behind a device that removes them.
+    pub fn shows_mptcp(&self) -> bool {
+        let options = |subflow: &Subflow| subflow.options.client.is_some() || subflow.options.server.is_some();
+        let joins = |subflow: &Subflow| subflow.join.as_ref().is_some_and(|join| join.initiator_nonce.is_some());
+        let handshake = &self.handshake;
+        let capable = handshake.syn.is_some() || handshake.syn_ack.is_some() || handshake.ack.is_some();
+        capable || self.subflows.iter().any(|subflow| options(subflow) || joins(subflow))
     }
 
     fn any_mptcp_data(&self) -> bool {
@@ -188,7 +191,7 @@ impl Connection {
         if self.fastclose.is_some() {
             return Close::Fastclose;
         }
-        if self.fallback.is_some() {
+        if self.fallback.is_some() || !self.shows_mptcp() {
             let Some(initial) = self.initial() else { return Close::Open };
             return match (initial.reset.is_some(), initial.is_closed()) {
                 (true, _) => Close::Reset,
@@ -207,7 +210,9 @@ impl Connection {
         if client || server {
             return Close::HalfClosed;
         }
-        if all_closed { Close::TcpFinOnly } else { Close::Open }
+        // Where data is missing, or options are cut, a DATA_FIN may be on what was not captured.
+        let whole = Side::BOTH.into_iter().all(|side| self.data[side].missing() == 0) && !self.options_cut;
+        if all_closed && whole { Close::TcpFinOnly } else { Close::Open }
     }
 
     /// Payload without mapping has piled up, or the capture has ended: says whether that is a fallback, and of which kind.

@@ -293,6 +293,10 @@ impl Connection {
         let mut completes = Completes::default();
         let payload = Payload { bytes: segment.payload, sum: segment.payload_sum };
         half.mappings.cover(taken.start, payload, taken.end, mark, |complete| completes.push(complete));
+        let changed = half.mappings.take_changed();
+        if env.compare {
+            half.digest.get_or_insert_default().add(half.syn, &taken, segment);
+        }
         if !input.options.mptcp && !segment.options_cut {
             let bare = &mut subflow.bare[input.side];
             bare.first.get_or_insert(mark);
@@ -303,6 +307,9 @@ impl Connection {
         }
         for complete in completes.iter() {
             self.settle(complete, input.side, input.subflow, env);
+        }
+        if changed.is_some() {
+            self.anomaly(AnomalyKind::PayloadChanged, input, env.at, changed, 0);
         }
     }
 

@@ -1,0 +1,259 @@
+//! Options at two taps: of SYN, SYN/ACK, third ACK and RST, and of announced addresses.
+
+use super::super::Finder;
+use super::super::fallback::BLANKED;
+use super::super::rules::views as rule;
+use super::{Stretch, Tap};
+use crate::report::explain::Explanation;
+use crate::track::mark::Mark;
+use crate::track::side::Side;
+use crate::track::subflow::SynSeen;
+use crate::wire::MpTcprst;
+
+pub(super) fn look(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>) {
+    let initiator = stretch.near.subflow.initiator;
+    let (first, second) = stretch.of(initiator);
+    let option = if first.is_join() { "MP_JOIN" } else { "MP_CAPABLE" };
+    if first.asked()
+        && !second.asked()
+        && let (Some(with), Some(without)) = (&first.subflow.syn, &second.subflow.syn)
+    {
+        gone(finder, stretch, initiator, ("SYN", option), with, without);
+    }
+    if let (Some(with), Some(without)) = (&second.subflow.syn_ack, &first.subflow.syn_ack) {
+        let echoed = |tap: &Tap<'_>| !tap.is_join() && tap.connection.handshake.echoed;
+        if echoed(&first) && !second.answered() && !echoed(&second) {
+            let frames = [with.first.frame, without.first.frame];
+            let text = format!(
+                "The SYN/ACK has no MP_CAPABLE in frame {} and the client's own in frame {}: a device echoes options {}.",
+                finder.frame(frames[0]),
+                finder.frame(frames[1]),
+                stretch.name(finder, initiator.peer()),
+            );
+            stretch.report(finder, rule::PATH_ECHOED_OPTION, initiator.peer(), &frames, text);
+        } else if second.answered() && !first.answered() {
+            gone(finder, stretch, initiator.peer(), ("SYN/ACK", option), with, without);
+        }
+    }
+    third_ack(finder, stretch, (first, second), option);
+    changed(finder, stretch, (first, second));
+    tcp_header(finder, stretch);
+}
+
+impl Tap<'_> {
+    fn is_join(&self) -> bool {
+        self.subflow.join.is_some()
+    }
+
+    /// The SYN carries its option here.
+    fn asked(&self) -> bool {
+        match &self.subflow.join {
+            None => self.connection.handshake.syn.is_some(),
+            Some(join) => join.initiator_nonce.is_some(),
+        }
+    }
+
+    /// So does the SYN/ACK.
+    fn answered(&self) -> bool {
+        match &self.subflow.join {
+            None => self.connection.handshake.syn_ack.is_some(),
+            Some(join) => join.syn_ack_hmac.is_some(),
+        }
+    }
+}
+
+fn third_ack(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, (first, second): (Tap<'_>, Tap<'_>), option: &str) {
+    let (with, without) = match (&first.subflow.join, &second.subflow.join) {
+        (None, None) => {
+            let there = &second.connection.handshake;
+            (first.connection.handshake.ack.map(|(_, frame)| frame), there.bare_ack.filter(|_| there.ack.is_none()))
+        }
+        (Some(here), Some(there)) => (here.ack_frame, there.bare_ack.filter(|_| there.ack_hmac.is_none())),
+        _ => return,
+    };
+    let (Some(with), Some(without)) = (with, without) else { return };
+    removed(finder, stretch, first.subflow.initiator, &format!("The third ACK carries {option}"), [with, without]);
+}
+
+/// `{head} in frame 5 and not in frame 7: it was removed …`
+fn removed(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, from: Side, head: &str, frames: [Mark; 2]) {
+    let text = format!(
+        "{head} in frame {} and not in frame {}: it was removed {}.",
+        finder.frame(frames[0]),
+        finder.frame(frames[1]),
+        stretch.name(finder, from),
+    );
+    stretch.report(finder, rule::PATH_STRIPPED_OPTION, from, &frames, text);
+}
+
+/// An option of a SYN or SYN/ACK is there before the stretch and not behind it.
+fn gone(
+    finder: &mut Finder<'_, '_>,
+    stretch: &Stretch<'_>,
+    from: Side,
+    (segment, option): (&str, &str),
+    with: &SynSeen,
+    without: &SynSeen,
+) {
+    let frames = [with.first.frame, without.first.frame];
+    let head = format!("The {segment} carries {option}");
+    if without.nop_run < BLANKED || without.nop_run <= with.nop_run {
+        return removed(finder, stretch, from, &head, frames);
+    }
+    let text = format!(
+        "{head} in frame {} and not in frame {}; {} NOPs stand in its place: it was overwritten {}.",
+        finder.frame(frames[0]),
+        finder.frame(frames[1]),
+        without.nop_run,
+        stretch.name(finder, from),
+    );
+    stretch.report(finder, rule::PATH_BLANKED_OPTION, from, &frames, text);
+}
+
+/// Options of the handshake that are at both taps and say different things.
+fn changed(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, (first, second): (Tap<'_>, Tap<'_>)) {
+    let initiator = first.subflow.initiator;
+    let mut differ = |from: Side, what: &str, frames: [Mark; 2]| {
+        let text = format!(
+            "{what} differs between frames {} and {}: it was changed {}.",
+            finder.frame(frames[0]),
+            finder.frame(frames[1]),
+            stretch.name(finder, from),
+        );
+        stretch.report(finder, rule::PATH_CHANGED_OPTION, from, &frames, text);
+    };
+    let (Some(here), Some(there)) = (&first.subflow.join, &second.subflow.join) else {
+        let (here, there) = (&first.connection.handshake, &second.connection.handshake);
+        if first.is_join() != second.is_join() || here.echoed || there.echoed {
+            return;
+        }
+        for (from, segment, one, other) in [
+            (initiator, "SYN", &here.syn, &there.syn),
+            (initiator.peer(), "SYN/ACK", &there.syn_ack, &here.syn_ack),
+            (initiator, "third ACK", &here.ack, &there.ack),
+        ] {
+            let (Some((one, before)), Some((other, behind))) = (one, other) else { continue };
+            let content = |capable: &crate::wire::MpCapable| {
+                (capable.version, capable.flags, capable.sender_key, capable.receiver_key)
+            };
+            if content(one) != content(other) {
+                differ(from, &format!("MP_CAPABLE of the {segment}"), [*before, *behind]);
+            }
+        }
+        return;
+    };
+    if let (Some(before), Some(behind)) = (&first.subflow.syn, &second.subflow.syn)
+        && let (Some(one), Some(other)) = (here.token, there.token)
+        && one != other
+    {
+        differ(initiator, "The token in MP_JOIN of the SYN", [before.first.frame, behind.first.frame]);
+    }
+    if let (Some(before), Some(behind)) = (there.syn_ack_frame, here.syn_ack_frame)
+        && (there.syn_ack_hmac, there.responder_nonce) != (here.syn_ack_hmac, here.responder_nonce)
+    {
+        differ(initiator.peer(), "MP_JOIN of the SYN/ACK", [before, behind]);
+    }
+    if let (Some(before), Some(behind)) = (here.ack_frame, there.ack_frame)
+        && here.ack_hmac != there.ack_hmac
+    {
+        differ(initiator, "MP_JOIN of the third ACK", [before, behind]);
+    }
+}
+
+/// The RST says why before the stretch and not behind it.
+pub(super) fn reset_reason(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>) {
+    let (Some(near), Some(far)) = (stretch.near.subflow.reset, stretch.far.subflow.reset) else { return };
+    let (with, without) = if near.by == Side::Client { (near, far) } else { (far, near) };
+    if let Some((reason, _)) = with.reason.filter(|_| near.by == far.by && without.reason.is_none()) {
+        let meaning = MpTcprst { flags: 0, reason }.meaning();
+        let head = format!("The {}'s RST carries MP_TCPRST with reason {reason} ({meaning})", with.by.name());
+        removed(finder, stretch, with.by, &head, [with.at.frame, without.at.frame]);
+    }
+}
+
+/// Addresses that were announced in other words than they arrived.
+pub(super) fn announcements(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>) {
+    for side in Side::BOTH {
+        let (from, to) = stretch.of(side);
+        for announced in from.connection.addresses.iter().filter(|announced| announced.by == side) {
+            let mut same_id = to.connection.addresses.iter().filter(|other| {
+                (other.by, other.id, other.address.is_ipv4()) == (side, announced.id, announced.address.is_ipv4())
+            });
+            let same = |address: &crate::track::connection::Announced| {
+                (address.address, address.port) == (announced.address, announced.port)
+            };
+            let Some(other) = same_id.clone().next().filter(|_| !same_id.any(same)) else { continue };
+            let text = format!(
+                "ADD_ADDR of the {} announces {} as id {} in frame {} and {} in frame {}: it was changed {}.",
+                side.name(),
+                announced.address,
+                announced.id,
+                finder.frame(announced.frame),
+                other.address,
+                finder.frame(other.frame),
+                stretch.name(finder, side),
+            );
+            let frames = [announced.frame, other.frame];
+            stretch.report(finder, rule::PATH_CHANGED_OPTION, side, &frames, text);
+        }
+    }
+}
+
+/// Sequence numbers and other options of the handshake.
+fn tcp_header(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>) {
+    let (near, far) = (stretch.near.subflow, stretch.far.subflow);
+    let index = stretch.index;
+    for (side, name, here, there) in
+        [(near.initiator, "SYN", &near.syn, &far.syn), (near.initiator.peer(), "SYN/ACK", &near.syn_ack, &far.syn_ack)]
+    {
+        let (Some(here), Some(there)) = (here, there) else { continue };
+        let (here, there) = if side == Side::Client { (here, there) } else { (there, here) };
+        let frames = [here.first.frame, there.first.frame];
+        if here.seq != there.seq {
+            let text = format!(
+                "The {name} of subflow {index} has sequence number {} in frame {} and {} in frame {}: a firewall between {} and {} shifts the {}'s numbers by {}.",
+                here.seq,
+                finder.frame(frames[0]),
+                there.seq,
+                finder.frame(frames[1]),
+                finder.evidence.input_name(near.interface.0),
+                finder.evidence.input_name(far.interface.0),
+                side.name(),
+                there.seq.wrapping_sub(here.seq),
+            );
+            stretch.report(finder, rule::PATH_REWROTE_SEQUENCE_NUMBERS, side, &frames, text);
+        }
+        let rule: &'static Explanation = rule::PATH_CHANGED_TCP_OPTIONS;
+        if let Some(what) = other_options(here, there) {
+            let text = format!(
+                "In the {name} of subflow {index}, {what} from frame {} to {}, {}.",
+                finder.frame(frames[0]),
+                finder.frame(frames[1]),
+                stretch.name(finder, side),
+            );
+            stretch.report(finder, rule, side, &frames, text);
+        }
+    }
+}
+
+/// `MSS went from 1460 to 1400, SACK-permitted was removed`.
+fn other_options(here: &SynSeen, there: &SynSeen) -> Option<String> {
+    let number = |name: &str, one: Option<u16>, other: Option<u16>| match (one, other) {
+        (one, other) if one == other => None,
+        (Some(one), Some(other)) => Some(format!("{name} went from {one} to {other}")),
+        (one, _) => Some(presence(name, one.is_some())),
+    };
+    let flag = |name: &str, one: bool, other: bool| (one != other).then(|| presence(name, one));
+    let changed = [
+        number("MSS", here.mss, there.mss),
+        number("window scale", here.window_scale.map(u16::from), there.window_scale.map(u16::from)),
+        flag("SACK-permitted", here.sack_permitted, there.sack_permitted),
+        flag("timestamps", here.timestamps, there.timestamps),
+    ];
+    let changed: Vec<String> = changed.into_iter().flatten().collect();
+    (!changed.is_empty()).then(|| changed.join(", "))
+}
+
+fn presence(name: &str, was_there: bool) -> String {
+    format!("{name} was {}", if was_there { "removed" } else { "added" })
+}

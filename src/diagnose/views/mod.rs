@@ -1,0 +1,224 @@
+//! What captures of the same connection at several places prove of the path between them.
+//!
+//! The taps that show a subflow are put in the order in which the client's packets pass them, and each is compared with the
+//! next: so a difference is pinned to the shortest stretch of path that the captures bound.
+
+mod handshake;
+mod stream;
+
+use std::cmp::Reverse;
+
+use super::rules::views as rule;
+use super::{Finder, endpoint};
+use crate::report::explain::Explanation;
+use crate::track::connection::Connection;
+use crate::track::mark::Mark;
+use crate::track::side::Side;
+use crate::track::subflow::Subflow;
+
+/// One subflow as one tap shows it.
+#[derive(Clone, Copy)]
+struct Tap<'a> {
+    connection: &'a Connection,
+    subflow: &'a Subflow,
+    /// Its index in `connection`.
+    index: u16,
+}
+
+/// Two taps of one subflow, in the order in which the client's packets pass them.
+#[derive(Clone, Copy)]
+struct Stretch<'a> {
+    near: Tap<'a>,
+    far: Tap<'a>,
+    /// The subflow's index in the report.
+    index: u16,
+}
+
+pub(super) fn look(finder: &mut Finder<'_, '_>) {
+    let evidence = finder.evidence;
+    for (index, _) in finder.subflows() {
+        let taps = taps(evidence.connection, &evidence.views, index);
+        for (&near, &far) in taps.iter().zip(taps.iter().skip(1)) {
+            let stretch = Stretch { near, far, index };
+            handshake::look(finder, &stretch);
+            let worked = !stretch.lost_options(finder);
+            for side in Side::BOTH {
+                stream::look(finder, &stretch, side);
+            }
+            if worked {
+                handshake::reset_reason(finder, &stretch);
+            }
+            translated(finder, &stretch);
+        }
+        if index == 0 {
+            for (&near, &far) in taps.iter().zip(taps.iter().skip(1)) {
+                handshake::announcements(finder, &Stretch { near, far, index });
+            }
+        }
+    }
+    for &view in &evidence.views {
+        if !finder.found.iter().any(|found| found.rule.id == super::rules::data::ENDS_DISAGREE_ABOUT_FALLBACK.id) {
+            super::data::disagreement(finder, view);
+        }
+    }
+    for (index, subflow) in finder.subflows() {
+        translated_here(finder, index, subflow);
+    }
+}
+
+/// Whether tap `a` lies nearer to the server than tap `b`: there the SYN is answered sooner. The delay between two packets
+/// does not depend on the clocks of the capturing hosts.
+pub(crate) fn nearer_to_server(a: &Connection, b: &Connection) -> bool {
+    let delay = |connection: &Connection| connection.initial().and_then(answer_delay);
+    match (delay(a), delay(b)) {
+        (Some(a), Some(b)) => a < b,
+        _ => a.first.time > b.first.time,
+    }
+}
+
+/// From the SYN to its answer.
+fn answer_delay(subflow: &Subflow) -> Option<u64> {
+    let (syn, syn_ack) = (subflow.syn.as_ref()?, subflow.syn_ack.as_ref()?);
+    Some(syn_ack.first.time.since(syn.last.time.min(syn_ack.first.time)))
+}
+
+/// All taps that show a subflow, those nearer to the client first.
+fn taps<'a>(connection: &'a Connection, views: &[&'a Connection], index: u16) -> Vec<Tap<'a>> {
+    let Some(subflow) = connection.subflows.get(usize::from(index)).filter(|_| !views.is_empty()) else {
+        return Vec::new();
+    };
+    let mut taps = vec![Tap { connection, subflow, index }];
+    taps.extend(views.iter().filter_map(|view| {
+        let (index, subflow) = twin(subflow, view)?;
+        Some(Tap { connection: view, subflow, index })
+    }));
+    // The end that was asked answers sooner the nearer a tap is to it.
+    let towards_server = subflow.initiator == Side::Client;
+    let delays = |of: fn(&Tap<'a>) -> Option<u64>| taps.iter().map(of).collect::<Option<Vec<u64>>>();
+    let of_connection = |tap: &Tap<'a>| tap.connection.initial().and_then(answer_delay);
+    if delays(|tap| answer_delay(tap.subflow)).is_some() {
+        if towards_server {
+            taps.sort_by_key(|tap| Reverse(answer_delay(tap.subflow)));
+        } else {
+            taps.sort_by_key(|tap| answer_delay(tap.subflow));
+        }
+    } else if delays(of_connection).is_some() {
+        taps.sort_by_key(|tap| Reverse(of_connection(tap)));
+    } else if towards_server {
+        taps.sort_by_key(|tap| tap.subflow.first.time);
+    } else {
+        taps.sort_by_key(|tap| Reverse(tap.subflow.first.time));
+    }
+    taps
+}
+
+/// The same subflow in another view: the first one, or the one of the same nonce or 4-tuple.
+pub(crate) fn twin<'a>(subflow: &Subflow, view: &'a Connection) -> Option<(u16, &'a Subflow)> {
+    let numbered = || view.subflows.iter().enumerate().map(|(index, other)| (index as u16, other));
+    let Some(join) = &subflow.join else {
+        return view.initial().and_then(|initial| numbered().find(|(_, other)| std::ptr::eq(*other, initial)));
+    };
+    let nonce = |other: &Subflow| other.join.as_ref().and_then(|join| join.initiator_nonce);
+    let same_nonce = |other: &&Subflow| join.initiator_nonce.is_some() && nonce(other) == join.initiator_nonce;
+    let tuple = |subflow: &Subflow| (subflow.ip, subflow.source_port, subflow.destination_port);
+    let same_tuple = |other: &&Subflow| {
+        let unknown = nonce(other).is_none() || join.initiator_nonce.is_none();
+        other.join.is_some() && unknown && tuple(other) == tuple(subflow)
+    };
+    numbered().find(|(_, other)| same_nonce(other)).or_else(|| numbered().find(|(_, other)| same_tuple(other)))
+}
+
+impl<'a> Stretch<'a> {
+    /// The taps in the order in which the packets of `side` pass them.
+    fn of(&self, side: Side) -> (Tap<'a>, Tap<'a>) {
+        if side == Side::Client { (self.near, self.far) } else { (self.far, self.near) }
+    }
+
+    /// Whether options of this subflow were already found to be lost on the way.
+    fn lost_options(&self, finder: &Finder<'_, '_>) -> bool {
+        let lost = [rule::PATH_STRIPPED_OPTION.id, rule::PATH_BLANKED_OPTION.id];
+        finder.found.iter().any(|found| found.subflow == Some(self.index) && lost.contains(&found.rule.id))
+    }
+
+    /// The inputs that bound the stretch, in the order of the packets of `side`.
+    fn inputs(&self, side: Side) -> (u16, u16) {
+        let (from, to) = self.of(side);
+        (from.subflow.interface.0, to.subflow.interface.0)
+    }
+
+    /// `on the way to the server, between client-e1.pcap and server-e1.pcap`, in the direction of `side`'s packets.
+    fn name(&self, finder: &Finder<'_, '_>, side: Side) -> String {
+        let (from, to) = self.inputs(side);
+        let name = |input| finder.evidence.input_name(input);
+        format!("on the way to the {}, between {} and {}", side.peer().name(), name(from), name(to))
+    }
+
+    /// Reports what happened to packets of `side`.
+    fn report(
+        &self,
+        finder: &mut Finder<'_, '_>,
+        rule: &'static Explanation,
+        side: Side,
+        frames: &[Mark],
+        message: String,
+    ) {
+        finder.report(rule, Some(self.index), frames, message);
+        if let Some(found) = finder.found.last_mut() {
+            found.between = Some(self.inputs(side));
+        }
+    }
+}
+
+/// Another 4-tuple, the same subflow.
+fn translated(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>) {
+    let (near, far, index) = (stretch.near.subflow, stretch.far.subflow, stretch.index);
+    let ends = |subflow: &Subflow| (subflow.address_of(Side::Client), subflow.address_of(Side::Server));
+    let (a, b) = (ends(near), ends(far));
+    if a == b {
+        return;
+    }
+    // A tap on the translator shows both sides of it.
+    let shows = |subflow: &Subflow, other: &Subflow| {
+        let tuple = (other.ip, other.source_port, other.destination_port);
+        subflow.also_seen_as.contains(&tuple)
+    };
+    if shows(near, far) || shows(far, near) {
+        return;
+    }
+    let text = format!(
+        "Subflow {index} is {} → {} at {} and {} → {} at {}: a NAT lies between them.",
+        endpoint(a.0),
+        endpoint(a.1),
+        finder.evidence.input_name(near.interface.0),
+        endpoint(b.0),
+        endpoint(b.1),
+        finder.evidence.input_name(far.interface.0),
+    );
+    let frames = [near.first.frame, far.first.frame];
+    stretch.report(finder, rule::PATH_TRANSLATED_ADDRESSES, Side::Client, &frames, text);
+}
+
+/// One input can show both sides of a NAT.
+fn translated_here(finder: &mut Finder<'_, '_>, index: u16, subflow: &Subflow) {
+    let told =
+        |found: &super::Found| found.rule.id == rule::PATH_TRANSLATED_ADDRESSES.id && found.subflow == Some(index);
+    if finder.found.iter().any(told) {
+        return;
+    }
+    let here = std::iter::once(subflow);
+    let there = finder.evidence.views.iter().filter_map(|view| Some(twin(subflow, view)?.1));
+    let Some((shown, (ip, source, destination))) =
+        here.chain(there).find_map(|shown| Some((shown, shown.also_seen_as.first()?)))
+    else {
+        return;
+    };
+    let text = format!(
+        "{} shows subflow {index} as {} → {} and, with the same token and nonce, as {} → {}: a NAT lies between its capture points.",
+        finder.evidence.input_name(shown.interface.0),
+        endpoint(shown.address_of(shown.initiator)),
+        endpoint(shown.address_of(shown.initiator.peer())),
+        endpoint((ip.source(), *source)),
+        endpoint((ip.destination(), *destination)),
+    );
+    finder.report(rule::PATH_TRANSLATED_ADDRESSES, Some(index), &[shown.first.frame], text);
+}

@@ -1,0 +1,175 @@
+//! What became of one direction of a subflow between two taps: mappings, payload, segments, losses.
+
+use super::super::Finder;
+use super::super::rules::views as rule;
+use super::{Stretch, Tap};
+use crate::report::text;
+use crate::track::data::ORIGIN;
+use crate::track::half::Half;
+use crate::track::mark::Mark;
+use crate::track::side::Side;
+use crate::track::subflow::Subflow;
+
+pub(super) fn look(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, side: Side) {
+    mappings(finder, stretch, side);
+    payload(finder, stretch, side);
+    segments(finder, stretch, side);
+    losses(finder, stretch, side);
+}
+
+/// Mappings that do not come out of the stretch, though the payload does.
+fn mappings(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, side: Side) {
+    // Where the handshake lost its option, neither end goes on with them.
+    if stretch.lost_options(finder) {
+        return;
+    }
+    let (from, to) = stretch.of(side);
+    let (sent, got) = (&from.subflow.halves[side], &to.subflow.halves[side]);
+    let (mapped, arrived) = (mapped_to(sent), mapped_to(got));
+    let payload_came = got.syn.is_some_and(|syn| got.next.saturating_sub(syn) >= mapped);
+    if mapped <= arrived || !payload_came || to.subflow.bare[side].segments == 0 {
+        return;
+    }
+    let bare = to.subflow.bare[side].first;
+    let none = if arrived == 0 { "none" } else { "no more" };
+    let text = format!(
+        "Data of the {} carries mappings at {} and {none} at {} (from frame {}): they were removed {}.",
+        side.name(),
+        finder.evidence.input_name(from.subflow.interface.0),
+        finder.evidence.input_name(to.subflow.interface.0),
+        bare.map_or_else(|| "?".to_owned(), |frame| finder.frame(frame).to_string()),
+        stretch.name(finder, side),
+    );
+    let frames: Vec<Mark> = bare.into_iter().chain(sent.first_data).collect();
+    stretch.report(finder, rule::PATH_STRIPPED_OPTION, side, &frames, text);
+}
+
+/// How far mappings reach, counted from the SYN.
+fn mapped_to(half: &Half) -> u64 {
+    half.last_mapping_end.zip(half.syn).map_or(0, |(end, syn)| end.0.saturating_sub(syn))
+}
+
+/// Where the FIN stands, counted from the SYN.
+fn ended_at(half: &Half) -> Option<u64> {
+    half.fin.zip(half.syn).map(|(fin, syn)| fin.0.saturating_sub(syn))
+}
+
+/// How far the stream reaches without hole, counted from the SYN.
+fn reached(half: &Half) -> Option<u64> {
+    half.syn.filter(|_| half.seen.is_contiguous()).map(|syn| half.seen.end().saturating_sub(syn))
+}
+
+/// Checksums right before the stretch and wrong behind it, a stream of another length, or of the same and other bytes.
+fn payload(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, side: Side) {
+    let (from, to) = stretch.of(side);
+    let (sent, got) = (&from.subflow.halves[side], &to.subflow.halves[side]);
+    let (before, behind) = (&from.connection.checksums[side], &to.connection.checksums[side]);
+    let wrong_before = |dsn: u64| before.mismatches.iter().any(|mismatch| mismatch.dsn == dsn);
+    let wrong = behind.mismatches.iter().find(|mismatch| mismatch.subflow == to.index && !wrong_before(mismatch.dsn));
+    let lengths = other_length(from, to, side, wrong.is_some());
+    let right_before = before.verified > 0 && before.mismatch == 0;
+    let wrong = wrong.filter(|_| right_before || lengths.is_some());
+    let mut frames = Vec::new();
+    let mut parts = Vec::new();
+    if let Some(mismatch) = wrong {
+        frames.extend([mismatch.placed.frame, mismatch.last_frame]);
+        parts.push(format!(
+            "all checksums of the {} are right at {} and that of {} from byte {} of its stream is wrong at {} (frame {})",
+            side.name(),
+            finder.evidence.input_name(from.subflow.interface.0),
+            text::counted(u64::from(mismatch.placed.data_len), "byte"),
+            text::count(mismatch.placed.position.saturating_sub(ORIGIN + 1)),
+            finder.evidence.input_name(to.subflow.interface.0),
+            finder.frame(mismatch.placed.frame),
+        ));
+    }
+    if let Some((before, after, frame)) = lengths {
+        frames.push(frame);
+        let (more, difference) = if after > before { ("longer", after - before) } else { ("shorter", before - after) };
+        let what = format!("what the {} sent on subflow {} is", side.name(), stretch.index);
+        parts.push(format!("{what} {} {more} behind it", text::counted(difference, "byte")));
+    } else if wrong.is_none()
+        && let (Some(one), Some(other)) = (&sent.digest, &got.digest)
+        && reached(sent).is_some()
+        && reached(sent) == reached(got)
+        && one.differs(other)
+    {
+        frames.extend(got.first_data);
+        parts.push(format!(
+            "the {} that the {} sent on subflow {} are not the same behind it",
+            text::bytes(got.seen.end().saturating_sub(got.seen.origin())),
+            side.name(),
+            stretch.index,
+        ));
+    }
+    if !parts.is_empty() {
+        let text = format!("Payload was changed {}: {}.", stretch.name(finder, side), parts.join("; "));
+        stretch.report(finder, rule::PATH_CHANGED_PAYLOAD, side, &frames, text);
+    }
+}
+
+/// The lengths of the stream before and behind the stretch where they differ, and a frame behind it that shows so. Without
+/// FINs only a wrong checksum tells insertion from a capture that ended sooner.
+fn other_length(from: Tap<'_>, to: Tap<'_>, side: Side, checksum_is_wrong: bool) -> Option<(u64, u64, Mark)> {
+    let (sent, got) = (&from.subflow.halves[side], &to.subflow.halves[side]);
+    if let Some((before, after)) = ended_at(sent).zip(ended_at(got)) {
+        return (before != after).then_some((before, after, got.fin?.1));
+    }
+    let (before, after) = reached(sent).zip(reached(got))?;
+    (after > before && checksum_is_wrong).then_some((before, after, got.last_data?))
+}
+
+/// The same bytes in another number of segments. What is larger than the MSS was so only within a host: there segmentation
+/// offload cuts and merges segments beside the capture, and nothing can be said of the path.
+fn segments(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, side: Side) {
+    let (from, to) = stretch.of(side);
+    let (sent, got) = (&from.subflow.halves[side], &to.subflow.halves[side]);
+    let (Some(one), Some(other)) = (&sent.digest, &got.digest) else { return };
+    // What is sent again is cut anew.
+    let once = sent.retransmitted == 0 && got.retransmitted == 0;
+    if !once || reached(sent).is_none() || reached(sent) != reached(got) || one.segments == other.segments {
+        return;
+    }
+    let mss = |subflow: &Subflow| {
+        let seen = if side == subflow.initiator { &subflow.syn_ack } else { &subflow.syn };
+        seen.as_ref().and_then(|seen| seen.mss).map(u32::from)
+    };
+    let on_the_wire = |largest: u32, tap: Tap<'_>| mss(tap.subflow).is_some_and(|mss| largest <= mss);
+    if !on_the_wire(one.largest, from) || !on_the_wire(other.largest, to) {
+        return;
+    }
+    let verb = if one.segments < other.segments { "split" } else { "merged" };
+    let text = format!(
+        "The {} that the {} sent on subflow {} passed {} in {} (the largest of {}) and {} in {} (the largest of {}): segments were {verb} {}.",
+        text::bytes(got.seen.end().saturating_sub(got.seen.origin())),
+        side.name(),
+        stretch.index,
+        finder.evidence.input_name(from.subflow.interface.0),
+        text::counted(one.segments, "segment"),
+        text::counted(u64::from(one.largest), "byte"),
+        finder.evidence.input_name(to.subflow.interface.0),
+        text::count(other.segments),
+        text::counted(u64::from(other.largest), "byte"),
+        stretch.name(finder, side),
+    );
+    let frames: Vec<Mark> = sent.first_data.into_iter().chain(got.first_data).collect();
+    stretch.report(finder, rule::PATH_RESEGMENTED, side, &frames, text);
+}
+
+fn losses(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, side: Side) {
+    let (from, to) = stretch.of(side);
+    let (sent, got) = (&from.subflow.halves[side], &to.subflow.halves[side]);
+    let whole = |tap: Tap<'_>| tap.subflow.syn.is_some() && tap.subflow.is_closed();
+    let lost = sent.payload_bytes.saturating_sub(got.payload_bytes);
+    let same_length = ended_at(sent).zip(ended_at(got)).is_some_and(|(sent, got)| sent == got);
+    if lost > 0 && whole(from) && whole(to) && same_length {
+        let text = format!(
+            "{} that the {} sent on subflow {} were lost {} and sent again.",
+            text::bytes(lost),
+            side.name(),
+            stretch.index,
+            stretch.name(finder, side),
+        );
+        stretch.report(finder, rule::PATH_LOST_PACKETS, side, &[], text);
+    }
+}

@@ -1,0 +1,48 @@
+//! What one direction of a subflow looks like at one input, small enough to be held against another input: how its payload
+//! was cut into segments, and the sum of its bytes.
+
+use super::half::Taken;
+use crate::packet::Segment;
+use crate::packet::checksum::{add16, sum16};
+
+/// Payload of one direction of a subflow.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Digest {
+    /// Segments whose payload was all new.
+    pub segments: u64,
+    /// Payload bytes of the largest segment.
+    pub largest: u32,
+    /// One's complement sum of all new payload, by its place in the subflow.
+    pub sum: u16,
+    /// Some payload was not summed: the snaplen cut it, the SYN is unknown, or it came in parts.
+    pub incomplete: bool,
+}
+
+impl Digest {
+    /// Takes a segment of the direction whose SYN had the sequence number `syn`.
+    pub(crate) fn add(&mut self, syn: Option<u64>, taken: &Taken, segment: &Segment<'_>) {
+        self.largest = self.largest.max(segment.payload_len);
+        match taken.fresh_parts() {
+            [] => {}
+            [(start, end)] if (*start, *end) == (taken.start, taken.end) => {
+                self.segments += 1;
+                let whole = segment.payload.len() as u64 == u64::from(segment.payload_len);
+                match syn.filter(|_| whole) {
+                    Some(syn) => {
+                        let sum = segment.payload_sum.unwrap_or_else(|| sum16(segment.payload));
+                        let odd = start.wrapping_sub(syn + 1) & 1 == 1;
+                        self.sum = add16(self.sum, if odd { sum.swap_bytes() } else { sum });
+                    }
+                    None => self.incomplete = true,
+                }
+            }
+            _ => self.incomplete = true,
+        }
+    }
+
+    /// Whether the sums of two digests of the same bytes differ, where both are of all bytes.
+    pub fn differs(&self, other: &Self) -> bool {
+        // Both zeros of one's complement are the same sum.
+        !self.incomplete && !other.incomplete && self.sum % 0xffff != other.sum % 0xffff
+    }
+}
