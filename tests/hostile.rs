@@ -11,11 +11,16 @@ use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use clap::Parser;
 use fuzz::world::{ACK, Ends, Packet, SYN};
+use mptcp_inspect::cli::args::Args;
+use mptcp_inspect::cli::follow::Follower;
+use mptcp_inspect::cli::plan::{Action, Surroundings};
 use mptcp_inspect::crypto::{Key, Nonce, Token};
 use mptcp_inspect::limits;
 use mptcp_inspect::packet::IpPair;
-use mptcp_inspect::report::{Report, TrackedReport};
+use mptcp_inspect::report::style::Look;
+use mptcp_inspect::report::{Report, Selection, TrackedReport, json, tree};
 use mptcp_inspect::track::connection::Connection;
 use mptcp_inspect::track::observer::Silent;
 use mptcp_inspect::track::{Config, Tracker};
@@ -180,7 +185,7 @@ fn flood_of_joins_with_the_right_token() {
         scene.send(&stranger(number, &MptcpOption::MpJoin(join)));
     }
     assert_eq!(scene.only().subflows.len(), limits::SUBFLOWS);
-    assert!(scene.only().anomalies_dropped >= 5000 - limits::SUBFLOWS as u64);
+    assert!(scene.only().left_out.subflows >= 5000 - limits::SUBFLOWS as u64);
     scene.report();
 }
 
@@ -195,8 +200,75 @@ fn flood_of_addresses() {
         scene.send(&packet(&ends, 0, SERVER, ACK, 1).with(&MptcpOption::AddAddr(add)));
     }
     assert_eq!(scene.only().addresses.len(), limits::ADDRESSES);
-    assert!(scene.only().anomalies.len() <= limits::ANOMALIES && scene.only().anomalies_dropped > 10_000);
+    assert!(scene.only().anomalies.len() <= limits::ANOMALIES && scene.only().left_out.addresses > 10_000);
     scene.report();
+}
+
+/// Feeds `Scene::send`'s packets to a follower that writes ndjson, too.
+fn ndjson(connections: usize, packets: &[Packet]) -> Vec<serde_json::Value> {
+    let args = ["mptcp-inspect", "-F", "ndjson", "generated.pcap"];
+    let args = Args::try_parse_from(args).expect("arguments");
+    let Ok(Action::Inspect(plan)) = Action::new(args, &Surroundings::default()) else { panic!("a plan") };
+    let mut out: Vec<u8> = Vec::new();
+    let mut follower = Follower::new(&plan, false, &mut out).expect("a follower");
+    let mut tracker = Tracker::new(Config { connections, ..Config::default() });
+    for (index, packet) in packets.iter().enumerate() {
+        packet.feed(index as u64 + 1, &mut tracker, &mut follower);
+    }
+    tracker.finish(&mut follower);
+    follower.finish(&TrackedReport::new(tracker, Vec::new(), 0)).expect("written");
+    let lines = out.split(|&byte| byte == b'\n').filter(|line| !line.is_empty());
+    lines.map(|line| serde_json::from_slice(line).expect("JSON")).collect()
+}
+
+#[test]
+fn what_limits_leave_out_is_counted_and_said() {
+    let ends = Ends::new(1, 1, true, false);
+    let mut scene = Scene::new();
+    scene.tracker = Tracker::new(Config { connections: 10, flows: 1100, ..Config::default() });
+    scene.connect(&ends);
+    let MpJoin::Syn { token, .. } = ends.join(0, CLIENT, 1) else { unreachable!() };
+    for number in 0..limits::SUBFLOWS as u32 + 6 {
+        let join = MpJoin::Syn { backup: false, address_id: 1, token, nonce: Nonce(number), reserved: 0 };
+        scene.send(&stranger(number, &MptcpOption::MpJoin(join)));
+    }
+    for number in 0..limits::ADDRESSES as u32 + 3 {
+        let address = std::net::Ipv4Addr::from(0x0a00_0000 + number).into();
+        let add = AddAddr { low_nibble: 0, address_id: number as u8, address, port: None, hmac: Some([7; 8]) };
+        scene.send(&packet(&ends, 0, SERVER, ACK, 1).with(&MptcpOption::AddAddr(add)));
+    }
+    // Ten connections are remembered, of which the first is answered: of 30 further ones, 21 go.
+    let plain = (0..30).map(|number| stranger(10_000 + number, &MptcpOption::MpCapable(ends.capable(0))));
+    let plain: Vec<Packet> = plain.collect();
+    plain.iter().for_each(|packet| scene.send(packet));
+    // One of the connections that went comes back: its 4-tuple is as good as new.
+    assert_eq!((scene.tracker.connections().count(), scene.tracker.counts.left.limit), (10, 21));
+    for number in 0..200 {
+        let mut syn = stranger(20_000 + number, &MptcpOption::MpCapable(ends.capable(0)));
+        syn.options.clear();
+        scene.send(&syn);
+    }
+    let report = scene.report();
+    let mut out = Vec::new();
+    json::write(&mut out, &report, &[]).expect("room");
+    let value: serde_json::Value = serde_json::from_slice(&out).expect("JSON");
+    assert_eq!(value["capture"]["connections_left"]["limit"], 21);
+    let left_out = &value["connections"][0]["left_out"];
+    assert_eq!((&left_out["subflows"], &left_out["addresses"]), (&7.into(), &3.into()), "{left_out}");
+    assert!(value["tcp_connections"]["forgotten"].as_u64().is_some_and(|flows| flows > 100));
+    assert!(value["connections"][1].get("left_out").is_none());
+    let mut out = Vec::new();
+    let look = Look { width: 100, unicode: true, color: false, verbose: false, ..Look::default() };
+    tree::write(&mut out, &report, &Selection::new(&report, &[], None), look, false).expect("room");
+    let text = String::from_utf8(out).expect("text");
+    assert!(text.contains("left before the end:  21 beyond a limit"), "{text}");
+    assert!(text.contains("beyond limits, not shown:  7 joins  3 announcements"), "{text}");
+    let lines = ndjson(10, &plain);
+    let left: Vec<_> = lines.iter().filter(|line| line["event"] == "left").collect();
+    assert_eq!(left.len(), 20);
+    assert!(left.iter().all(|line| line["reason"] == "limit" && line["report"]["outcome"] == "unanswered"));
+    let last = lines.last().expect("a line");
+    assert_eq!((&last["type"], &last["capture"]["connections_left"]["limit"]), (&"capture".into(), &20.into()));
 }
 
 #[test]

@@ -95,7 +95,7 @@ fn analyze_sources<S: Source>(sources: Vec<S>, plan: &Plan, out: &mut dyn Write)
 
 /// Reads to the end, or as far as the plan says. Only what is written meanwhile can fail.
 fn read<S: Source, F: Follow>(mut source: Merge<S>, plan: &Plan, follower: &mut F) -> anyhow::Result<Analysis> {
-    let mut tracker = Tracker::new(Config { keys: plan.keys.clone() });
+    let mut tracker = Tracker::new(Config { keys: plan.keys.clone(), ..Config::default() });
     let mut decoder = Decoder::new();
     let mut progress = Progress::new(plan.quiet);
     let limit = plan.count.unwrap_or(u64::MAX);

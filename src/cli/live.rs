@@ -81,7 +81,7 @@ pub fn analyze<F: Follow>(plan: &Plan, live_plan: &LivePlan<'_>, follower: &mut 
     }
     let mut run = Run {
         live: opened.start()?,
-        tracker: Tracker::new(Config { keys: plan.keys.clone() }),
+        tracker: Tracker::new(Config { keys: plan.keys.clone(), ..Config::default() }),
         decoder: Decoder::new(),
         writer,
         limit: plan.count.unwrap_or(u64::MAX),
@@ -238,6 +238,10 @@ impl<F: Observer> Observer for Both<'_, F> {
             view.event(event);
         }
         self.follower.event(event);
+    }
+
+    fn left(&mut self, connection: &Connection, reason: Left) {
+        self.follower.left(connection, reason);
     }
 }
 

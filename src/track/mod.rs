@@ -16,6 +16,7 @@ mod footprint;
 pub mod half;
 pub mod histogram;
 pub mod keys;
+pub mod left_out;
 pub mod mapping;
 pub mod mark;
 pub mod observer;
@@ -47,10 +48,20 @@ use tap::{Recent, Taps};
 use tokens::TokenTable;
 
 /// What the user decides.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// Keys given by hand: they prove what a handshake outside the capture would have.
     pub keys: Vec<Key>,
+    /// Connections remembered.
+    pub connections: usize,
+    /// TCP flows remembered.
+    pub flows: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { keys: Vec::new(), connections: limits::CONNECTIONS, flows: limits::FLOWS }
+    }
 }
 
 /// Counts over all frames.
@@ -80,6 +91,8 @@ pub struct Counts {
     pub tcp_connections: u64,
     /// Those whose SYN carried MP_CAPABLE.
     pub asked_for_mptcp: u64,
+    /// 4-tuples that a limit pushed out: one of them that comes again counts as new.
+    pub flows_evicted: u64,
     /// Connections that left before the end, by reason.
     pub left: expire::LeftCounts,
 }

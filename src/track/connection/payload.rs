@@ -479,8 +479,13 @@ impl Connection {
         };
         let stalled = half.acked.is_some_and(|acked| acked < half.next) && gap >= HANDOVER_SILENCE_NS;
         let all_silent = env.at.time.since(before.time) >= HANDOVER_SILENCE_NS;
-        if (signal.is_some() || (stalled && all_silent)) && self.handovers[side].len() < limits::HANDOVERS {
+        if signal.is_none() && !(stalled && all_silent) {
+            return;
+        }
+        if self.handovers[side].len() < limits::HANDOVERS {
             self.handovers[side].push(HandoverSeen { from, to, frame: env.at.frame, gap, signal });
+        } else {
+            self.left_out.handovers += 1;
         }
     }
 
