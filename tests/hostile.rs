@@ -244,7 +244,9 @@ fn what_limits_leave_out_is_counted_and_said() {
     // Ten connections are remembered, of which the first is answered: of 30 further ones, 21 go.
     let plain = (0..30).map(|number| stranger(10_000 + number, &MptcpOption::MpCapable(ends.capable(0))));
     let plain: Vec<Packet> = plain.collect();
-    plain.iter().for_each(|packet| scene.send(packet));
+    for packet in &plain {
+        scene.send(packet);
+    }
     // One of the connections that went comes back: its 4-tuple is as good as new.
     assert_eq!((scene.tracker.connections().count(), scene.tracker.counts.left.limit), (10, 21));
     for number in 0..200 {
@@ -262,7 +264,7 @@ fn what_limits_leave_out_is_counted_and_said() {
     assert!(value["tcp_connections"]["forgotten"].as_u64().is_some_and(|flows| flows > 100));
     assert!(value["connections"][1].get("left_out").is_none());
     let mut out = Vec::new();
-    let look = Look { width: 100, unicode: true, color: false, verbose: false, ..Look::default() };
+    let look = Look::default();
     tree::write(&mut out, &report, &Selection::new(&report, &[], None), look, false).expect("room");
     let text = String::from_utf8(out).expect("text");
     assert!(text.contains("left before the end:  21 beyond a limit"), "{text}");
@@ -311,7 +313,9 @@ fn flood_of_half_filled_mappings() {
     let mut scene = Scene::new();
     let connections = 64;
     let ends: Vec<Ends> = (0..connections).map(|number| Ends::new(number, 1, true, false)).collect();
-    ends.iter().for_each(|ends| scene.connect(ends));
+    for ends in &ends {
+        scene.connect(ends);
+    }
     for number in 0..flood_size() / u32::from(connections) {
         for ends in &ends {
             let dsn = RawSequence::Long(ends.idsn(CLIENT) + 1 + 4 * u64::from(number));

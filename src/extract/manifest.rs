@@ -140,6 +140,11 @@ impl Manifest {
         }
     }
 
+    /// Puts connections that left early where their numbers are.
+    pub(super) fn sort(&mut self) {
+        self.streams.sort_by_key(|entry| (entry.connection, entry.direction));
+    }
+
     /// Sums over the streams.
     pub(super) fn totals(&self) -> Extracted {
         let unlisted = Extracted { streams: self.unlisted_streams, bytes: self.unlisted_bytes, incomplete: 0 };
@@ -151,9 +156,7 @@ impl Manifest {
     }
 
     /// The manifest as pretty-printed JSON and a line feed.
-    pub(super) fn to_json(&mut self) -> Vec<u8> {
-        // Connections that left early come first; a program looks for them by number.
-        self.streams.sort_by_key(|entry| (entry.connection, entry.direction));
+    pub(super) fn to_json(&self) -> Vec<u8> {
         // Strings, numbers and lists always serialize, and a Vec takes everything.
         let mut json = serde_json::to_vec_pretty(self).unwrap_or_default();
         json.push(b'\n');

@@ -154,6 +154,7 @@ impl Extractor {
     /// Closes the files, and writes the manifest even where a file could not be written: it says what is left.
     fn close(mut self) -> Result<Extracted, ExtractError> {
         let mut manifest = self.ended;
+        manifest.sort();
         let failed = self.files.close();
         if let Some((path, error)) = &failed {
             manifest.fail(format!("cannot write {}: {error}", path.display()), |key| self.files.size(key));
