@@ -131,6 +131,14 @@ pub struct Frame<'a> {
     pub wire_len: u32,
 }
 
+impl Frame<'_> {
+    /// An empty frame, where there is none.
+    pub fn nothing() -> Self {
+        let (id, time) = (FrameId::default(), Timestamp::default());
+        Self { id, time, link: LinkType::NULL, interface: 0, data: &[], wire_len: 0 }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -22,6 +22,7 @@
 //! * [`limits`]: every bound on untrusted input.
 #![forbid(unsafe_code)]
 
+pub mod ahead;
 pub mod capture;
 #[cfg(feature = "cli")]
 pub mod cli;

@@ -53,6 +53,8 @@ pub const CHOICE_SUBFLOWS: usize = 16;
 pub const MESH_ADDRESSES: usize = 32;
 /// Pairs of hosts for which patterns are counted, and listeners whose answers are compared; beyond, they are counted only.
 pub const HOST_PAIRS: usize = 1024;
+/// Groups of connections, by client network and server, that are compared by how MP_CAPABLE was answered.
+pub const ANSWERING: usize = 1 << 16;
 /// Differing answers of one listener that are told apart. Load balancers have a few hundred workers at most.
 pub const FINGERPRINTS: usize = 256;
 /// Option kinds remembered of a SYN: forty bytes hold that many that are worth something.

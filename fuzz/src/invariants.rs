@@ -17,8 +17,8 @@ pub fn check(report: &TrackedReport) -> Vec<u8> {
     for index in 0..report.connection_count() {
         let built = report.connection(index);
         connection(&built);
-        // Numbers go up; they skip connections that left.
-        assert!(built.id > last && (capture.connections_left.is_some() || built.id == last + 1));
+        // Numbers go up, with gaps where one left or turned out to be another tap's view.
+        assert!(built.id > last);
         last = built.id;
         let summary = report.summary(index);
         assert_eq!(summary.subflows as usize, built.subflows.len());

@@ -8,7 +8,7 @@ use super::looks_like::looks_like;
 use super::pcap_file::{self, PcapFile};
 use super::pcapng_file::PcapngFile;
 use super::step::{Damage, Record, Step};
-use super::stream::Stream;
+use super::stream::{BlockReturn, Stream};
 use super::{CaptureError, InputInfo, Source};
 use crate::frame::{Frame, FrameId, Timestamp};
 
@@ -69,6 +69,7 @@ pub struct FileSource {
     ended: bool,
     input: u16,
     info: InputInfo,
+    worth_threads: bool,
 }
 
 /// A format and its state.
@@ -80,6 +81,7 @@ enum Format {
 impl FileSource {
     fn new(name: String, input: u16, opened: Opened, options: &OpenOptions) -> Result<Self, CaptureError> {
         let Opened { start, input: bytes, size, large, cut } = opened;
+        let worth_threads = large && options.read_ahead && !bytes.is_live();
         let mut interfaces = Vec::new();
         let mut header = 0;
         let (format, kind) = if PcapFile::recognises(&start) {
@@ -110,12 +112,48 @@ impl FileSource {
             bytes_read: stream.position,
             bytes_total: size,
         };
-        Ok(Self { stream, format, record: Record::NONE, record_at: 0, ended: false, input, info })
+        Ok(Self { stream, format, record: Record::NONE, record_at: 0, ended: false, input, info, worth_threads })
     }
 
     /// What is known of the input so far.
     pub fn info(&self) -> &InputInfo {
         &self.info
+    }
+
+    /// The input number of its frames.
+    pub fn input(&self) -> u16 {
+        self.input
+    }
+
+    /// Whether it is large enough for threads of its own, and no live stream, whose frames should not wait for others.
+    pub fn is_worth_threads(&self) -> bool {
+        self.worth_threads
+    }
+
+    /// Keeps the blocks of bytes that frames were read from, for [`next_used_block`](Self::next_used_block).
+    pub(crate) fn keep_used_blocks(&mut self) -> BlockReturn {
+        self.stream.keep()
+    }
+
+    /// The block that the frames since the last one lay in, once a frame lies in another.
+    pub(crate) fn next_used_block(&mut self) -> Option<Vec<u8>> {
+        self.stream.next_kept()
+    }
+
+    /// The block that the last frames lay in; the input must have ended.
+    pub(crate) fn take_block(&mut self) -> Vec<u8> {
+        self.stream.take_buffer()
+    }
+
+    /// Gives back a block that no frame lies in.
+    pub(crate) fn give_back(&mut self, block: Vec<u8>) {
+        self.stream.give_back(block);
+    }
+
+    /// Where the frame moved to begins in its block.
+    #[inline]
+    pub(crate) fn frame_at(&self) -> usize {
+        self.record_at + self.record.skip
     }
 
     /// Gets at least `need` bytes; `false` at the end of the input, an error if that is in the middle of something.
@@ -190,7 +228,7 @@ impl Source for FileSource {
             time: Timestamp(record.time),
             link: record.link,
             interface: record.interface,
-            data: self.stream.slice(self.record_at + record.skip, record.len),
+            data: self.stream.slice(self.frame_at(), record.len),
             wire_len: record.wire_len,
         }
     }

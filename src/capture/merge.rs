@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 use super::{CaptureError, InputInfo, Source};
-use crate::frame::{Frame, FrameId, LinkType, Timestamp};
+use crate::frame::{Frame, Timestamp};
 
 /// Reads sources side by side and gives always the earliest of their next frames; of equal times, that of the source given
 /// first. A source's own order stays as it is, even where its times go back. Frame numbers stay each source's own.
@@ -32,6 +32,17 @@ impl<S: Source> Merge<S> {
     /// The errors so far, at most one per source, in the order in which they came.
     pub fn problems(&self) -> &[CaptureError] {
         &self.problems
+    }
+
+    /// The source whose frame is shown.
+    #[inline]
+    pub fn current(&self) -> Option<&S> {
+        self.sources.get(self.current)
+    }
+
+    /// The sources, in the order given.
+    pub fn sources(&self) -> &[S] {
+        &self.sources
     }
 
     /// Takes the errors so far.
@@ -92,15 +103,7 @@ impl<S: Source> Source for Merge<S> {
 
     #[inline]
     fn frame(&self) -> Frame<'_> {
-        let nothing = Frame {
-            id: FrameId::default(),
-            time: Timestamp::default(),
-            link: LinkType::NULL,
-            interface: 0,
-            data: &[],
-            wire_len: 0,
-        };
-        self.sources.get(self.current).map_or(nothing, Source::frame)
+        self.current().map_or_else(Frame::nothing, Source::frame)
     }
 
     fn inputs(&self) -> Vec<&InputInfo> {

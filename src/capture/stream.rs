@@ -13,6 +13,7 @@
 //! So records are parsed in place, and only one that straddles two blocks is copied. One that doesn't fit the headroom is
 //! joined in a block that grows as its bytes arrive, up to what the format accepts as a record.
 
+use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -46,6 +47,11 @@ impl Input {
     /// Bytes from `reader`, which counts in `position` what it read of the file.
     pub(super) fn new(reader: Box<dyn Read + Send>, position: Arc<AtomicU64>, live: bool) -> Self {
         Self { reader, position, live, failed: None }
+    }
+
+    /// Whether bytes are handed on as they come.
+    pub(super) fn is_live(&self) -> bool {
+        self.live
     }
 
     fn position(&self) -> u64 {
@@ -111,6 +117,8 @@ pub(super) struct Stream {
     at: usize,
     end: usize,
     feed: Feed,
+    /// Blocks that were passed over, where somebody still needs their bytes.
+    kept: Option<VecDeque<Vec<u8>>>,
     /// Why it ended before its end.
     error: Option<io::Error>,
     /// Bytes of the file that what was at hand so far took.
@@ -123,7 +131,7 @@ impl Stream {
     pub(super) fn new(start: Vec<u8>, input: Input, ahead: bool) -> io::Result<Self> {
         let position = input.position();
         let feed = if ahead { read_ahead(input)? } else { Feed::Inline { input, spare: Vec::new() } };
-        Ok(Self { end: start.len(), buffer: start, at: 0, feed, error: None, position })
+        Ok(Self { end: start.len(), buffer: start, at: 0, feed, kept: None, error: None, position })
     }
 
     /// The bytes at hand.
@@ -184,14 +192,68 @@ impl Stream {
             room.copy_from_slice(tail);
             self.at = at;
             self.end = block.end;
-            self.feed.recycle(std::mem::replace(&mut self.buffer, block.bytes));
+            self.leave(block.bytes);
         } else {
+            if self.kept.is_some() {
+                let joined = tail.to_vec();
+                (self.at, self.end) = (0, joined.len());
+                self.leave(joined);
+            }
             self.buffer.truncate(self.end);
             self.buffer.drain(..self.at);
             self.buffer.extend_from_slice(block.bytes.get(block.start..block.end).unwrap_or_default());
             self.at = 0;
             self.end = self.buffer.len();
             self.feed.recycle(block.bytes);
+        }
+    }
+}
+
+impl Stream {
+    /// Goes over to another buffer.
+    fn leave(&mut self, next: Vec<u8>) {
+        let left = std::mem::replace(&mut self.buffer, next);
+        match &mut self.kept {
+            Some(kept) => kept.push_back(left),
+            None => self.feed.recycle(left),
+        }
+    }
+
+    /// From now on blocks that were passed over wait for [`next_kept`](Self::next_kept).
+    pub(super) fn keep(&mut self) -> BlockReturn {
+        self.kept = Some(VecDeque::new());
+        match &self.feed {
+            Feed::Ahead { used, .. } => BlockReturn(Some(used.clone())),
+            Feed::Inline { .. } | Feed::Ended => BlockReturn(None),
+        }
+    }
+
+    /// The first block that was passed over and not yet taken.
+    pub(super) fn next_kept(&mut self) -> Option<Vec<u8>> {
+        self.kept.as_mut()?.pop_front()
+    }
+
+    /// Takes the buffer with the bytes at hand; there are none after.
+    pub(super) fn take_buffer(&mut self) -> Vec<u8> {
+        (self.at, self.end) = (0, 0);
+        std::mem::take(&mut self.buffer)
+    }
+
+    /// Gives a block back that nobody needs any more.
+    pub(super) fn give_back(&mut self, block: Vec<u8>) {
+        self.feed.recycle(block);
+    }
+}
+
+/// Takes blocks back from another thread.
+pub(crate) struct BlockReturn(Option<SyncSender<Vec<u8>>>);
+
+impl BlockReturn {
+    /// Gives a block back that nobody needs any more.
+    pub(crate) fn give_back(&self, block: Vec<u8>) {
+        if let Some(used) = &self.0 {
+            // Fails if the reading thread has ended; then nobody needs it.
+            let _ = used.try_send(block);
         }
     }
 }

@@ -7,12 +7,13 @@ use anyhow::bail;
 
 use super::exit::{Told, complain};
 use super::follow::{Follow, Follower};
+use super::frames::{Frames, Here};
 #[cfg(feature = "live")]
 use super::live;
 use super::plan::{Plan, SourcePlan};
 use super::progress::Progress;
+use crate::ahead::Ahead;
 use crate::capture::{self, FileSource, InputInfo, Merge, OpenOptions, Source};
-use crate::packet::Decoder;
 use crate::report::TrackedReport;
 use crate::track::observer::Silent;
 use crate::track::{Config, Tracker};
@@ -65,8 +66,12 @@ fn analyze_files(files: &[PathBuf], plan: &Plan, out: &mut dyn Write) -> anyhow:
     }
     let left_out = sources.len() < files.len();
     let mut analysis = match &plan.filter {
-        None => analyze_sources(sources, plan, out)?,
-        Some(filter) => analyze_sources(filtered(sources, filter)?, plan, out)?,
+        Some(filter) => analyze_sources(Here::new(filtered(sources, filter)?), plan, out)?,
+        None if sources.iter().all(FileSource::is_worth_threads) => {
+            let sources = sources.into_iter().map(Ahead::new).collect::<std::io::Result<Vec<_>>>()?;
+            analyze_sources(Merge::new(sources), plan, out)?
+        }
+        None => analyze_sources(Here::new(sources), plan, out)?,
     };
     analysis.incomplete |= left_out;
     Ok(analysis)
@@ -83,43 +88,45 @@ fn filtered<S: Source>(_: Vec<S>, _: &str) -> anyhow::Result<Vec<S>> {
 }
 
 /// Reads sources together, and writes meanwhile if the plan says so.
-fn analyze_sources<S: Source>(sources: Vec<S>, plan: &Plan, out: &mut dyn Write) -> anyhow::Result<Analysis> {
+fn analyze_sources(frames: impl Frames, plan: &Plan, out: &mut dyn Write) -> anyhow::Result<Analysis> {
     if !Follower::is_needed(plan) {
-        return read(Merge::new(sources), plan, &mut Silent);
+        return read(frames, plan, &mut Silent);
     }
-    let mut follower = Follower::new(plan, sources.len() > 1, out)?;
-    let mut analysis = read(Merge::new(sources), plan, &mut follower)?;
+    let mut follower = Follower::new(plan, frames.merge().sources().len() > 1, out)?;
+    let mut analysis = read(frames, plan, &mut follower)?;
     analysis.incomplete |= !follower.finish(&analysis.report)?;
     Ok(analysis)
 }
 
 /// Reads to the end, or as far as the plan says. Only what is written meanwhile can fail.
-fn read<S: Source, F: Follow>(mut source: Merge<S>, plan: &Plan, follower: &mut F) -> anyhow::Result<Analysis> {
+fn read<F: Follow>(mut frames: impl Frames, plan: &Plan, follower: &mut F) -> anyhow::Result<Analysis> {
     let mut tracker = Tracker::new(Config { keys: plan.keys.clone(), ..Config::default() });
-    let mut decoder = Decoder::new();
     let mut progress = Progress::new(plan.quiet);
     let limit = plan.count.unwrap_or(u64::MAX);
     let patience = plan.duration.map_or(u64::MAX, |duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
     let mut began = None;
-    // A merge keeps its sources' problems for later.
-    while tracker.counts.packets < limit && matches!(source.advance(), Ok(true)) {
-        let frame = source.frame();
-        if frame.time.since(*began.get_or_insert(frame.time)) > patience {
+    while tracker.counts.packets < limit && frames.advance() {
+        let go_on = frames.show(|frame, decoded, options, inputs| {
+            if frame.time.since(*began.get_or_insert(frame.time)) > patience {
+                return Ok(false);
+            }
+            let assigned = tracker.frame_with(frame, decoded, options, follower);
+            follower.after(frame, decoded, assigned, &tracker, inputs).map(|()| true)
+        })?;
+        if !go_on {
             break;
         }
-        let decoded = decoder.decode(&frame);
-        let assigned = tracker.frame(&frame, &decoded, follower);
-        follower.after(&frame, &decoded, assigned, &tracker, || source.inputs())?;
-        progress.frame(|| position(&source.inputs()));
+        progress.frame(|| position(&frames.merge().inputs()));
     }
     tracker.finish(follower);
     progress.finish();
-    for problem in source.problems() {
+    let merge = frames.merge();
+    for problem in merge.problems() {
         complain(&problem.to_string());
     }
-    let inputs = source.inputs().into_iter().cloned().collect();
-    let incomplete = !source.problems().is_empty();
-    Ok(Analysis { report: TrackedReport::new(tracker, inputs, decoder.incomplete_fragments()), incomplete })
+    let inputs = merge.inputs().into_iter().cloned().collect();
+    let incomplete = !merge.problems().is_empty();
+    Ok(Analysis { report: TrackedReport::new(tracker, inputs, frames.incomplete_fragments()), incomplete })
 }
 
 /// Bytes read of all inputs and, if every size is known, bytes in all.

@@ -5,6 +5,7 @@ pub mod analyze;
 pub mod args;
 pub mod exit;
 pub mod follow;
+mod frames;
 pub mod generate;
 #[cfg(feature = "live")]
 pub mod live;
@@ -58,7 +59,9 @@ fn inspect(plan: &Plan) -> anyhow::Result<Outcome> {
         // Written while reading.
         Format::Packets | Format::Ndjson => {}
     }
-    if let (true, Format::Tree | Format::Table, Some(counted)) = (plan.counters, plan.format, report.kernel_counters())
+    if plan.counters
+        && matches!(plan.format, Format::Tree | Format::Table)
+        && let Some(counted) = report.kernel_counters()
     {
         counters::write(&mut out, &counted)?;
     }

@@ -15,17 +15,12 @@ use crate::wire::MpTcprst;
 /// Connections to one port that must all have failed before that is a pattern.
 const PATTERN: u32 = 2;
 
-/// Rules over a whole capture. `evidence` names frames and inputs; its connection is not looked at.
-pub fn capture<'a>(
-    connections: impl Iterator<Item = &'a Connection>,
-    orphans: impl Iterator<Item = &'a Connection>,
-    evidence: &Evidence<'_>,
-) -> Vec<Found> {
+/// Rules over joins without their connection. `evidence` names frames and inputs; its connection is not looked at.
+pub fn orphans<'a>(orphans: impl Iterator<Item = &'a Connection>, evidence: &Evidence<'_>) -> Vec<Found> {
     let mut found = Vec::new();
     for orphan in orphans {
         refused_orphan(orphan, evidence, &mut found);
     }
-    stripped(connections, &mut found);
     found
 }
 
@@ -75,33 +70,60 @@ struct Tally {
 
 type Network = (IpAddr, IpAddr, u16);
 
-/// Groups by client network, server address and port, and compares the groups of one server.
-fn stripped<'a>(connections: impl Iterator<Item = &'a Connection>, found: &mut Vec<Found>) {
-    let mut groups: BTreeMap<Network, Tally> = BTreeMap::new();
-    let mut failed = false;
-    for connection in connections {
+/// How servers answered: by client network, server address and port.
+#[derive(Default)]
+pub struct Answers {
+    groups: BTreeMap<Network, Tally>,
+    failed: bool,
+}
+
+impl Answers {
+    /// Takes a look at one connection.
+    pub fn add(&mut self, connection: &Connection) {
         let Some(initial) =
             connection.initial().filter(|initial| connection.handshake.syn.is_some() && initial.syn_ack.is_some())
         else {
-            continue;
+            return;
         };
         let (server, port) = initial.address_of(Side::Server);
-        let tally = groups.entry((network_of(initial.address_of(Side::Client).0), server, port)).or_default();
+        let network = (network_of(initial.address_of(Side::Client).0), server, port);
         let lost = connection
             .fallback
             .filter(|seen| seen.cause == FallbackCause::NoOptionInSynAck || seen.cause == FallbackCause::OptionEchoed);
-        tally.asked += 1;
-        tally.answered += u32::from(lost.is_none());
-        if let Some(seen) = lost {
-            failed = true;
-            if tally.frames.len() < crate::limits::SYNS {
-                tally.frames.push(seen.frame);
-            }
+        self.failed |= lost.is_some();
+        let frames = lost.map(|seen| seen.frame).into_iter().collect();
+        self.count(network, Tally { asked: 1, answered: u32::from(lost.is_none()), frames });
+    }
+
+    /// Adds what later connections showed.
+    pub fn absorb(&mut self, later: Self) {
+        self.failed |= later.failed;
+        later.groups.into_iter().for_each(|(network, tally)| self.count(network, tally));
+    }
+
+    fn count(&mut self, network: Network, other: Tally) {
+        if self.groups.len() >= crate::limits::ANSWERING && !self.groups.contains_key(&network) {
+            return;
         }
+        let tally = self.groups.entry(network).or_default();
+        tally.asked += other.asked;
+        tally.answered += other.answered;
+        let room = crate::limits::SYNS.saturating_sub(tally.frames.len());
+        tally.frames.extend(other.frames.into_iter().take(room));
     }
-    if !failed {
-        return;
+
+    /// Compares the groups of one server.
+    pub fn found(&self) -> Vec<Found> {
+        let mut found = Vec::new();
+        if self.failed {
+            stripped(&self.groups, &mut found);
+        }
+        found
     }
+}
+
+/// Ports and networks for which MPTCP never worked, beside others of the same server for which it did.
+fn stripped(groups: &BTreeMap<Network, Tally>, found: &mut Vec<Found>) {
     for ((network, server, port), tally) in
         groups.iter().filter(|(_, tally)| tally.answered == 0 && tally.asked >= PATTERN)
     {

@@ -248,7 +248,8 @@ fn changed(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, side: Side) {
     // Without FIN too, a stream that is longer behind the stretch was lengthened there.
     let lengths = lengths.or_else(|| {
         let (from, to) = from.initial().zip(to.initial())?;
-        let reached = |subflow: &Subflow| subflow.halves[side].syn.map(|syn| subflow.halves[side].next - syn);
+        let reached =
+            |subflow: &Subflow| subflow.halves[side].syn.map(|syn| subflow.halves[side].next.saturating_sub(syn));
         let (before, after) = reached(from).zip(reached(to))?;
         (after > before && from.syn.is_some() && to.syn.is_some()).then_some((
             before,

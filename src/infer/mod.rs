@@ -21,7 +21,7 @@ use crate::track::mark::Mark;
 use crate::track::side::Side;
 use crate::track::subflow::Subflow;
 
-pub use surroundings::{Surroundings, capture};
+pub use surroundings::{Patterns, Surroundings};
 
 /// Names frames and interfaces as the report does.
 pub trait Naming {

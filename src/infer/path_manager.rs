@@ -57,7 +57,7 @@ struct Attempt {
 struct Found {
     pattern: Option<&'static str>,
     confidence: f64,
-    why: Option<String>,
+    why: Option<&'static str>,
     alternatives: Vec<&'static str>,
     /// Own address, peer's.
     missing: Vec<(IpAddr, IpAddr)>,
@@ -66,12 +66,7 @@ struct Found {
 /// The pattern of one end of a connection.
 pub(super) fn infer(connection: &Connection, side: Side, around: &Surroundings, naming: &dyn Naming) -> PathManager {
     let facts = facts(connection, side);
-    let found = match obstacle(connection, side, &facts) {
-        Some(why) => Found::not_told(why),
-        None if !facts.joins.is_empty() => facts.classify(),
-        None if side == Side::Server => Found::not_told("opened no subflow"),
-        None => no_join(connection, &facts, around),
-    };
+    let found = find(connection, side, &facts, around);
     let pair = |(own, peer): (IpAddr, IpAddr)| match side {
         Side::Client => AddressPair { client: own, server: peer },
         Side::Server => AddressPair { client: peer, server: own },
@@ -81,9 +76,23 @@ pub(super) fn infer(connection: &Connection, side: Side, around: &Surroundings, 
         pattern: found.pattern,
         confidence: named.then_some(found.confidence),
         frames: facts.joins.iter().filter_map(|join| join.frame).map(|frame| naming.frame(frame)).collect(),
-        why: found.why,
+        why: found.why.map(str::to_owned),
         alternatives: found.alternatives,
         missing_pairs: found.missing.into_iter().map(pair).collect(),
+    }
+}
+
+/// Its name alone.
+pub(super) fn pattern(connection: &Connection, side: Side, around: &Surroundings) -> Option<&'static str> {
+    find(connection, side, &facts(connection, side), around).pattern
+}
+
+fn find(connection: &Connection, side: Side, facts: &Facts, around: &Surroundings) -> Found {
+    match obstacle(connection, side, facts) {
+        Some(why) => Found::not_told(why),
+        None if !facts.joins.is_empty() => facts.classify(),
+        None if side == Side::Server => Found::not_told("opened no subflow"),
+        None => no_join(connection, facts, around),
     }
 }
 
@@ -166,7 +175,7 @@ fn no_join(connection: &Connection, facts: &Facts, around: &Surroundings) -> Fou
     Found {
         pattern: Some("single_path"),
         confidence: 0.6,
-        why: Some("neither end showed a second address: a mesh of one address each looks the same".to_owned()),
+        why: Some("neither end showed a second address: a mesh of one address each looks the same"),
         alternatives: vec!["fullmesh", "subflow_endpoints", "binder"],
         ..Found::default()
     }
@@ -209,7 +218,7 @@ impl Facts {
         if tried * 2 < matrix.len() as u64 {
             return Found { missing, ..Found::not_told("fewer than half of the pairs of known addresses were tried") };
         }
-        let why = (!missing.is_empty()).then(|| "pairs are missing: not tried, or not in this capture".to_owned());
+        let why = (!missing.is_empty()).then(|| "pairs are missing: not tried, or not in this capture");
         Found { why, missing, ..Found::named("fullmesh", confidence(tried, matrix.len() as u64), &[]) }
     }
 
@@ -275,7 +284,13 @@ fn distinct_from(others: &[&Attempt], join: &Attempt) -> bool {
 }
 
 fn distinct(addresses: impl Iterator<Item = IpAddr>) -> usize {
-    addresses.collect::<std::collections::BTreeSet<_>>().len()
+    let mut known = Vec::new();
+    addresses.for_each(|address| {
+        if !known.contains(&address) {
+            known.push(address);
+        }
+    });
+    known.len()
 }
 
 impl Found {
@@ -283,8 +298,8 @@ impl Found {
         Self { pattern: Some(pattern), confidence, alternatives: alternatives.to_vec(), ..Self::default() }
     }
 
-    fn not_told(why: &str) -> Self {
-        Self { why: Some(why.to_owned()), ..Self::default() }
+    fn not_told(why: &'static str) -> Self {
+        Self { why: Some(why), ..Self::default() }
     }
 }
 

@@ -13,6 +13,8 @@
 //! against, runs of one segment are more common with the former). They show only near the sender: elsewhere
 //! acknowledgements and data have not crossed where they did for the sender.
 
+use std::fmt;
+
 use super::{confidence, handshake_times, round, was_established};
 use crate::report::model::{Choices, Scheduler};
 use crate::track::connection::Connection;
@@ -62,16 +64,13 @@ struct Path {
 /// The pattern of what `side` sent.
 pub(super) fn infer(connection: &Connection, side: Side) -> Scheduler {
     let data = &connection.data[side];
-    let facts = facts(connection, side);
-    let (pattern, confidence, why, alternatives) = match obstacle(connection, &facts) {
-        Some(why) => (None, None, Some(why.to_owned()), Vec::new()),
-        None => match facts.classify() {
-            Ok((pattern, confidence)) => {
-                let alternatives = if pattern == "lowest_rtt" { vec!["blest"] } else { Vec::new() };
-                (Some(pattern), Some(confidence), None, alternatives)
-            }
-            Err(why) => (None, None, Some(why), Vec::new()),
-        },
+    let facts = facts(connection, side, true);
+    let (pattern, confidence, why, alternatives) = match find(connection, side, &facts) {
+        Ok((pattern, confidence)) => {
+            let alternatives = if pattern == "lowest_rtt" { vec!["blest"] } else { Vec::new() };
+            (Some(pattern), Some(confidence), None, alternatives)
+        }
+        Err(untold) => (None, None, Some(untold.to_string()), Vec::new()),
     };
     let span = active_time(connection, side);
     let switches = data.blocks.count.saturating_sub(1);
@@ -95,17 +94,64 @@ pub(super) fn infer(connection: &Connection, side: Side) -> Scheduler {
     }
 }
 
-fn obstacle(connection: &Connection, facts: &Facts) -> Option<&'static str> {
+/// Its name alone.
+pub(super) fn pattern(connection: &Connection, side: Side) -> Option<&'static str> {
+    if connection.subflows.len() < 2 || connection.data[side].unique == 0 {
+        return None;
+    }
+    // Of the rules, only that of version 0's `single_path` looks at medians, which take a walk over a histogram.
+    let medians = connection.dialect.is_some_and(|dialect| dialect.version() == 0);
+    Some(find(connection, side, &facts(connection, side, medians)).ok()?.0)
+}
+
+fn find(connection: &Connection, side: Side, facts: &Facts) -> Result<(&'static str, f64), Untold> {
     match connection.outcome() {
-        Outcome::Fallback => Some("fell back to TCP: one path"),
-        Outcome::Refused | Outcome::Unanswered => Some("not established"),
-        _ if facts.bytes == 0 => Some("sent no data"),
-        _ if facts.paths.len() < 2 => Some("one subflow: nothing to choose"),
-        _ => None,
+        Outcome::Fallback => Err(Untold::Because("fell back to TCP: one path")),
+        Outcome::Refused | Outcome::Unanswered => Err(Untold::Because("not established")),
+        _ if connection.data[side].unique == 0 => Err(Untold::Because("sent no data")),
+        _ if facts.paths.len() < 2 => Err(Untold::Because("one subflow: nothing to choose")),
+        _ => facts.classify(),
     }
 }
 
-fn facts(connection: &Connection, side: Side) -> Facts {
+/// Why no pattern is named.
+#[derive(Clone, Copy, Debug)]
+enum Untold {
+    Because(&'static str),
+    /// Percent of the handshakes' time between the capture and the sender.
+    Away(u64),
+    /// Free choices seen.
+    FewChoices(u32),
+    NoPattern(crate::track::choices::Choices),
+}
+
+impl fmt::Display for Untold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Because(why) => f.write_str(why),
+            Self::Away(percent) => write!(
+                f,
+                "captured away from the sender ({percent} % of the handshakes' time lies between): what it knew when it \
+                 chose a path does not show"
+            ),
+            Self::FewChoices(count) => write!(
+                f,
+                "{} with all paths free, of {CHOICES} needed; while paths are busy, every scheduler sends where the window \
+                 opens",
+                crate::report::text::counted((*count).into(), "choice"),
+            ),
+            Self::NoPattern(choices) => write!(
+                f,
+                "of {} choices with all paths free, {} moved to another path; of {} with differing round-trip times, {} fell \
+                 on the shortest: no pattern known here",
+                choices.total, choices.moved, choices.measured, choices.shortest
+            ),
+        }
+    }
+}
+
+/// `medians`: whether the paths' median round-trip times are needed.
+fn facts(connection: &Connection, side: Side, medians: bool) -> Facts {
     let data = &connection.data[side];
     let carriers = connection.subflows.iter().map(|subflow| &subflow.halves[side]);
     let last = carriers.clone().filter(|half| half.last_data.is_some()).map(|half| half.last_data_time).max();
@@ -121,7 +167,7 @@ fn facts(connection: &Connection, side: Side) -> Facts {
                 subflow.first.time.since(first) < last.since(first) / 4 && subflow.last.time >= last
             }),
             handshake: handshake_times(subflow).map(|times| times.0),
-            median: median(&half.rtt.by_ack),
+            median: if medians { median(&half.rtt.by_ack) } else { None },
             alive: half.acked.is_none_or(|acked| acked >= half.next.saturating_sub(1)),
         }
     };
@@ -149,7 +195,7 @@ fn distance(connection: &Connection, side: Side) -> Option<(u64, u64)> {
 }
 
 impl Facts {
-    fn classify(&self) -> Result<(&'static str, f64), String> {
+    fn classify(&self) -> Result<(&'static str, f64), Untold> {
         if let Some(confidence) = self.redundant() {
             return Ok(("redundant", confidence));
         }
@@ -158,33 +204,24 @@ impl Facts {
         }
         let regular: Vec<&Path> = self.paths.iter().filter(|path| !path.backup).collect();
         if regular.len() < 2 {
-            return Err("the other subflows are backups: nothing to choose".to_owned());
+            return Err(Untold::Because("the other subflows are backups: nothing to choose"));
         }
         if let Some(named) = self.single_path(&regular) {
             return Ok(named);
         }
         match self.distance {
             Some((own, all)) if own.saturating_mul(NEAR) <= all => {}
-            Some((own, all)) => {
-                return Err(format!(
-                    "captured away from the sender ({} % of the handshakes' time lies between): what it knew when it chose a \
-                     path does not show",
-                    own.saturating_mul(100) / all
-                ));
-            }
-            None => return Err("no handshake shows where the capture was made".to_owned()),
+            Some((own, all)) => return Err(Untold::Away(own.saturating_mul(100) / all)),
+            None => return Err(Untold::Because("no handshake shows where the capture was made")),
         }
         let choices = &self.choices;
         if choices.total < CHOICES {
-            return Err(format!(
-                "{} with all paths free, of {CHOICES} needed; while paths are busy, every scheduler sends where the window opens",
-                crate::report::text::counted(choices.total.into(), "choice"),
-            ));
+            return Err(Untold::FewChoices(choices.total));
         }
         self.by_choices()
     }
 
-    fn by_choices(&self) -> Result<(&'static str, f64), String> {
+    fn by_choices(&self) -> Result<(&'static str, f64), Untold> {
         let choices = &self.choices;
         let (moved, total) = (u64::from(choices.moved), u64::from(choices.total));
         let (shortest, measured) = (u64::from(choices.shortest), u64::from(choices.measured));
@@ -197,10 +234,7 @@ impl Facts {
         if total >= u64::from(ROTATIONS) && moved * 20 >= total * 19 && regardless {
             return Ok(("round_robin", confidence(moved, total)));
         }
-        Err(format!(
-            "of {total} choices with all paths free, {moved} moved to another path; of {measured} with differing round-trip \
-             times, {shortest} fell on the shortest: no pattern known here"
-        ))
+        Err(Untold::NoPattern(*choices))
     }
 
     /// Most bytes twice, or paths that carried little but what others had carried.
@@ -388,7 +422,7 @@ mod tests {
     fn backups_leave_nothing_to_choose_unless_they_carry_all() {
         let backup = |fresh| Path { backup: true, ..path(fresh) };
         assert_eq!(
-            facts(&[path(1 << 20), backup(0)]).classify().unwrap_err(),
+            facts(&[path(1 << 20), backup(0)]).classify().unwrap_err().to_string(),
             "the other subflows are backups: nothing to choose"
         );
         assert_eq!(named(&facts(&[path(0), backup(1 << 20)])), Some("backup_only"));

@@ -348,3 +348,35 @@ pub struct Segment<'a> {
     /// Where it was tapped.
     pub tap: TapHint,
 }
+
+impl Segment<'_> {
+    /// The segment without its bytes, to be kept beside them.
+    pub fn without_bytes(&self) -> Segment<'static> {
+        Segment {
+            ip: self.ip,
+            source_port: self.source_port,
+            destination_port: self.destination_port,
+            seq: self.seq,
+            ack: self.ack,
+            flags: self.flags,
+            window: self.window,
+            options: &[],
+            options_cut: self.options_cut,
+            payload: &[],
+            payload_len: self.payload_len,
+            ip_id: self.ip_id,
+            ttl: self.ttl,
+            source_routed: self.source_routed,
+            encapsulations: self.encapsulations,
+            tap: self.tap,
+        }
+    }
+}
+
+impl Segment<'static> {
+    /// The segment with its bytes again.
+    #[inline]
+    pub fn with_bytes<'a>(self, options: &'a [u8], payload: &'a [u8]) -> Segment<'a> {
+        Segment { options, payload, ..self }
+    }
+}

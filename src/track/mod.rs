@@ -53,7 +53,7 @@ use connection::{Connection, Env, Input};
 use flow::FlowTable;
 use mark::{Mark, Moment};
 use observer::{ConnectionId, Observer, Silent};
-use options::Options;
+use options::{Options, UsualOptions};
 use side::Side;
 use table::Connections;
 use tap::{Recent, Taps};
@@ -184,12 +184,24 @@ impl Tracker {
     /// Takes one frame, decoded.
     #[inline]
     pub fn frame<O: Observer>(&mut self, frame: &Frame<'_>, decoded: &Decoded<'_>, observer: &mut O) -> Assigned {
+        self.frame_with(frame, decoded, None, observer)
+    }
+
+    /// Takes one frame, decoded, whose options may have been read before.
+    #[inline]
+    pub fn frame_with<O: Observer>(
+        &mut self,
+        frame: &Frame<'_>,
+        decoded: &Decoded<'_>,
+        options: Option<&UsualOptions>,
+        observer: &mut O,
+    ) -> Assigned {
         let counts = &mut self.counts;
         counts.packets += 1;
         counts.first = Some(counts.first.map_or(frame.time, |first| first.min(frame.time)));
         counts.last = Some(counts.last.map_or(frame.time, |last| last.max(frame.time)));
         match decoded {
-            Decoded::Tcp(segment) => return self.segment(frame, segment, &Options::of(segment), observer),
+            Decoded::Tcp(segment) => return self.segment(frame, segment, &Options::known(segment, options), observer),
             Decoded::NotIp => counts.not_ip += 1,
             Decoded::NotTcp => counts.not_tcp += 1,
             Decoded::Malformed(_) => counts.malformed += 1,

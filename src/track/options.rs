@@ -34,7 +34,36 @@ pub struct Options<'a> {
     pub broken: bool,
 }
 
+/// Options in one of the usual layouts, without the bytes: to be kept beside them.
+#[derive(Clone, Copy, Debug)]
+pub struct UsualOptions {
+    timestamps: Option<(u32, u32)>,
+    dss: Option<Dss>,
+    nop_run: u8,
+}
+
+impl UsualOptions {
+    /// Reads the options of a segment; `None` where they are laid out otherwise.
+    #[inline]
+    pub fn of(segment: &Segment<'_>) -> Option<Self> {
+        let mut options = Options { bytes: segment.options, ..Options::default() };
+        let usual = !segment.options_cut && options.read_usual();
+        usual.then_some(Self { timestamps: options.timestamps, dss: options.dss, nop_run: options.nop_run })
+    }
+}
+
 impl<'a> Options<'a> {
+    /// The options of a segment that were read before, or else read now.
+    #[inline(always)]
+    pub fn known(segment: &Segment<'a>, usual: Option<&UsualOptions>) -> Self {
+        match usual {
+            Some(&UsualOptions { timestamps, dss, nop_run }) => {
+                Self { bytes: segment.options, mptcp: dss.is_some(), timestamps, dss, nop_run, ..Self::default() }
+            }
+            None => Self::of(segment),
+        }
+    }
+
     /// Reads the options of a segment.
     #[inline(always)]
     pub fn of(segment: &Segment<'a>) -> Self {

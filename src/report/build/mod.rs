@@ -1,6 +1,7 @@
 //! From the tracker to the report model: the only place that knows both.
 
 pub(super) mod connection;
+mod digest;
 mod now;
 mod subflow;
 
@@ -22,6 +23,7 @@ use crate::track::connection as tracked;
 use crate::track::mark::{Mark, Moment};
 use crate::track::observer::ConnectionId;
 use crate::track::{Counts, Tracker};
+use digest::{Digest, Scene};
 
 /// A report over a tracker whose capture has ended.
 pub struct TrackedReport {
@@ -31,11 +33,11 @@ pub struct TrackedReport {
     /// Connections that the report lists: no views, no orphans.
     listed: Vec<ConnectionId>,
     /// Views by the connection they show.
-    views: BTreeMap<ConnectionId, Vec<ConnectionId>>,
+    views: Views,
     orphans: Vec<ConnectionId>,
     around: Surroundings,
-    /// Built when first asked for: it looks at every connection.
-    stack: OnceCell<CaptureStack>,
+    /// Made when first asked for: it looks at every connection.
+    digest: OnceCell<Digest>,
 }
 
 /// What building a connection needs besides the connection.
@@ -86,18 +88,17 @@ pub fn interface_name(info: &InputInfo, index: u16) -> String {
 impl TrackedReport {
     /// A report of what `tracker` saw. [`Tracker::finish`] must have been called.
     pub fn new(tracker: Tracker, inputs: Vec<InputInfo>, incomplete_fragments: u64) -> Self {
-        let mut listed = Vec::new();
-        let mut orphans = Vec::new();
-        let mut views: BTreeMap<ConnectionId, Vec<ConnectionId>> = BTreeMap::new();
-        for connection in tracker.connections() {
-            match connection.view_of {
-                Some(of) => views.entry(of).or_default().push(connection.id),
-                None if connection.orphan => orphans.push(connection.id),
-                None => listed.push(connection.id),
-            }
-        }
-        let around = Surroundings::of(&tracker);
-        Self { tracker, inputs, incomplete_fragments, listed, views, orphans, around, stack: OnceCell::new() }
+        let all: Vec<&tracked::Connection> = tracker.connections().collect();
+        let parts = digest::in_groups(&all, |group| {
+            let mut part = Sorted::default();
+            group.iter().for_each(|connection| part.add(connection));
+            part
+        });
+        let mut whole = Sorted::default();
+        parts.into_iter().for_each(|part| whole.absorb(part));
+        let around = whole.around.complete(tracker.plain_flows());
+        let Sorted { listed, views, orphans, .. } = whole;
+        Self { tracker, inputs, incomplete_fragments, listed, views, orphans, around, digest: OnceCell::new() }
     }
 
     /// The tracker.
@@ -110,10 +111,17 @@ impl TrackedReport {
         self.listed.binary_search(&id).ok().and_then(|_| self.tracker.connection(id)?.number)
     }
 
-    fn capture_stack(&self) -> &CaptureStack {
-        self.stack.get_or_init(|| {
-            let listed = self.listed.iter().filter_map(|&id| self.tracker.connection(id));
-            infer::capture(listed, &self.around, &self.context())
+    fn digest(&self) -> &Digest {
+        self.digest.get_or_init(|| {
+            let (tracker, views) = (&self.tracker, &self.views);
+            let scene = Scene {
+                tracker,
+                inputs: &self.inputs,
+                around: &self.around,
+                views: &|id| views_of(tracker, views, id),
+                capture_end: self.capture_end(),
+            };
+            Digest::of(&scene, &self.listed)
         })
     }
 
@@ -126,8 +134,7 @@ impl TrackedReport {
     }
 
     fn views_of(&self, id: ConnectionId) -> Vec<&tracked::Connection> {
-        let ids = self.views.get(&id).map_or(&[][..], Vec::as_slice);
-        ids.iter().filter_map(|&view| self.tracker.connection(view)).collect()
+        views_of(&self.tracker, &self.views, id)
     }
 
     fn evidence<'a>(&'a self, connection: &'a tracked::Connection) -> diagnose::Evidence<'a> {
@@ -144,9 +151,45 @@ impl TrackedReport {
     }
 }
 
+/// Connections by how the report shows them, and what each of them tells of the others' surroundings.
+#[derive(Default)]
+struct Sorted {
+    listed: Vec<ConnectionId>,
+    views: Views,
+    orphans: Vec<ConnectionId>,
+    around: Surroundings,
+}
+
+/// Views by the connection they show.
+type Views = BTreeMap<ConnectionId, Vec<ConnectionId>>;
+
+impl Sorted {
+    fn add(&mut self, connection: &tracked::Connection) {
+        match connection.view_of {
+            Some(of) => self.views.entry(of).or_default().push(connection.id),
+            None if connection.orphan => self.orphans.push(connection.id),
+            None => self.listed.push(connection.id),
+        }
+        self.around.add(connection);
+    }
+
+    /// Adds later connections.
+    fn absorb(&mut self, later: Self) {
+        self.listed.extend(later.listed);
+        self.orphans.extend(later.orphans);
+        later.views.into_iter().for_each(|(of, views)| self.views.entry(of).or_default().extend(views));
+        self.around.absorb(later.around);
+    }
+}
+
+fn views_of<'a>(tracker: &'a Tracker, views: &Views, id: ConnectionId) -> Vec<&'a tracked::Connection> {
+    let ids = views.get(&id).map_or(&[][..], Vec::as_slice);
+    ids.iter().filter_map(|&view| tracker.connection(view)).collect()
+}
+
 impl Report for TrackedReport {
     fn header(&self) -> Header {
-        header(&self.tracker.counts, &self.inputs, self.incomplete_fragments, self.capture_stack().clone())
+        header(&self.tracker.counts, &self.inputs, self.incomplete_fragments, self.digest().stack.clone())
     }
 
     fn connection_count(&self) -> usize {
@@ -172,12 +215,7 @@ impl Report for TrackedReport {
     }
 
     fn summary(&self, index: usize) -> Summary {
-        let Some(tracked) = self.tracked(index) else { return Summary::default() };
-        let mut findings = FindingCounts::default();
-        for found in diagnose::connection(&self.evidence(tracked)) {
-            findings.add(found.rule.severity);
-        }
-        summary(tracked, tracked.number.unwrap_or(index as u64 + 1), findings)
+        self.digest().summaries.get(index).copied().unwrap_or_default()
     }
 
     fn orphans(&self) -> Vec<Orphans> {
@@ -200,10 +238,10 @@ impl Report for TrackedReport {
 
     fn findings(&self) -> Vec<Finding> {
         let nothing = tracked::Connection::empty();
-        let listed = self.listed.iter().filter_map(|&id| self.tracker.connection(id));
         let orphans = self.orphans.iter().filter_map(|&id| self.tracker.connection(id));
-        let found = diagnose::across::capture(listed, orphans, &self.evidence(&nothing));
-        let across = found.iter().map(|found| finding(&self.context(), None, None, found)).collect::<Vec<_>>();
+        let orphans = diagnose::across::orphans(orphans, &self.evidence(&nothing));
+        let found = orphans.iter().chain(&self.digest().across);
+        let across = found.map(|found| finding(&self.context(), None, None, found)).collect::<Vec<_>>();
         dropped_packets(&self.inputs).into_iter().chain(across).collect()
     }
 

@@ -1,0 +1,272 @@
+//! Reading and decoding ahead of the tracker, in a thread of its own: a file's frames come with what they hold.
+//!
+//! ```text
+//!              batches: a block of the file and what its frames hold
+//! ahead thread ──────────────────────────────────────────────────────▶ Ahead ──▶ tracker
+//!   read, decompress, walk the layers, read usual options
+//!              ◀──────────────────────────────────────────────────────
+//!                          blocks and lists to be used again
+//! ```
+//!
+//! Bytes stay where they were read; what was decoded says where in the block they are. Frames, their order and what is said
+//! of them are those of [`FileSource`] and [`Decoder`] alone.
+
+use std::io;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread;
+
+use crate::capture::{BlockReturn, CaptureError, FileSource, InputInfo, Source};
+use crate::frame::{Frame, FrameId, LinkType, Timestamp};
+use crate::packet::{Decoded, Decoder};
+use crate::track::options::UsualOptions;
+
+/// Batches that wait for the tracker.
+const WAITING: usize = 2;
+
+/// A file whose frames are decoded ahead.
+pub struct Ahead {
+    batches: Receiver<Batch>,
+    used: SyncSender<Batch>,
+    used_blocks: BlockReturn,
+    input: u16,
+    batch: Batch,
+    /// The next entry of the batch; the one before is shown.
+    next: usize,
+    info: InputInfo,
+    /// Frames of datagrams that never became whole.
+    incomplete_fragments: u64,
+}
+
+/// A block of a file, and the frames that lie in it.
+#[derive(Default)]
+struct Batch {
+    bytes: Vec<u8>,
+    /// Bytes that do not lie in the block: payload of reassembled datagrams.
+    reassembled: Vec<u8>,
+    entries: Vec<Entry>,
+    /// What is known of the input after it; `None` in a used one.
+    info: Option<InputInfo>,
+    /// How the input ended, behind the last entry.
+    problem: Option<CaptureError>,
+    incomplete_fragments: u64,
+}
+
+/// One frame.
+struct Entry {
+    time: Timestamp,
+    number: u64,
+    link: LinkType,
+    interface: u16,
+    wire_len: u32,
+    data: Span,
+    /// Without its bytes.
+    decoded: Decoded<'static>,
+    options_at: Span,
+    payload: Span,
+    options: Option<UsualOptions>,
+}
+
+/// A place in a batch.
+#[derive(Clone, Copy, Default)]
+struct Span {
+    start: u32,
+    len: u32,
+    reassembled: bool,
+}
+
+impl Ahead {
+    /// Decodes the frames of `source` in a thread of their own.
+    ///
+    /// # Errors
+    /// Where the system gives no thread.
+    pub fn new(mut source: FileSource) -> io::Result<Self> {
+        let info = source.info().clone();
+        let (send, batches) = sync_channel(WAITING);
+        let (used, receive_used) = sync_channel(WAITING + 2);
+        let (input, used_blocks) = (source.input(), source.keep_used_blocks());
+        thread::Builder::new().name("decode-ahead".to_owned()).spawn(move || decode(source, &send, &receive_used))?;
+        Ok(Self { batches, used, used_blocks, input, batch: Batch::default(), next: 0, info, incomplete_fragments: 0 })
+    }
+
+    /// What the frame moved to holds.
+    #[inline]
+    pub fn decoded(&self) -> Decoded<'_> {
+        let Some(entry) = self.entry() else { return Decoded::NotIp };
+        match entry.decoded {
+            Decoded::Tcp(segment) => {
+                Decoded::Tcp(segment.with_bytes(self.batch.slice(entry.options_at), self.batch.slice(entry.payload)))
+            }
+            other => other,
+        }
+    }
+
+    /// The options of that segment, where they were read ahead.
+    #[inline]
+    pub fn options(&self) -> Option<&UsualOptions> {
+        self.entry()?.options.as_ref()
+    }
+
+    /// As [`Decoder::incomplete_fragments`], of what was decoded so far.
+    pub fn incomplete_fragments(&self) -> u64 {
+        self.incomplete_fragments
+    }
+
+    #[inline]
+    fn entry(&self) -> Option<&Entry> {
+        self.batch.entries.get(self.next.wrapping_sub(1))
+    }
+
+    /// Gets the next batch; an error is the end.
+    #[cold]
+    fn next_batch(&mut self) -> Result<bool, CaptureError> {
+        if let Some(problem) = self.batch.problem.take() {
+            return Err(problem);
+        }
+        let Ok(batch) = self.batches.recv() else { return Ok(false) };
+        let mut used = std::mem::replace(&mut self.batch, batch);
+        self.used_blocks.give_back(std::mem::take(&mut used.bytes));
+        used.entries.clear();
+        used.reassembled.clear();
+        // Fails at the end only, when nobody needs it.
+        let _ = self.used.try_send(used);
+        self.next = 0;
+        if let Some(info) = self.batch.info.take() {
+            let packets = self.info.packets;
+            self.info = InputInfo { packets, cut_after: None, ..info };
+        }
+        self.incomplete_fragments = self.batch.incomplete_fragments;
+        Ok(true)
+    }
+}
+
+impl Source for Ahead {
+    #[inline]
+    fn advance(&mut self) -> Result<bool, CaptureError> {
+        loop {
+            if let Some(entry) = self.batch.entries.get(self.next) {
+                self.info.packets = entry.number;
+                self.next += 1;
+                return Ok(true);
+            }
+            match self.next_batch() {
+                Ok(true) => {}
+                Ok(false) => return Ok(false),
+                Err(problem) => {
+                    self.info.cut_after = Some(self.info.packets);
+                    return Err(problem);
+                }
+            }
+        }
+    }
+
+    #[inline]
+    fn frame(&self) -> Frame<'_> {
+        match self.entry() {
+            Some(entry) => Frame {
+                id: FrameId { number: entry.number, input: self.input },
+                time: entry.time,
+                link: entry.link,
+                interface: entry.interface,
+                data: self.batch.slice(entry.data),
+                wire_len: entry.wire_len,
+            },
+            None => Frame::nothing(),
+        }
+    }
+
+    fn inputs(&self) -> Vec<&InputInfo> {
+        vec![&self.info]
+    }
+}
+
+impl Batch {
+    #[inline]
+    fn slice(&self, span: Span) -> &[u8] {
+        let bytes = if span.reassembled { &self.reassembled } else { &self.bytes };
+        bytes.get(span.start as usize..).and_then(|bytes| bytes.get(..span.len as usize)).unwrap_or_default()
+    }
+}
+
+/// Fills batches until the input ends, or nobody wants them any more.
+fn decode(mut source: FileSource, batches: &SyncSender<Batch>, used: &Receiver<Batch>) {
+    let mut decoder = Decoder::new();
+    let mut batch = Batch::default();
+    loop {
+        let moved = source.advance();
+        while let Some(block) = source.next_used_block() {
+            if batch.entries.is_empty() {
+                source.give_back(block);
+                continue;
+            }
+            batch.bytes = block;
+            batch.incomplete_fragments = decoder.incomplete_fragments();
+            batch.info = Some(source.info().clone());
+            let next = used.try_recv().unwrap_or_default();
+            if batches.send(std::mem::replace(&mut batch, next)).is_err() {
+                return;
+            }
+        }
+        match moved {
+            Ok(true) => batch.add(&source, &mut decoder),
+            end => {
+                batch.bytes = source.take_block();
+                batch.incomplete_fragments = decoder.incomplete_fragments();
+                batch.info = Some(source.info().clone());
+                batch.problem = end.err();
+                // Fails only if nobody wants it.
+                let _ = batches.send(batch);
+                return;
+            }
+        }
+    }
+}
+
+impl Batch {
+    /// Adds the frame that `source` is at.
+    #[inline]
+    fn add(&mut self, source: &FileSource, decoder: &mut Decoder) {
+        let frame = source.frame();
+        let data = Span { start: source.frame_at() as u32, len: frame.data.len() as u32, reassembled: false };
+        let decoded = decoder.decode(&frame);
+        let (mut options_at, mut payload, mut options) = (Span::default(), Span::default(), None);
+        let decoded = match decoded {
+            Decoded::Tcp(segment) => {
+                options = UsualOptions::of(&segment);
+                options_at = self.place(segment.options, &frame, data);
+                payload = self.place(segment.payload, &frame, data);
+                Decoded::Tcp(segment.without_bytes())
+            }
+            Decoded::NotIp => Decoded::NotIp,
+            Decoded::NotTcp => Decoded::NotTcp,
+            Decoded::Malformed(malformed) => Decoded::Malformed(malformed),
+            Decoded::FragmentHeld => Decoded::FragmentHeld,
+        };
+        self.entries.push(Entry {
+            time: frame.time,
+            number: frame.id.number,
+            link: frame.link,
+            interface: frame.interface,
+            wire_len: frame.wire_len,
+            data,
+            decoded,
+            options_at,
+            payload,
+            options,
+        });
+    }
+
+    /// Where bytes of a frame lie; what does not lie in it is kept.
+    #[inline]
+    fn place(&mut self, bytes: &[u8], frame: &Frame<'_>, data: Span) -> Span {
+        if bytes.is_empty() {
+            return Span::default();
+        }
+        let offset = bytes.as_ptr().addr().wrapping_sub(frame.data.as_ptr().addr());
+        if offset < frame.data.len() && bytes.len() <= frame.data.len() - offset {
+            return Span { start: data.start + offset as u32, len: bytes.len() as u32, reassembled: false };
+        }
+        let start = self.reassembled.len() as u32;
+        self.reassembled.extend_from_slice(bytes);
+        Span { start, len: bytes.len() as u32, reassembled: true }
+    }
+}
