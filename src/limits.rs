@@ -55,6 +55,12 @@ pub const MESH_ADDRESSES: usize = 32;
 pub const HOST_PAIRS: usize = 1024;
 /// Groups of connections, by client network and server, that are compared by how MP_CAPABLE was answered.
 pub const ANSWERING: usize = 1 << 16;
+/// Pairs of addresses of one connection that are listed; what has more is an attack or a test.
+pub const ADDRESS_PAIRS: usize = 256;
+/// Live view: happenings kept, some screens of them.
+pub const VIEW_EVENTS: usize = 200;
+/// Live view: findings remembered as told of; beyond, those of the oldest connections are told again.
+pub const VIEW_FINDINGS: usize = 10_000;
 /// Differing answers of one listener that are told apart. Load balancers have a few hundred workers at most.
 pub const FINGERPRINTS: usize = 256;
 /// Option kinds remembered of a SYN: forty bytes hold that many that are worth something.

@@ -17,7 +17,7 @@ use mptcp_inspect::capture::{InterfaceInfo, OpenOptions, PcapngWriter, Source, o
 use mptcp_inspect::cli::args::Args;
 use mptcp_inspect::cli::follow::Follower;
 use mptcp_inspect::cli::plan::{Action, Surroundings};
-use mptcp_inspect::crypto::{Key, Nonce, Token};
+use mptcp_inspect::crypto::{Key, Nonce, Suite, Token, identify};
 use mptcp_inspect::limits;
 use mptcp_inspect::packet::IpPair;
 use mptcp_inspect::report::style::Look;
@@ -391,6 +391,28 @@ fn forged_keys_do_not_displace_proven_ones() {
     assert_eq!(proof.matches("Verified").count(), 3, "{proof}");
     assert_eq!(connection.directions.client_to_server.checksums.verified, 2);
     assert_eq!(connection.directions.client_to_server.checksums.mismatch, 0);
+}
+
+/// A server's key is shown again and again, each time another: only the last few lead joins to the connection, so that tokens
+/// don't pile up.
+#[test]
+fn tokens_of_keys_given_up_are_forgotten() {
+    let ends = Ends::new(1, 1, true, false);
+    let mut scene = Scene::new();
+    scene.send(&packet(&ends, 0, CLIENT, SYN, 0).with(&MptcpOption::MpCapable(ends.capable(0))));
+    for number in 0..100 {
+        let forged = MpCapable { sender_key: Some(key_of(number)), ..ends.capable(1) };
+        scene.send(&packet(&ends, 0, SERVER, SYN | ACK, 0).with(&MptcpOption::MpCapable(forged)));
+    }
+    let join = |scene: &mut Scene, number: u32| {
+        let token = identify(Suite::Sha256, key_of(number)).token;
+        let join = MpJoin::Syn { backup: false, address_id: 1, token, nonce: Nonce(number), reserved: 0 };
+        scene.send(&stranger(number, &MptcpOption::MpJoin(join)));
+    };
+    join(&mut scene, 99);
+    assert_eq!(scene.only().subflows.len(), 2, "the last key's token");
+    join(&mut scene, 50);
+    assert_eq!(scene.tracker.connections().count(), 2, "a token that is no end's: an orphan");
 }
 
 #[test]
