@@ -17,6 +17,7 @@ use std::thread;
 
 use crate::capture::{BlockReturn, CaptureError, FileSource, InputInfo, Source};
 use crate::frame::{Frame, FrameId, LinkType, Timestamp};
+use crate::packet::checksum::sum16;
 use crate::packet::{Decoded, Decoder};
 use crate::track::options::UsualOptions;
 
@@ -83,7 +84,7 @@ impl Ahead {
         let info = source.info().clone();
         let (send, batches) = sync_channel(WAITING);
         let (used, receive_used) = sync_channel(WAITING + 2);
-        let (input, used_blocks) = (source.input(), source.keep_used_blocks());
+        let (input, used_blocks) = (source.input(), source.keep_used_blocks()?);
         thread::Builder::new().name("decode-ahead".to_owned()).spawn(move || decode(source, &send, &receive_used))?;
         Ok(Self { batches, used, used_blocks, input, batch: Batch::default(), next: 0, info, incomplete_fragments: 0 })
     }
@@ -124,7 +125,7 @@ impl Ahead {
         }
         let Ok(batch) = self.batches.recv() else { return Ok(false) };
         let mut used = std::mem::replace(&mut self.batch, batch);
-        self.used_blocks.give_back(std::mem::take(&mut used.bytes));
+        self.used_blocks.give_back(&mut used.bytes);
         used.entries.clear();
         used.reassembled.clear();
         // Fails at the end only, when nobody needs it.
@@ -201,7 +202,10 @@ fn decode(mut source: FileSource, batches: &SyncSender<Batch>, used: &Receiver<B
             batch.bytes = block;
             batch.incomplete_fragments = decoder.incomplete_fragments();
             batch.info = Some(source.info().clone());
-            let next = used.try_recv().unwrap_or_default();
+            let mut next = used.try_recv().unwrap_or_default();
+            if next.bytes.capacity() > 0 {
+                source.give_back(std::mem::take(&mut next.bytes));
+            }
             if batches.send(std::mem::replace(&mut batch, next)).is_err() {
                 return;
             }
@@ -230,8 +234,12 @@ impl Batch {
         let decoded = decoder.decode(&frame);
         let (mut options_at, mut payload, mut options) = (Span::default(), Span::default(), None);
         let decoded = match decoded {
-            Decoded::Tcp(segment) => {
+            Decoded::Tcp(mut segment) => {
                 options = UsualOptions::of(&segment);
+                // The tracker would have to fetch the payload from this core.
+                if options.is_some_and(|options| options.has_checksum()) {
+                    segment.payload_sum = Some(sum16(segment.payload));
+                }
                 options_at = self.place(segment.options, &frame, data);
                 payload = self.place(segment.payload, &frame, data);
                 Decoded::Tcp(segment.without_bytes())

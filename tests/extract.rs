@@ -291,6 +291,7 @@ fn track<O: Observer>(packets: &[Packet], observer: &mut O) -> Tracker {
             options_cut: false,
             payload: &packet.payload,
             payload_len: packet.payload.len() as u32,
+            payload_sum: None,
             ip_id: index as u16 + 1,
             ttl: 64,
             source_routed: false,

@@ -180,6 +180,7 @@ impl Packet {
             options_cut: false,
             payload: &self.payload,
             payload_len: self.payload.len() as u32 + self.cut,
+            payload_sum: None,
             ip_id: self.ip_id,
             ttl: 64,
             source_routed: false,

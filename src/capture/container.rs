@@ -74,7 +74,9 @@ pub(super) fn unpack(reader: impl Read + Send + 'static, size: Option<u64>) -> i
     let cut = too_little && failed.is_some();
     let large = compression.is_some() || size.is_none_or(|size| size >= LARGE);
     let live = compression.is_none() && size.is_none();
-    Ok(Opened { start, input: Input::new(Box::new(Resumed { failed, reader }), position, live), size, large, cut })
+    let reader = Box::new(Resumed { failed, reader });
+    let input = Input::new(reader, position, compression.is_some(), live);
+    Ok(Opened { start, input, size, large, cut })
 }
 
 /// Standard input as a file: its buffer of 8 KiB would only be in the way, and a file knows its size.

@@ -97,10 +97,7 @@ impl FileSource {
         } else {
             return Err(CaptureError::NotACapture { name, looks_like: looks_like(&start) });
         };
-        let mut stream = match Stream::new(start, bytes, large && options.read_ahead) {
-            Ok(stream) => stream,
-            Err(reason) => return Err(CaptureError::Open { name, reason }),
-        };
+        let mut stream = Stream::new(start, bytes, large && options.read_ahead);
         stream.consume(header);
         let info = InputInfo {
             name,
@@ -131,7 +128,7 @@ impl FileSource {
     }
 
     /// Keeps the blocks of bytes that frames were read from, for [`next_used_block`](Self::next_used_block).
-    pub(crate) fn keep_used_blocks(&mut self) -> BlockReturn {
+    pub(crate) fn keep_used_blocks(&mut self) -> io::Result<BlockReturn> {
         self.stream.keep()
     }
 

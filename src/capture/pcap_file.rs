@@ -55,7 +55,9 @@ impl PcapFile {
     /// The record at the start of `rest`.
     #[inline]
     pub(super) fn step(&self, rest: &[u8]) -> Step {
-        let Some(header) = rest.first_chunk::<16>() else { return Step::Need(self.record_header) };
+        let Some(header) = rest.first_chunk::<16>().filter(|_| rest.len() >= self.record_header) else {
+            return Step::Need(self.record_header);
+        };
         let [t0, t1, t2, t3, f0, f1, f2, f3, c0, c1, c2, c3, w0, w1, w2, w3] = *header;
         let captured = word([c0, c1, c2, c3], self.swapped);
         let wire_len = word([w0, w1, w2, w3], self.swapped);

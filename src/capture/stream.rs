@@ -39,14 +39,16 @@ pub(super) struct Input {
     position: Arc<AtomicU64>,
     /// Hand on what there is, rather than wait for a whole block: somebody may be watching packets arrive.
     live: bool,
+    /// Reading includes decompression.
+    compressed: bool,
     /// An error that came after some bytes of a block.
     failed: Option<io::Error>,
 }
 
 impl Input {
     /// Bytes from `reader`, which counts in `position` what it read of the file.
-    pub(super) fn new(reader: Box<dyn Read + Send>, position: Arc<AtomicU64>, live: bool) -> Self {
-        Self { reader, position, live, failed: None }
+    pub(super) fn new(reader: Box<dyn Read + Send>, position: Arc<AtomicU64>, compressed: bool, live: bool) -> Self {
+        Self { reader, position, live, compressed, failed: None }
     }
 
     /// Whether bytes are handed on as they come.
@@ -103,6 +105,8 @@ struct Block {
 
 /// Where blocks come from.
 enum Feed {
+    /// To be read ahead, from the first time on that something is needed.
+    Unstarted(Input),
     /// Read when needed, by the thread that needs it.
     Inline { input: Input, spare: Vec<u8> },
     /// Read ahead.
@@ -126,12 +130,12 @@ pub(super) struct Stream {
 }
 
 impl Stream {
-    /// A window that starts with `start`, already read, and goes on with `input`; `ahead` reads it in a thread of its own.
-    /// Fails where the system gives no thread.
-    pub(super) fn new(start: Vec<u8>, input: Input, ahead: bool) -> io::Result<Self> {
+    /// A window that starts with `start`, already read, and goes on with `input`; `ahead` reads it in a thread of its own,
+    /// from the first [`fill`](Self::fill) on.
+    pub(super) fn new(start: Vec<u8>, input: Input, ahead: bool) -> Self {
         let position = input.position();
-        let feed = if ahead { read_ahead(input)? } else { Feed::Inline { input, spare: Vec::new() } };
-        Ok(Self { end: start.len(), buffer: start, at: 0, feed, kept: None, error: None, position })
+        let feed = if ahead { Feed::Unstarted(input) } else { Feed::Inline { input, spare: Vec::new() } };
+        Self { end: start.len(), buffer: start, at: 0, feed, kept: None, error: None, position }
     }
 
     /// The bytes at hand.
@@ -219,13 +223,19 @@ impl Stream {
         }
     }
 
-    /// From now on blocks that were passed over wait for [`next_kept`](Self::next_kept).
-    pub(super) fn keep(&mut self) -> BlockReturn {
+    /// From now on blocks that were passed over wait for [`next_kept`](Self::next_kept). The caller is a thread of its own:
+    /// only where bytes cost work before they can be looked at (decompression) does it pay to read them in yet another.
+    pub(super) fn keep(&mut self) -> io::Result<BlockReturn> {
         self.kept = Some(VecDeque::new());
-        match &self.feed {
+        self.feed = match std::mem::replace(&mut self.feed, Feed::Ended) {
+            Feed::Unstarted(input) if input.compressed => read_ahead(input)?,
+            Feed::Unstarted(input) => Feed::Inline { input, spare: Vec::new() },
+            started => started,
+        };
+        Ok(match &self.feed {
             Feed::Ahead { used, .. } => BlockReturn(Some(used.clone())),
-            Feed::Inline { .. } | Feed::Ended => BlockReturn(None),
-        }
+            Feed::Unstarted(_) | Feed::Inline { .. } | Feed::Ended => BlockReturn(None),
+        })
     }
 
     /// The first block that was passed over and not yet taken.
@@ -249,11 +259,11 @@ impl Stream {
 pub(crate) struct BlockReturn(Option<SyncSender<Vec<u8>>>);
 
 impl BlockReturn {
-    /// Gives a block back that nobody needs any more.
-    pub(crate) fn give_back(&self, block: Vec<u8>) {
+    /// Gives a block back to the thread that reads; leaves it where there is none.
+    pub(crate) fn give_back(&self, block: &mut Vec<u8>) {
         if let Some(used) = &self.0 {
             // Fails if the reading thread has ended; then nobody needs it.
-            let _ = used.try_send(block);
+            let _ = used.try_send(std::mem::take(block));
         }
     }
 }
@@ -261,11 +271,16 @@ impl BlockReturn {
 impl Feed {
     /// The next block; `None` at the end.
     fn next(&mut self) -> io::Result<Option<Block>> {
+        if let Self::Unstarted(_) = self
+            && let Self::Unstarted(input) = std::mem::replace(self, Self::Ended)
+        {
+            *self = read_ahead(input)?;
+        }
         match self {
             Self::Inline { input, spare } => input.next_block(std::mem::take(spare)),
             // The thread closes the channel at the end of the input.
             Self::Ahead { filled, .. } => filled.recv().ok().transpose(),
-            Self::Ended => Ok(None),
+            Self::Unstarted(_) | Self::Ended => Ok(None),
         }
     }
 
@@ -275,7 +290,7 @@ impl Feed {
             Self::Inline { spare, .. } => *spare = used_block,
             // Fails if the thread has ended; then nobody needs it.
             Self::Ahead { used, .. } => drop(used.try_send(used_block)),
-            Self::Ended => {}
+            Self::Unstarted(_) | Self::Ended => {}
         }
     }
 }

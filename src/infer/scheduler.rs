@@ -386,7 +386,7 @@ mod tests {
 
     #[test]
     fn few_choices_tell_nothing() {
-        assert!(choosing([10, 30], [0; 3]).classify().unwrap_err().starts_with("3 choices"));
+        assert!(choosing([10, 30], [0; 3]).classify().unwrap_err().to_string().starts_with("3 choices"));
     }
 
     #[test]

@@ -99,7 +99,8 @@ fn final_segment(kind: u8, addresses: &[[u8; 16]]) -> Option<[u8; 16]> {
     .copied()
 }
 
-/// As long as the jumbo payload option of the hop-by-hop header at the start says (RFC 2675 §2), if there is one.
+/// As long as the jumbo payload option of the hop-by-hop header at the start says (RFC 2675 §2), if there is one; not
+/// longer than the frame was: up to 4 GiB is more than any link carries, but not more than a header can claim.
 fn with_jumbo_len(view: View<'_>) -> View<'_> {
     const PAD1: u8 = 0;
     const JUMBO: u8 = 0xc2;
@@ -108,7 +109,9 @@ fn with_jumbo_len(view: View<'_>) -> View<'_> {
     loop {
         match options {
             [PAD1, rest @ ..] => options = rest,
-            [JUMBO, 4, a, b, c, d, ..] => return view.with_len(u32::from_be_bytes([*a, *b, *c, *d]) as usize),
+            [JUMBO, 4, a, b, c, d, ..] => {
+                return view.with_len((u32::from_be_bytes([*a, *b, *c, *d]) as usize).min(view.len));
+            }
             [_, len, rest @ ..] => options = rest.get(usize::from(*len)..).unwrap_or_default(),
             _ => return view,
         }

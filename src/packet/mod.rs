@@ -337,6 +337,8 @@ pub struct Segment<'a> {
     pub payload: &'a [u8],
     /// Bytes of payload on the wire by the IP length; more than `payload.len()` where the capture was cut.
     pub payload_len: u32,
+    /// [`checksum::sum16`] of `payload`, where it was taken while reading.
+    pub payload_sum: Option<u16>,
     /// IPv4 identification; 0 for IPv6.
     pub ip_id: u16,
     /// TTL or hop limit.
@@ -364,6 +366,7 @@ impl Segment<'_> {
             options_cut: self.options_cut,
             payload: &[],
             payload_len: self.payload_len,
+            payload_sum: self.payload_sum,
             ip_id: self.ip_id,
             ttl: self.ttl,
             source_routed: self.source_routed,

@@ -49,6 +49,7 @@ pub(super) fn segment<'a>(view: View<'a>, ip: &IpHeader, encapsulations: u8, tap
         options_cut,
         payload,
         payload_len: u32::try_from(view.len - header_len).unwrap_or(u32::MAX),
+        payload_sum: None,
         ip_id: ip.id,
         ttl: ip.ttl,
         source_routed: ip.source_routed,

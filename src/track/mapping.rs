@@ -110,6 +110,32 @@ pub struct Mappings {
     parts: usize,
 }
 
+/// A segment's payload as captured.
+#[derive(Clone, Copy, Debug)]
+pub struct Payload<'a> {
+    /// Its bytes.
+    pub bytes: &'a [u8],
+    /// Their sum, if it was taken before.
+    pub sum: Option<u16>,
+}
+
+impl Payload<'_> {
+    /// The sum of `[from, to)` of a payload that begins at `start`, at an offset in a mapping.
+    #[inline]
+    fn sum_of(&self, offset: u32, start: u64, from: u64, to: u64) -> u16 {
+        match self.sum {
+            Some(sum) if from == start && to - from == self.bytes.len() as u64 => {
+                if offset & 1 == 1 {
+                    sum.swap_bytes()
+                } else {
+                    sum
+                }
+            }
+            _ => aligned_sum(offset, slice(self.bytes, start, from, to)),
+        }
+    }
+}
+
 impl Mapping {
     fn new(placed: Placed) -> Self {
         Self {
@@ -126,13 +152,13 @@ impl Mapping {
 
     /// Takes the part of `payload`, which begins at `start`, that belongs to this mapping and is not summed yet.
     /// `wire_end` is where the payload ended on the wire, which can be more than was captured.
-    fn cover(&mut self, start: u64, payload: &[u8], wire_end: u64, frame: Mark) {
+    fn cover(&mut self, start: u64, payload: Payload<'_>, wire_end: u64, frame: Mark) {
         let from = start.max(self.placed.start);
         let to = wire_end.min(self.placed.end());
         if from >= to || self.done {
             return;
         }
-        let captured_end = start + payload.len() as u64;
+        let captured_end = start + payload.bytes.len() as u64;
         if to > captured_end {
             self.cut = true;
         }
@@ -140,12 +166,12 @@ impl Mapping {
         let len = (to - from) as u32;
         if self.pieces.is_empty() && offset == self.prefix {
             if self.placed.checksum.is_some() && !self.cut {
-                self.sum = add16(self.sum, aligned_sum(offset, slice(payload, start, from, to)));
+                self.sum = add16(self.sum, payload.sum_of(offset, start, from, to));
             }
             self.prefix += len;
             self.last_frame = frame;
         } else {
-            self.cover_out_of_order(offset, len, slice(payload, start, from, to), frame);
+            self.cover_out_of_order(offset, len, slice(payload.bytes, start, from, to), frame);
         }
     }
 
@@ -304,7 +330,7 @@ impl Mappings {
     pub fn cover(
         &mut self,
         start: u64,
-        payload: &[u8],
+        payload: Payload<'_>,
         wire_end: u64,
         frame: Mark,
         mut complete: impl FnMut(Complete),
@@ -345,7 +371,7 @@ impl Mappings {
     fn cover_slowly(
         &mut self,
         start: u64,
-        payload: &[u8],
+        payload: Payload<'_>,
         wire_end: u64,
         frame: Mark,
         complete: &mut dyn FnMut(Complete),

@@ -52,6 +52,14 @@ impl UsualOptions {
     }
 }
 
+impl UsualOptions {
+    /// Whether the payload is covered by a checksum that stands here.
+    #[inline]
+    pub fn has_checksum(&self) -> bool {
+        self.dss.and_then(|dss| dss.mapping).is_some_and(|mapping| mapping.checksum.is_some())
+    }
+}
+
 impl<'a> Options<'a> {
     /// The options of a segment that were read before, or else read now.
     #[inline(always)]

@@ -5,7 +5,7 @@ use crate::limits;
 use crate::packet::checksum::add16;
 use crate::track::data::{DataLevel, Delivered, ORIGIN};
 use crate::track::half::{Half, Piece, SynSource};
-use crate::track::mapping::{Complete, Inserted, Missing, Placed};
+use crate::track::mapping::{Complete, Inserted, Missing, Payload, Placed};
 use crate::track::mark::{Mark, Moment};
 use crate::track::observer::{Checked, Data, Event, Observer, What};
 use crate::track::side::Side;
@@ -291,7 +291,8 @@ impl Connection {
             return;
         };
         let mut completes = Completes::default();
-        half.mappings.cover(taken.start, segment.payload, taken.end, mark, |complete| completes.push(complete));
+        let payload = Payload { bytes: segment.payload, sum: segment.payload_sum };
+        half.mappings.cover(taken.start, payload, taken.end, mark, |complete| completes.push(complete));
         if !input.options.mptcp && !segment.options_cut {
             let bare = &mut subflow.bare[input.side];
             bare.first.get_or_insert(mark);
@@ -534,7 +535,8 @@ impl Connection {
         let half = &mut record.halves[side];
         let pieces = half.unmapped.take(placed.start, placed.end());
         for piece in &pieces {
-            half.mappings.cover(piece.start, &piece.bytes, piece.end, piece.frame, |complete| completes.push(complete));
+            let payload = Payload { bytes: &piece.bytes, sum: None };
+            half.mappings.cover(piece.start, payload, piece.end, piece.frame, |complete| completes.push(complete));
         }
         for piece in pieces {
             *env.buffer += piece.bytes.len();
