@@ -55,6 +55,12 @@ pub const MESH_ADDRESSES: usize = 32;
 pub const HOST_PAIRS: usize = 1024;
 /// Groups of connections, by client network and server, that are compared by how MP_CAPABLE was answered.
 pub const ANSWERING: usize = 1 << 16;
+/// Pairs of addresses of one connection that are listed; what has more is an attack or a test.
+pub const ADDRESS_PAIRS: usize = 256;
+/// Live view: happenings kept, some screens of them.
+pub const VIEW_EVENTS: usize = 200;
+/// Live view: findings remembered as told of; beyond, those of the oldest connections are told again.
+pub const VIEW_FINDINGS: usize = 10_000;
 /// Differing answers of one listener that are told apart. Load balancers have a few hundred workers at most.
 pub const FINGERPRINTS: usize = 256;
 /// Option kinds remembered of a SYN: forty bytes hold that many that are worth something.
@@ -68,7 +74,8 @@ pub const INFERRED: usize = 8;
 /// Bytes of one record or block of a capture file. A frame has at most 256 KiB in practice; a pcapng block with secrets or
 /// comments can be longer. A length beyond this is damage, not data.
 pub const CAPTURE_RECORD_BYTES: usize = 16 << 20;
-/// Interfaces of one pcapng section. A host with every container's veth has hundreds.
+/// Interfaces of one pcapng section. A host with every container's veth has hundreds. The frames of further ones count as
+/// frames without IP.
 pub const SECTION_INTERFACES: usize = 4096;
 /// Interfaces of one input, over all its sections: what a frame's `u16` can name.
 pub const INPUT_INTERFACES: usize = 65_535;
@@ -131,7 +138,7 @@ pub const SWEEP_CONNECTIONS: usize = 8192;
 /// Bytes of one extracted stream that wait for earlier ones or for a checksum: Linux's largest receive buffer is 6 MiB, so
 /// what is missing for longer was received without being captured.
 pub const EXTRACT_BUFFER: usize = 8 << 20;
-/// Bytes that wait, over all extracted streams; beyond, each stream keeps [`EXTRACT_BUFFER_SCARCE`].
+/// Bytes that wait, over all extracted streams; beyond, each stream keeps [`EXTRACT_BUFFER_SCARCE`], and beyond twice that none.
 pub const EXTRACT_BUFFERS: usize = 256 << 20;
 /// Bytes of one extracted stream that wait when memory is short: one mapping of the largest size.
 pub const EXTRACT_BUFFER_SCARCE: usize = 64 << 10;
@@ -141,6 +148,12 @@ pub const EXTRACT_PIECE_COST: usize = 96;
 pub const EXTRACT_UNANCHORED: usize = 256 << 10;
 /// Zeros written for holes, over all extracted streams: a few packets with sequence numbers far apart must not fill a disk.
 pub const EXTRACT_FILL: u64 = 1 << 30;
+/// Parts of one extracted stream that wait: more than [`EXTRACT_BUFFER`] has of segments of a usual size.
+pub const EXTRACT_PIECES: usize = 8192;
+/// Extracted streams that the manifest lists; beyond, they are counted. Each has a file of its own: few file systems like more.
+pub const EXTRACT_ENTRIES: usize = 1 << 20;
+/// Ranges listed in the whole manifest; beyond, streams have their bytes counted only.
+pub const EXTRACT_ALL_RANGES: usize = 1 << 20;
 /// Holes, and ranges of other kinds, listed for one extracted stream; beyond, their bytes are counted.
 pub const EXTRACT_RANGES: usize = 1024;
 /// Extracted streams whose files are open at once. A process may have 1024 unless told otherwise (64 keep 4 MiB of buffers).

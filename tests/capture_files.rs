@@ -193,6 +193,83 @@ fn gzip_members_and_zstd_frames_in_a_row() {
     assert!(twice.to_string().contains("a gzip file inside a compressed one"), "{twice}");
 }
 
+/// Packets that no compression makes smaller, as a pcap, compressed by `flushed`: where the compressed bytes of the first
+/// part of the file end, and all of them.
+fn in_two_parts(flushed: impl Fn(&[u8], &[u8]) -> (usize, Vec<u8>)) -> (usize, Vec<u8>, Vec<Seen>) {
+    let (mut file, mut expected) = pcap(&[(1, 300), (2, 300), (3, 300), (4, 300), (5, 300), (6, 300)]);
+    let mut noise = 1_u64;
+    for (index, frame) in expected.iter_mut().enumerate() {
+        for (place, byte) in frame.2.iter_mut().enumerate() {
+            noise = noise.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            *byte = (noise >> 56) as u8;
+            file[24 + index * 316 + 16 + place] = *byte;
+        }
+    }
+    let (head, tail) = file.split_at(24 + 4 * 316);
+    let (end, stored) = flushed(head, tail);
+    (end, stored, expected)
+}
+
+/// Both compressions reserve a block type (RFC 1951 §3.2.3, RFC 8878 §3.1.1.2.2): where it appears, decoding ends at once.
+#[test]
+fn a_compressed_file_damaged_early_gives_the_frames_before() {
+    let gz = |head: &[u8], tail: &[u8]| {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(head).unwrap();
+        encoder.flush().unwrap();
+        let end = encoder.get_ref().len();
+        encoder.write_all(tail).unwrap();
+        (end, encoder.finish().unwrap())
+    };
+    let zst = |head: &[u8], tail: &[u8]| {
+        let mut encoder = zstd::Encoder::new(Vec::new(), 1).unwrap();
+        encoder.write_all(head).unwrap();
+        encoder.flush().unwrap();
+        let end = encoder.get_ref().len();
+        encoder.write_all(tail).unwrap();
+        (end, encoder.finish().unwrap())
+    };
+    for (end, mut stored, expected) in [in_two_parts(gz), in_two_parts(zst)] {
+        stored[end] |= 0b110;
+        for options in [&INLINE, &READ_AHEAD] {
+            let (seen, error) = frames(&mut read_bytes(&stored, options).unwrap());
+            // What is lost with the damage is less than two of these packets.
+            assert!(seen.len() >= 2 && expected.starts_with(&seen), "{} frames", seen.len());
+            let error = error.expect("an error").to_string();
+            assert!(error.starts_with(&format!("test: cannot be read after packet {}: ", seen.len())), "{error}");
+        }
+    }
+}
+
+#[test]
+fn a_compressed_file_cut_at_any_byte_is_read_up_to_the_cut() {
+    let (gz, zst) = (
+        |head: &[u8], tail: &[u8]| (0, gzip(&[head, tail].concat())),
+        |head: &[u8], tail: &[u8]| {
+            (0, [zstd::encode_all(head, 1).unwrap(), zstd::encode_all(tail, 1).unwrap()].concat())
+        },
+    );
+    for (_, stored, expected) in [in_two_parts(gz), in_two_parts(zst)] {
+        let mut most = 0;
+        for cut in 1..stored.len() {
+            match read_bytes(&stored[..cut], &INLINE) {
+                Ok(mut source) => {
+                    let (seen, error) = frames(&mut source);
+                    assert!(expected.starts_with(&seen) && seen.len() >= most);
+                    most = seen.len();
+                    // Between two frames of zstd, nothing tells that there was another.
+                    let whole = error.is_none() && seen.len() == 4;
+                    assert!(whole || matches!(error, Some(CaptureError::Cut { .. })), "{cut}: {error:?}");
+                }
+                Err(CaptureError::Cut { packets: 0, .. }) => assert_eq!(most, 0, "{cut}"),
+                Err(CaptureError::NotACapture { .. }) => assert!(cut < 4, "{cut}: no magic"),
+                Err(other) => panic!("{cut}: {other}"),
+            }
+        }
+        assert!(most >= 4, "{most} frames of all but the last byte");
+    }
+}
+
 #[test]
 fn what_is_no_capture_is_refused_by_name() {
     let text = read_bytes(b"hello, this is a text file", &INLINE).err().unwrap();

@@ -17,7 +17,7 @@ pub fn check(report: &TrackedReport) -> Vec<u8> {
     for index in 0..report.connection_count() {
         let built = report.connection(index);
         connection(&built);
-        // With gaps, where one turned out to be another tap's view.
+        // Numbers go up, with gaps where one left or turned out to be another tap's view.
         assert!(built.id > last);
         last = built.id;
         let summary = report.summary(index);

@@ -85,6 +85,7 @@ impl<'a> Script<'a> {
         let config = Config {
             keys: if kinds & 0x80 != 0 { vec![Key([1, 1, 0x5a, 0xc3, 0x11, 0x99, 1, 0x42])] } else { vec![] },
             compare: true,
+            ..Config::default()
         };
         Self {
             bytes,

@@ -2,12 +2,12 @@
 //! and the first of them.
 
 use std::fs::File;
-use std::io::{self, Cursor, Read};
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use flate2::read::MultiGzDecoder;
+use flate2::bufread::MultiGzDecoder;
 
 use super::stream::Input;
 use crate::limits::ZSTD_WINDOW_LOG;
@@ -18,6 +18,12 @@ const START: usize = 24;
 const START_ROOM: usize = 4096;
 /// Bytes from which on a file is worth a thread that reads ahead.
 const LARGE: u64 = 1 << 20;
+/// Compressed bytes given to gzip's decompressor at once. What it makes of a bite with an error in it is lost, so that a bite
+/// is a few packets; with 256 bytes, reading takes a tenth longer.
+const BITE: usize = 512;
+/// Bytes taken from zstd's decompressor at once: it checks the next block only when there is room behind the last, and loses
+/// what it gave when that is damaged.
+const SIP: usize = 1024;
 
 /// An opened input.
 pub(super) struct Opened {
@@ -29,6 +35,8 @@ pub(super) struct Opened {
     pub(super) size: Option<u64>,
     /// Long enough, or slow enough to read, for a thread of its own.
     pub(super) large: bool,
+    /// The compressed stream ends in the middle of what would tell what it holds.
+    pub(super) cut: bool,
 }
 
 /// Opens a path, or standard input for `-`.
@@ -45,23 +53,30 @@ pub(super) fn open(path: &Path) -> io::Result<Opened> {
 pub(super) fn unpack(reader: impl Read + Send + 'static, size: Option<u64>) -> io::Result<Opened> {
     let position = Arc::new(AtomicU64::new(0));
     let mut reader: Box<dyn Read + Send> = Box::new(Counted { reader, position: Arc::clone(&position) });
-    let mut start = read_start(reader.as_mut())?;
+    let (mut start, mut failed) = read_start(reader.as_mut());
     let compression = compression(&start);
     if let Some(compression) = compression {
-        let stored = Cursor::new(start).chain(reader);
+        let stored = BufReader::new(Cursor::new(start).chain(Resumed { failed, reader }));
         reader = match compression {
-            Compression::Gzip => Box::new(MultiGzDecoder::new(stored)),
+            Compression::Gzip => Box::new(MultiGzDecoder::new(Bites(stored))),
             Compression::Zstd => {
-                let mut decoder = zstd::stream::read::Decoder::new(stored)?;
+                let mut decoder = zstd::stream::read::Decoder::with_buffer(stored)?;
                 decoder.window_log_max(ZSTD_WINDOW_LOG)?;
-                Box::new(decoder)
+                Box::new(Sips(decoder))
             }
         };
-        start = read_start(reader.as_mut())?;
+        (start, failed) = read_start(reader.as_mut());
     }
+    let too_little = start.len() < START;
+    if let Some(error) = failed.take_if(|error| too_little && error.kind() != io::ErrorKind::UnexpectedEof) {
+        return Err(error);
+    }
+    let cut = too_little && failed.is_some();
     let large = compression.is_some() || size.is_none_or(|size| size >= LARGE);
     let live = compression.is_none() && size.is_none();
-    Ok(Opened { start, input: Input::new(reader, position, compression.is_some(), live), size, large })
+    let reader = Box::new(Resumed { failed, reader });
+    let input = Input::new(reader, position, compression.is_some(), live);
+    Ok(Opened { start, input, size, large, cut })
 }
 
 /// Standard input as a file: its buffer of 8 KiB would only be in the way, and a file knows its size.
@@ -108,11 +123,54 @@ fn compression(start: &[u8]) -> Option<Compression> {
     }
 }
 
-/// Reads until there is enough to tell what it is, or the end. Compressed data that end too early just end: then what is
-/// there decides.
-fn read_start(reader: &mut dyn Read) -> io::Result<Vec<u8>> {
+/// A reader of which an error is known already.
+struct Resumed {
+    failed: Option<io::Error>,
+    reader: Box<dyn Read + Send>,
+}
+
+impl Read for Resumed {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.failed.take().map_or_else(|| self.reader.read(buffer), Err)
+    }
+}
+
+/// A buffered reader that shows [`BITE`] bytes at most.
+struct Bites<R>(R);
+
+impl<R: BufRead> Read for Bites<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
+    }
+}
+
+impl<R: BufRead> BufRead for Bites<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        let bytes = self.0.fill_buf()?;
+        Ok(bytes.get(..BITE).unwrap_or(bytes))
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.0.consume(count);
+    }
+}
+
+/// A reader that gives [`SIP`] bytes at most.
+struct Sips<R>(R);
+
+impl<R: Read> Read for Sips<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let len = buffer.len().min(SIP);
+        self.0.read(buffer.get_mut(..len).unwrap_or_default())
+    }
+}
+
+/// Reads until there is enough to tell what it is, or the end, or an error: then what is there decides, and the error comes
+/// behind it.
+fn read_start(reader: &mut dyn Read) -> (Vec<u8>, Option<io::Error>) {
     let mut start = vec![0; START_ROOM];
     let mut len = 0;
+    let mut failed = None;
     while len < START
         && let Some(room) = start.get_mut(len..)
     {
@@ -120,10 +178,12 @@ fn read_start(reader: &mut dyn Read) -> io::Result<Vec<u8>> {
             Ok(0) => break,
             Ok(count) => len += count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => break,
-            Err(error) => return Err(error),
+            Err(error) => {
+                failed = Some(error);
+                break;
+            }
         }
     }
     start.truncate(len);
-    Ok(start)
+    (start, failed)
 }

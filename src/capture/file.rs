@@ -80,7 +80,7 @@ enum Format {
 
 impl FileSource {
     fn new(name: String, input: u16, opened: Opened, options: &OpenOptions) -> Result<Self, CaptureError> {
-        let Opened { start, input: bytes, size, large } = opened;
+        let Opened { start, input: bytes, size, large, cut } = opened;
         let worth_threads = large && options.read_ahead && !bytes.is_live();
         let mut interfaces = Vec::new();
         let mut header = 0;
@@ -92,6 +92,8 @@ impl FileSource {
             (Format::Pcap(pcap), PcapFile::KIND)
         } else if PcapngFile::recognises(&start) {
             (Format::Pcapng(PcapngFile::default()), PcapngFile::KIND)
+        } else if cut {
+            return Err(CaptureError::Cut { name, packets: 0, in_packet: false });
         } else {
             return Err(CaptureError::NotACapture { name, looks_like: looks_like(&start) });
         };

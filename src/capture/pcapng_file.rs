@@ -40,8 +40,10 @@ const SIMPLE_HEADER: usize = 12;
 #[derive(Clone, Debug, Default)]
 pub(super) struct PcapngFile {
     swapped: bool,
-    /// The section's interfaces.
+    /// The section's interfaces, the first [`SECTION_INTERFACES`] of them.
     section: Vec<Interface>,
+    /// Interfaces that the section describes beyond these: their packets are frames that nobody can read.
+    more: u32,
     /// Index, among the input's, of the section's first interface.
     first_interface: usize,
     /// The last packet's time: simple packet blocks have none.
@@ -54,6 +56,12 @@ struct Interface {
     link: LinkType,
     snaplen: u32,
     clock: Clock,
+}
+
+impl Interface {
+    /// One that was described when there were too many already.
+    const UNKNOWN: Self =
+        Self { link: LinkType(u32::MAX), snaplen: 0, clock: Clock { unit: Unit::Nanoseconds(1000), offset: 0 } };
 }
 
 impl PcapngFile {
@@ -120,8 +128,10 @@ impl PcapngFile {
         let [_, _, _, _, _, _, _, _, i0, i1, i2, i3, h0, h1, h2, h3, t0, t1, t2, t3, c0, c1, c2, c3, w0, w1, w2, w3] =
             *head;
         let id = if kind == PACKET { u32::from(self.u16([i0, i1])) } else { self.u32([i0, i1, i2, i3]) };
-        let Some(interface) = self.section.get(id as usize) else {
-            return Step::Damaged(Damage::UnknownInterface(id));
+        let interface = match self.section.get(id as usize) {
+            Some(interface) => interface,
+            None if (id as usize).wrapping_sub(self.section.len()) < self.more as usize => &Interface::UNKNOWN,
+            None => return Step::Damaged(Damage::UnknownInterface(id)),
         };
         let captured = self.u32([c0, c1, c2, c3]);
         let len = captured as usize;
@@ -137,7 +147,7 @@ impl PcapngFile {
             consumed,
             time,
             wire_len: self.u32([w0, w1, w2, w3]).max(captured),
-            interface: (self.first_interface + id as usize) as u16,
+            interface: self.first_interface.saturating_add(id as usize).min(INPUT_INTERFACES) as u16,
             link: interface.link,
         })
     }
@@ -147,7 +157,11 @@ impl PcapngFile {
         let Some((&[_, _, _, _, _, _, _, _, w0, w1, w2, w3], rest)) = block.split_first_chunk::<SIMPLE_HEADER>() else {
             return Step::Damaged(Damage::TooShort(consumed as u32));
         };
-        let Some(interface) = self.section.first() else { return Step::Damaged(Damage::UnknownInterface(0)) };
+        let interface = match self.section.first() {
+            Some(interface) => interface,
+            None if self.more > 0 => &Interface::UNKNOWN,
+            None => return Step::Damaged(Damage::UnknownInterface(0)),
+        };
         let wire_len = self.u32([w0, w1, w2, w3]);
         let kept = if interface.snaplen == 0 { wire_len } else { wire_len.min(interface.snaplen) };
         Step::Frame(Record {
@@ -172,6 +186,7 @@ impl PcapngFile {
             return Step::Damaged(Damage::UnknownSection);
         }
         self.section.clear();
+        self.more = 0;
         self.first_interface = interfaces;
         Step::Skip(consumed)
     }
@@ -183,7 +198,8 @@ impl PcapngFile {
             return Step::Damaged(Damage::TooShort(consumed as u32));
         };
         if self.section.len() >= SECTION_INTERFACES || interfaces.len() >= INPUT_INTERFACES {
-            return Step::Damaged(Damage::TooManyInterfaces);
+            self.more = self.more.saturating_add(1);
+            return Step::Skip(consumed);
         }
         let [_, _, _, _, _, _, _, _, l0, l1, _, _, s0, s1, s2, s3] = *head;
         let link = LinkType(u32::from(self.u16([l0, l1])));
@@ -450,8 +466,19 @@ mod tests {
         let mut overlong = w.packet(0, 0, 1, b"x");
         overlong[20] = 5;
         assert_eq!(end(overlong), Step::Damaged(Damage::TooLong(5)));
-        let many = vec![w.interface(1, 0, &[]); SECTION_INTERFACES].concat();
-        assert_eq!(end(many), Step::Damaged(Damage::TooManyInterfaces));
+    }
+
+    #[test]
+    fn packets_of_too_many_interfaces_are_frames_still() {
+        let w = LITTLE;
+        let many = w.interface(1, 0, &[]).repeat(SECTION_INTERFACES + 2);
+        let last = SECTION_INTERFACES as u32 + 1;
+        let packets = [w.packet(last, 7, 1, b"x"), w.packet(3, 8, 1, b"y"), w.packet(last + 1, 9, 1, b"z")].concat();
+        let (seen, interfaces, end) = frames(&[w.section(), many, packets].concat());
+        assert_eq!(interfaces.len(), SECTION_INTERFACES);
+        let seen: Vec<_> = seen.iter().map(|frame| (frame.1, frame.2, frame.4.as_slice())).collect();
+        assert_eq!(seen, [(u32::MAX, 7000, &b"x"[..]), (1, 8000, b"y")]);
+        assert_eq!(end, Step::Damaged(Damage::UnknownInterface(last + 1)));
     }
 
     #[test]

@@ -69,9 +69,6 @@ pub enum Damage {
     },
     /// A packet of an interface that its section doesn't describe.
     UnknownInterface(u32),
-    /// More than [`SECTION_INTERFACES`](crate::limits::SECTION_INTERFACES) interfaces in a section, or more than
-    /// [`INPUT_INTERFACES`](crate::limits::INPUT_INTERFACES) in the file.
-    TooManyInterfaces,
     /// A pcapng section whose byte-order magic is none, or of another major version.
     UnknownSection,
 }
@@ -89,7 +86,6 @@ impl fmt::Display for Damage {
                 write!(f, "the next block's length is {first} at its start and {last} at its end")
             }
             Self::UnknownInterface(id) => write!(f, "the next packet is of interface {id}, which is not described"),
-            Self::TooManyInterfaces => write!(f, "too many interfaces"),
             Self::UnknownSection => write!(f, "the next section is of an unknown version"),
         }
     }

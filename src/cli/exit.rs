@@ -3,6 +3,8 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use anyhow::Context;
+
 /// What the exit status says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -51,9 +53,8 @@ pub struct Told;
 /// Prints what clap has to say: help and version to standard output, errors of usage to standard error.
 pub fn usage(error: &clap::Error) -> Outcome {
     if !error.use_stderr() {
-        // A reader that went away has seen enough of the help.
-        let _ = error.print();
-        return Outcome::Done;
+        let printed = error.print().and_then(|()| io::stdout().flush());
+        return outcome_of(printed.map(|()| Outcome::Done).context("cannot write to standard output"));
     }
     if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         let _ = error.print();

@@ -14,13 +14,13 @@ use crate::packet::Decoded;
 use crate::report::model::FrameRef;
 use crate::report::seen::Seen;
 use crate::report::{
-    ConnectionFilter, ConnectionNow, Report, Selection, TrackedReport, interface_name, ndjson, packets,
+    ConnectionFilter, ConnectionNow, Report, Selection, TrackedReport, interface_name, ndjson, packets, text,
 };
 use crate::track::connection::Connection;
 use crate::track::expire::Left;
 use crate::track::observer::{Checked, ConnectionId, Data, Event, Observer, Silent};
 use crate::track::side::Side;
-use crate::track::{Assigned, Tracker};
+use crate::track::{Assigned, Counts, Tracker};
 
 /// An observer that also hears of each frame, after the tracker took it.
 pub trait Follow: Observer {
@@ -37,7 +37,7 @@ pub trait Follow: Observer {
         Ok(())
     }
 
-    /// A connection left before the end of a live capture; the tracker does not have it any more.
+    /// A connection left before the end of the capture; the tracker does not have it any more.
     fn gone(&mut self, connection: &ConnectionNow<'_>, reason: Left) -> io::Result<()> {
         let _ = (connection, reason);
         Ok(())
@@ -69,7 +69,13 @@ pub struct Follower<'a> {
     /// Lines of connections of which it is not known yet whether they are wanted.
     held: BTreeMap<ConnectionId, Vec<u8>>,
     held_bytes: usize,
+    /// Lines for which there was no room.
+    not_held: u64,
     line: Vec<u8>,
+    /// The inputs as they were when the last interface showed, for connections that a limit pushes out.
+    inputs: Vec<InputInfo>,
+    /// Why such a connection could not be written of.
+    failed: io::Result<()>,
 }
 
 impl<'a> Follower<'a> {
@@ -95,13 +101,17 @@ impl<'a> Follower<'a> {
             interfaces: BTreeMap::new(),
             held: BTreeMap::new(),
             held_bytes: 0,
+            not_held: 0,
             line: Vec::new(),
+            inputs: Vec::new(),
+            failed: Ok(()),
         })
     }
 
     /// The capture has ended: writes what is only known now. False if something could not be written; the reason is on
     /// standard error already.
     pub fn finish(self, report: &TrackedReport) -> anyhow::Result<bool> {
+        self.failed?;
         if self.plan.format == Format::Ndjson {
             for event in &self.events {
                 let connection = report.tracker().connection(event.connection);
@@ -117,6 +127,11 @@ impl<'a> Follower<'a> {
             for finding in &report.findings() {
                 ndjson::write_finding(self.out, finding)?;
             }
+            ndjson::write_end(self.out, &report.header())?;
+        }
+        if self.not_held > 0 {
+            let lines = text::counted(self.not_held, "line");
+            complain(&format!("{lines} left out: too many connections whose tokens might be those asked for"));
         }
         match self.extractor.map(|extractor| extractor.finish(report.tracker())) {
             Some(Err(error)) => complain(&error.to_string()),
@@ -176,6 +191,8 @@ impl<'a> Follower<'a> {
                 {
                     self.held_bytes += self.line.len();
                     self.held.entry(connection.id).or_default().extend_from_slice(&self.line);
+                } else {
+                    self.not_held += 1;
                 }
             }
         }
@@ -234,6 +251,17 @@ impl Observer for Follower<'_> {
             extractor.event(event);
         }
     }
+
+    /// A limit pushed a connection out.
+    fn left(&mut self, connection: &Connection, reason: Left) {
+        let counts = Counts { last: Some(connection.last.time), ..Counts::default() };
+        let inputs = std::mem::take(&mut self.inputs);
+        let written = self.gone(&ConnectionNow::new(&counts, &inputs, connection), reason);
+        self.inputs = inputs;
+        if self.failed.is_ok() {
+            self.failed = written;
+        }
+    }
 }
 
 impl Follow for Follower<'_> {
@@ -257,8 +285,10 @@ impl Follow for Follower<'_> {
             None => (found, found.and(place).map(|place| place.subflow)),
         };
         let key = (frame.id.input, frame.interface);
+        std::mem::replace(&mut self.failed, Ok(()))?;
         let interface = self.interfaces.entry(key).or_insert_with(|| {
             let inputs = inputs();
+            self.inputs = inputs.iter().map(|&info| info.clone()).collect();
             inputs.get(usize::from(key.0)).map_or_else(String::new, |info| interface_name(info, key.1))
         });
         let interface = std::mem::take(interface);

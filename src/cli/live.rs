@@ -81,7 +81,7 @@ pub fn analyze<F: Follow>(plan: &Plan, live_plan: &LivePlan<'_>, follower: &mut 
     }
     let mut run = Run {
         live: opened.start()?,
-        tracker: Tracker::new(Config { keys: plan.keys.clone(), compare: false }),
+        tracker: Tracker::new(Config { keys: plan.keys.clone(), ..Config::default() }),
         decoder: Decoder::new(),
         writer,
         limit: plan.count.unwrap_or(u64::MAX),
@@ -239,6 +239,10 @@ impl<F: Observer> Observer for Both<'_, F> {
         }
         self.follower.event(event);
     }
+
+    fn left(&mut self, connection: &Connection, reason: Left) {
+        self.follower.left(connection, reason);
+    }
 }
 
 /// Hands over connections that leave.
@@ -321,8 +325,11 @@ impl Saver {
 
     fn check(&mut self, written: io::Result<()>) {
         if let Err(error) = written {
-            complain(&format!("cannot write to {}: {error}; packets are saved no more", self.path.display()));
-            self.writer = None;
+            // What is in the buffer and did not fit is lost: the file has whole packets, and at most one that is cut.
+            let kept = self.writer.take().and_then(|writer| writer.into_inner().into_parts().0.metadata().ok());
+            let kept = crate::report::text::bytes(kept.map_or(0, |file| file.len()));
+            let name = self.path.display();
+            complain(&format!("cannot write to {name}: {error}; {kept} are kept, packets are saved no more"));
             self.failed = true;
         }
     }

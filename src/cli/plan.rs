@@ -187,13 +187,61 @@ impl Plan {
     /// Opens where the output goes. An existing file is replaced.
     pub fn open_output(&self) -> anyhow::Result<Box<dyn Write>> {
         match &self.output {
-            None => Ok(Box::new(BufWriter::new(io::stdout()))),
+            None => {
+                let name = "standard output".to_owned();
+                Ok(Box::new(BufWriter::new(Output { name, file: standard_output()?, written: 0 })))
+            }
             Some(path) => {
-                let file = File::create(path).with_context(|| format!("cannot write to {}", path.display()))?;
-                Ok(Box::new(BufWriter::new(file)))
+                let name = path.display().to_string();
+                let file = File::create(path).with_context(|| format!("cannot write to {name}"))?;
+                Ok(Box::new(BufWriter::new(Output { name, file, written: 0 })))
             }
         }
     }
+}
+
+/// Where results go. Its errors say what could not be written to, and how much it has.
+struct Output {
+    name: String,
+    file: File,
+    written: u64,
+}
+
+impl Write for Output {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self.file.write(bytes) {
+            Ok(count) => {
+                self.written += count as u64;
+                Ok(count)
+            }
+            // Nobody is told of a reader that went away, and an interruption is none.
+            Err(error) if matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::Interrupted) => Err(error),
+            Err(error) => {
+                let Self { name, written, .. } = self;
+                let message =
+                    format!("cannot write to {name}: {error}; it has the first {written} bytes of the output");
+                Err(io::Error::new(error.kind(), message))
+            }
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.flush()
+    }
+}
+
+/// Standard output as a file: a buffer of its own would hide how much was written.
+#[cfg(unix)]
+fn standard_output() -> io::Result<File> {
+    use std::os::fd::AsFd;
+    Ok(File::from(io::stdout().as_fd().try_clone_to_owned()?))
+}
+
+/// Standard output as a file: a buffer of its own would hide how much was written.
+#[cfg(windows)]
+fn standard_output() -> io::Result<File> {
+    use std::os::windows::io::AsHandle;
+    Ok(File::from(io::stdout().as_handle().try_clone_to_owned()?))
 }
 
 /// Files and `-f`; or interfaces and a filter from `-f` or the remaining words.

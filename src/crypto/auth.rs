@@ -157,12 +157,15 @@ impl Announcement {
     }
 
     fn push(&mut self, part: &[u8]) {
-        self.bytes[self.len..self.len + part.len()].copy_from_slice(part);
-        self.len += part.len();
+        // There is room for an id, the longest address and a port.
+        for (free, byte) in self.bytes.iter_mut().skip(self.len).zip(part) {
+            *free = *byte;
+            self.len += 1;
+        }
     }
 
     fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..self.len]
+        self.bytes.get(..self.len).unwrap_or(&self.bytes)
     }
 }
 

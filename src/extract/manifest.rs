@@ -6,6 +6,7 @@ use super::Extracted;
 use super::files::{Key, direction, file_name};
 use super::stream::{Outcome, Ranges};
 use crate::crypto::Token;
+use crate::limits;
 use crate::track::connection::Connection;
 use crate::track::side::Side;
 
@@ -25,6 +26,20 @@ pub struct Manifest {
     pub error: Option<String>,
     /// The streams, by connection, client to server first. A direction without data has neither file nor entry.
     pub streams: Vec<Entry>,
+    /// Streams that are not listed because there are too many; absent where there are none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unlisted_streams: u64,
+    /// Bytes in them.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub unlisted_bytes: u64,
+    /// Ranges listed in all streams.
+    #[serde(skip)]
+    ranges: usize,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// One stream.
@@ -86,7 +101,31 @@ impl Manifest {
     /// An empty one.
     pub(super) fn new() -> Self {
         let tool = concat!("mptcp-inspect ", env!("CARGO_PKG_VERSION"));
-        Self { schema: SCHEMA, tool, error: None, streams: Vec::new() }
+        Self {
+            schema: SCHEMA,
+            tool,
+            error: None,
+            streams: Vec::new(),
+            unlisted_streams: 0,
+            unlisted_bytes: 0,
+            ranges: 0,
+        }
+    }
+
+    /// Adds a stream; beyond the limits it is counted, or its ranges are not listed.
+    pub(super) fn add(&mut self, mut entry: Entry) {
+        if self.streams.len() >= limits::EXTRACT_ENTRIES {
+            self.unlisted_streams += 1;
+            self.unlisted_bytes += entry.bytes;
+            return;
+        }
+        let ranges = entry.holes.len() + entry.differing.len() + entry.wrong.len();
+        if self.ranges + ranges > limits::EXTRACT_ALL_RANGES {
+            (entry.holes, entry.differing, entry.wrong) = (Vec::new(), Vec::new(), Vec::new());
+        } else {
+            self.ranges += ranges;
+        }
+        self.streams.push(entry);
     }
 
     /// Writing failed: takes each file for what it is now.
@@ -101,9 +140,15 @@ impl Manifest {
         }
     }
 
+    /// Puts connections that left early where their numbers are.
+    pub(super) fn sort(&mut self) {
+        self.streams.sort_by_key(|entry| (entry.connection, entry.direction));
+    }
+
     /// Sums over the streams.
     pub(super) fn totals(&self) -> Extracted {
-        self.streams.iter().fold(Extracted::default(), |sum, entry| Extracted {
+        let unlisted = Extracted { streams: self.unlisted_streams, bytes: self.unlisted_bytes, incomplete: 0 };
+        self.streams.iter().fold(unlisted, |sum, entry| Extracted {
             streams: sum.streams + 1,
             bytes: sum.bytes + entry.bytes,
             incomplete: sum.incomplete + u64::from(!entry.complete),

@@ -13,6 +13,7 @@ pub mod files;
 pub mod manifest;
 pub mod stream;
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -33,12 +34,12 @@ pub struct Extractor {
     files: Files,
     /// Connections to extract; all if empty.
     filters: Vec<ConnectionFilter>,
-    /// By number, from 1.
-    connections: Vec<Slot>,
+    /// By number. Those of connections that left are gone.
+    connections: BTreeMap<u64, Slot>,
     /// Bytes that wait in all streams.
     held: usize,
-    /// Streams of connections that left a live capture.
-    ended: Vec<Entry>,
+    /// Streams of connections that left before the end.
+    ended: Manifest,
 }
 
 #[derive(Debug, Default)]
@@ -93,13 +94,11 @@ impl Extractor {
     pub fn new(directory: &Path, filters: &[ConnectionFilter]) -> Result<Self, ExtractError> {
         let files = Files::new(directory)
             .map_err(|reason| ExtractError::Directory { directory: directory.to_owned(), reason })?;
-        Ok(Self { files, filters: filters.to_vec(), connections: Vec::new(), held: 0, ended: Vec::new() })
+        Ok(Self { files, filters: filters.to_vec(), connections: BTreeMap::new(), held: 0, ended: Manifest::new() })
     }
 
     /// The capture has ended, and the tracker has finished: writes what waits, and the manifest.
     pub fn finish(mut self, tracker: &Tracker) -> Result<Extracted, ExtractError> {
-        let mut manifest = Manifest::new();
-        manifest.streams.append(&mut self.ended);
         for connection in tracker.connections() {
             let Some(number) = connection.number else { continue };
             if connection.view_of.is_some() || !self.is_wanted(number, connection) {
@@ -107,25 +106,28 @@ impl Extractor {
                 continue;
             }
             for side in Side::BOTH {
-                if let Some(entry) = self.finish_stream(number, connection, side) {
-                    manifest.streams.push(entry);
-                }
+                self.finish_stream(number, connection, side);
             }
         }
-        // Of connections that a limit pushed out of the tracker: they are in no report.
-        (1..=self.connections.len() as u64).for_each(|number| self.discard(number));
-        self.close(manifest)
+        // What turned out to be another tap's view, or part of another connection.
+        while let Some((&number, _)) = self.connections.first_key_value() {
+            self.discard(number);
+            self.connections.remove(&number);
+        }
+        self.close()
     }
 
     /// A connection left the tracker: its streams end here.
     pub fn gone(&mut self, connection: &Connection) {
         let Some(number) = connection.number else { return };
         if self.is_wanted(number, connection) {
-            let entries = Side::BOTH.map(|side| self.finish_stream(number, connection, side));
-            self.ended.extend(entries.into_iter().flatten());
+            for side in Side::BOTH {
+                self.finish_stream(number, connection, side);
+            }
         } else {
             self.discard(number);
         }
+        self.connections.remove(&number);
     }
 
     fn is_wanted(&self, number: u64, connection: &Connection) -> bool {
@@ -133,9 +135,9 @@ impl Extractor {
         self.filters.is_empty() || self.filters.iter().any(|filter| filter.names(number, tokens))
     }
 
-    fn finish_stream(&mut self, number: u64, connection: &Connection, side: Side) -> Option<Entry> {
-        let slot = self.connections.get_mut(usize::try_from(number.checked_sub(1)?).ok()?)?;
-        let stream = slot.streams[side].take()?;
+    fn finish_stream(&mut self, number: u64, connection: &Connection, side: Side) {
+        let Some(slot) = self.connections.get_mut(&number) else { return };
+        let Some(stream) = slot.streams[side].take() else { return };
         self.held -= stream.held();
         let failed = self.files.has_failed();
         let mut sink = FileSink { files: &mut self.files, key: (number, side), created: &mut slot.created[side] };
@@ -143,11 +145,16 @@ impl Extractor {
         let end = end_of(connection, side);
         // What came after a failure was not taken: what is missing now was not missing in the capture.
         let (outcome, sha256) = if failed { stream.stop() } else { stream.finish(end, &mut sink) };
-        slot.created[side].then(|| Entry::new(number, connection, side, &outcome, sha256, anchored && end.is_some()))
+        // Nothing of it is deleted from here on.
+        if std::mem::take(&mut slot.created[side]) {
+            self.ended.add(Entry::new(number, connection, side, &outcome, sha256, anchored && end.is_some()));
+        }
     }
 
     /// Closes the files, and writes the manifest even where a file could not be written: it says what is left.
-    fn close(mut self, mut manifest: Manifest) -> Result<Extracted, ExtractError> {
+    fn close(mut self) -> Result<Extracted, ExtractError> {
+        let mut manifest = self.ended;
+        manifest.sort();
         let failed = self.files.close();
         if let Some((path, error)) = &failed {
             manifest.fail(format!("cannot write {}: {error}", path.display()), |key| self.files.size(key));
@@ -160,8 +167,7 @@ impl Extractor {
     }
 
     fn discard(&mut self, number: u64) {
-        let index = (number as usize).wrapping_sub(1);
-        let Some(slot) = self.connections.get_mut(index) else { return };
+        let Some(slot) = self.connections.get_mut(&number) else { return };
         for side in Side::BOTH {
             if let Some(stream) = slot.streams[side].take() {
                 self.held -= stream.held();
@@ -174,18 +180,18 @@ impl Extractor {
 
     /// The slot of a connection, unless nobody asked for it.
     fn slot(&mut self, number: u64) -> Option<&mut Slot> {
-        let index = usize::try_from(number.checked_sub(1)?).ok()?;
-        if index >= self.connections.len() {
-            self.connections.resize_with(index + 1, Slot::default);
-        }
-        let slot = self.connections.get_mut(index)?;
+        let slot = self.connections.entry(number).or_default();
         let undecided = slot.tokens.contains(&None);
         let named = self.filters.is_empty() || self.filters.iter().any(|filter| filter.names(number, slot.tokens));
         (named || (undecided && self.filters.iter().any(|filter| filter.token().is_some()))).then_some(slot)
     }
 
     fn limit(&self) -> usize {
-        if self.held > limits::EXTRACT_BUFFERS { limits::EXTRACT_BUFFER_SCARCE } else { limits::EXTRACT_BUFFER }
+        match self.held {
+            held if held > 2 * limits::EXTRACT_BUFFERS => 0,
+            held if held > limits::EXTRACT_BUFFERS => limits::EXTRACT_BUFFER_SCARCE,
+            _ => limits::EXTRACT_BUFFER,
+        }
     }
 
     /// Does something with a stream and its sink.
@@ -193,7 +199,7 @@ impl Extractor {
         if self.files.has_failed() || self.slot(number).is_none() {
             return;
         }
-        let Some(slot) = self.connections.get_mut((number as usize).wrapping_sub(1)) else { return };
+        let Some(slot) = self.connections.get_mut(&number) else { return };
         let stream = slot.streams[side].get_or_insert_default();
         let before = stream.held();
         let mut sink = FileSink { files: &mut self.files, key: (number, side), created: &mut slot.created[side] };

@@ -230,7 +230,7 @@ impl Stream {
     fn advance<S: Sink>(&mut self, limit: usize, sink: &mut S) {
         let hold = self.stage == Stage::Unanchored && self.held <= limits::EXTRACT_UNANCHORED.min(limit);
         while !hold && !self.pieces.is_empty() {
-            let forced = self.held > limit;
+            let forced = self.held > limit || self.pieces.len() > limits::EXTRACT_PIECES;
             match self.best_at_next() {
                 Some((key, grade)) if grade >= Grade::Plain || forced => self.emit(key, grade, sink),
                 None if forced => self.leave_hole(sink),

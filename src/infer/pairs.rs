@@ -11,16 +11,13 @@ use crate::track::mark::Moment;
 use crate::track::side::Side;
 use crate::track::subflow::Subflow;
 
-/// Pairs listed; what has more is an attack or a test.
-const PAIRS: usize = 256;
-
 /// The addresses and pairs of a connection.
 pub(super) fn read(connection: &Connection, naming: &dyn Naming) -> AddressPairs {
     let (client, server) = (known(connection, Side::Client, naming), known(connection, Side::Server, naming));
     let mut pairs = Vec::new();
     for a in &client {
         for b in server.iter().filter(|b| a.address.is_ipv4() == b.address.is_ipv4()) {
-            if pairs.len() < PAIRS {
+            if pairs.len() < limits::ADDRESS_PAIRS {
                 pairs.push(pair(connection, a.address, b.address));
             }
         }

@@ -13,7 +13,7 @@ use super::{FindingCounts, Selection, sentences, text};
 /// `14 TCP connections, 5 asked for MPTCP: 1 v0, 2 v1, 1 fell back to TCP; 7 subflows`.
 pub(super) fn tally(header: &Header, selection: &Selection) -> Vec<Cell> {
     let tally = selection.tally;
-    let TcpConnections { seen, asked_for_mptcp } = header.tcp_connections;
+    let TcpConnections { seen, asked_for_mptcp, .. } = header.tcp_connections;
     let mut cells = Vec::new();
     if selection.filtered {
         cells.push(Cell::plain(text::counted(tally.connections, "chosen connection")));
@@ -48,6 +48,37 @@ pub(super) fn tally(header: &Header, selection: &Selection) -> Vec<Cell> {
         let joins = text::counted(joins, "join") + " without connection";
         push_after(&mut cells, punctuation, Cell::of(Role::Warning, joins));
     }
+    cells
+}
+
+/// Connections that are counted but not shown, because they left before the end of the capture: those that ended as live
+/// captures forget them, and those that a limit pushed out, which a person must know of.
+pub(super) fn left_before_the_end(header: &Header) -> Vec<Cell> {
+    let left = header.capture.connections_left.unwrap_or_default();
+    let forgotten = header.tcp_connections.forgotten;
+    let kinds = [
+        (left.closed, "closed", Role::Dim),
+        (left.idle, "silent for long", Role::Dim),
+        (left.half_open, "never complete", Role::Dim),
+        (left.limit, "beyond a limit", Role::Warning),
+        (forgotten, "TCP flows beyond a limit", Role::Warning),
+    ];
+    let shown = kinds.into_iter().filter(|(number, ..)| *number > 0);
+    let mut cells: Vec<Cell> =
+        shown.map(|(number, what, role)| Cell::of(role, format!("{} {what}", text::count(number)))).collect();
+    if !cells.is_empty() {
+        cells.insert(0, Cell::of(Role::Dim, "left before the end:"));
+    }
+    cells
+}
+
+/// What limits left out of a connection.
+pub(super) fn left_out(connection: &Connection) -> Vec<Cell> {
+    let Some(left_out) = &connection.left_out else { return Vec::new() };
+    let shown = left_out.each().into_iter().filter(|(number, _)| *number > 0);
+    let mut cells: Vec<Cell> =
+        shown.map(|(number, what)| Cell::of(Role::Warning, text::counted(number, what))).collect();
+    cells.insert(0, Cell::of(Role::Dim, "beyond limits, not shown:"));
     cells
 }
 

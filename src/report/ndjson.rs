@@ -10,7 +10,7 @@
 //! | | `data_fin` | `by` |
 //! | | `fastclose` | `by` |
 //! | | `closed` | `close`, `bytes_client_to_server`, `bytes_server_to_client` |
-//! | | `left` | live: `reason` (`closed`, `idle`, `half_open`, `limit`) and `report`, the connection of the report contract; no `frame`, no `time` |
+//! | | `left` | live, or a limit pushed it out: `reason` (`closed`, `idle`, `half_open`, `limit`) and `report`, the connection of the report contract; no `frame`, no `time` |
 //! | `subflow` | `opened` | `subflow`, `role`, `initiator`, `source`, `destination`, `token` |
 //! | | `join` | `subflow`, `token_check`, `syn_ack_hmac`, `ack_hmac` |
 //! | | `backup` | `subflow`, `by`, `backup` |
@@ -20,6 +20,7 @@
 //! | | `removed` | `by`, `id` |
 //! | `checksum` | `mismatch` | `subflow`, `by`, `dsn`, `length`, `mapping_frame`, `expected`, `seen` |
 //! | `finding` | – | those of the report contract |
+//! | `capture` | `ended` | the last line: `inputs`, `capture` and `tcp_connections` of the report contract, with what was set aside and left out |
 
 use std::io::{self, Write};
 
@@ -27,7 +28,7 @@ use serde::ser::{SerializeMap, SerializeSeq};
 use serde::{Serialize, Serializer};
 
 use super::build::connection::model_verdict;
-use super::model::{self, Finding, FrameRef, Sequence64};
+use super::model::{self, Finding, FrameRef, Header, Sequence64};
 use super::seen::Seen;
 use crate::track::connection::payload::Mismatch;
 use crate::track::connection::{Announced, Connection, Removal};
@@ -62,6 +63,12 @@ pub fn write_finding(out: &mut dyn Write, finding: &Finding) -> io::Result<()> {
     line(out, &FindingLine { r#type: "finding", finding })
 }
 
+/// Writes the last line: what was read, and what of it was left out.
+pub fn write_end(out: &mut dyn Write, header: &Header) -> io::Result<()> {
+    let Header { inputs, capture, tcp_connections, .. } = header;
+    line(out, &EndLine { r#type: "capture", event: "ended", inputs, capture, tcp_connections })
+}
+
 fn line(out: &mut dyn Write, value: &impl Serialize) -> io::Result<()> {
     // A line is written in hundreds of small parts: to memory first, where a part is no call.
     let mut line = Vec::with_capacity(1 << 10);
@@ -77,6 +84,15 @@ struct LeftLine<'a> {
     reason: &'a str,
     connection: u64,
     report: &'a model::Connection,
+}
+
+#[derive(Serialize)]
+struct EndLine<'a> {
+    r#type: &'static str,
+    event: &'static str,
+    inputs: &'a [model::Input],
+    capture: &'a model::CaptureSummary,
+    tcp_connections: &'a model::TcpConnections,
 }
 
 #[derive(Serialize)]

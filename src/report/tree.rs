@@ -110,7 +110,7 @@ fn set_aside(page: &mut Page<'_>, header: &Header) -> io::Result<()> {
         (skipped.not_tcp, "not TCP"),
         (skipped.malformed, "malformed"),
         (skipped.fragments_incomplete, "in incomplete fragments"),
-        (skipped.evicted, "beyond a limit"),
+        (skipped.evicted, "of connections beyond a limit"),
     ];
     let cells: Vec<Cell> = kinds
         .into_iter()
@@ -120,6 +120,10 @@ fn set_aside(page: &mut Page<'_>, header: &Header) -> io::Result<()> {
     if !cells.is_empty() {
         let label = Cell::of(Role::Dim, "set aside:");
         page.flow("", "  ", &[vec![label], cells].concat(), GAP)?;
+    }
+    let cells = cells::left_before_the_end(header);
+    if !cells.is_empty() {
+        page.flow("", "  ", &cells, GAP)?;
     }
     for input in &header.inputs {
         if let Some(frame) = input.cut_after {
@@ -159,6 +163,10 @@ impl Tree<'_> {
             self.page.flow(bar, &format!("{bar}  "), &words, 1)?;
         }
         self.facts(bar, connection)?;
+        let left_out = cells::left_out(connection);
+        if !left_out.is_empty() {
+            self.page.flow(bar, &format!("{bar}  "), &left_out, GAP)?;
+        }
         self.findings(bar, &of_connection)?;
         self.subflows(connection)
     }

@@ -4,6 +4,7 @@
 use super::Tracker;
 use super::connection::Connection;
 use super::flow::FlowKey;
+use super::left_out::LeftOut;
 use super::observer::ConnectionId;
 use super::side::Side;
 use super::subflow::Subflow;
@@ -107,10 +108,19 @@ impl Connection {
         for side in Side::BOTH {
             self.checksums[side].absorb(&other.checksums[side], base);
         }
+        if *other.left_out != LeftOut::default() {
+            self.left_out.absorb(&other.left_out);
+        }
         self.addresses.append(&mut other.addresses);
-        self.addresses.truncate(limits::ADDRESSES);
         self.removals.append(&mut other.removals);
-        self.removals.truncate(limits::ADDRESSES);
+        let beyond = |len: usize| len.saturating_sub(limits::ADDRESSES) as u64;
+        let (addresses, removals) = (beyond(self.addresses.len()), beyond(self.removals.len()));
+        if addresses + removals > 0 {
+            self.left_out.addresses += addresses;
+            self.left_out.removals += removals;
+            self.addresses.truncate(limits::ADDRESSES);
+            self.removals.truncate(limits::ADDRESSES);
+        }
         for anomaly in other.anomalies.drain(..) {
             self.note(super::connection::Anomaly { subflow: anomaly.subflow + base, ..anomaly });
         }

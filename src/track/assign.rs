@@ -48,7 +48,7 @@ impl Tracker {
         let direction = if from_low { 1 } else { 2 };
         if flow.tap == tap {
             flow.directions |= direction | RECENT;
-        } else if let Some(elsewhere) = self.at_other_tap(id, &arrival) {
+        } else if let Some(elsewhere) = self.at_other_tap(id, &arrival, observer) {
             return elsewhere;
         }
         let Some(flow) = self.flows.get_mut(id) else { return Assigned::Plain };
@@ -126,7 +126,12 @@ impl Tracker {
 
     /// A flow's segment at a tap that is not its first. `None` lets it count as if it were.
     #[cold]
-    fn at_other_tap(&mut self, id: FlowId, arrival: &Arrival<'_, '_>) -> Option<Assigned> {
+    fn at_other_tap<O: Observer>(
+        &mut self,
+        id: FlowId,
+        arrival: &Arrival<'_, '_>,
+        observer: &mut O,
+    ) -> Option<Assigned> {
         let direction = if arrival.from_low { 1 } else { 2 };
         let flow = self.flows.get_mut(id)?;
         let (connection, primary_directions, first_tap) = (flow.connection, flow.directions, flow.tap);
@@ -157,7 +162,11 @@ impl Tracker {
         let fits = view.filter(|view| !new_syn || self.holds_syn(view.0, view.1, arrival.segment.seq));
         let (view, view_subflow, low) = match fits {
             Some(view) => view,
-            None => self.open_view(connection, subflow, low_side, arrival)?,
+            None => match self.open_view(connection, subflow, low_side, arrival, observer) {
+                Some(view) => view,
+                // Beyond a limit: what other taps show is no part of this one's view.
+                None => return Some(Assigned::Copy(None)),
+            },
         };
         if let Some(other) =
             self.flows.get_mut(id).and_then(|flow| flow.more.as_mut()).and_then(|more| more.taps.get_mut(index))
@@ -198,12 +207,13 @@ impl Tracker {
     }
 
     /// Finds or makes the view of a connection at another input, and in it the subflow.
-    fn open_view(
+    fn open_view<O: Observer>(
         &mut self,
         of: ConnectionId,
         of_subflow: u16,
         low_side: Side,
         arrival: &Arrival<'_, '_>,
+        observer: &mut O,
     ) -> Option<(ConnectionId, u16, Side)> {
         let main = self.connection(of)?;
         let of = main.view_of.unwrap_or(of);
@@ -220,7 +230,10 @@ impl Tracker {
         let id = if let Some(id) = found {
             id
         } else {
-            let id = self.open_connection(arrival)?;
+            if self.connections.views_of(of).count() >= limits::VIEWS {
+                return None;
+            }
+            let id = self.open_connection(arrival, observer)?;
             let view = self.connections.get_mut(id)?;
             view.view_of = Some(of);
             if is_join {
@@ -314,7 +327,8 @@ impl Tracker {
     }
 
     fn insert_flow(&mut self, key: FlowKey, flow: Flow) {
-        self.flows.insert(key, flow, limits::FLOWS);
+        let (_, evicted) = self.flows.insert(key, flow, self.config.flows);
+        self.counts.flows_evicted += u64::from(evicted);
     }
 
     /// A new connection, known by MP_CAPABLE or, in a capture that begins in the middle, by later options.
@@ -324,7 +338,7 @@ impl Tracker {
         arrival: &Arrival<'_, '_>,
         observer: &mut O,
     ) -> Option<(ConnectionId, u16, Side)> {
-        let id = self.open_connection(arrival)?;
+        let id = self.open_connection(arrival, observer)?;
         let keys = self.config.keys.clone();
         let state = self.connections.get_mut(id)?;
         self.listed += 1;
@@ -340,10 +354,10 @@ impl Tracker {
         Some((id, 0, source))
     }
 
-    fn open_connection(&mut self, arrival: &Arrival<'_, '_>) -> Option<ConnectionId> {
-        while self.connections.is_full() {
+    fn open_connection<O: Observer>(&mut self, arrival: &Arrival<'_, '_>, observer: &mut O) -> Option<ConnectionId> {
+        while self.connections.is_full(self.config.connections) {
             let Some(victim) = self.connections.victim() else { break };
-            self.evict(victim);
+            self.evict(victim, observer);
         }
         let id = self.connections.next_id()?;
         self.connections.push(Box::new(Connection::new(id, arrival.at, arrival.frame.id.input)));
@@ -352,8 +366,8 @@ impl Tracker {
 
     /// Gives up a connection, and what the tables know of it.
     #[cold]
-    fn evict(&mut self, victim: ConnectionId) {
-        self.let_go(victim, Left::Limit, &mut Silent);
+    fn evict<O: Observer>(&mut self, victim: ConnectionId, observer: &mut O) {
+        self.let_go(victim, Left::Limit, observer);
     }
 
     /// A join's SYN: its token names the end being joined.
@@ -368,7 +382,7 @@ impl Tracker {
         let found = self.choose(token, arrival);
         let (mut connection, joined) = match found {
             Some(found) => found,
-            None => (self.open_orphan(token, arrival)?, Side::Server),
+            None => (self.open_orphan(token, arrival, observer)?, Side::Server),
         };
         let source = joined.peer();
         if let Some((subflow, record)) = self.with_nonce(connection, token, nonce) {
@@ -380,14 +394,17 @@ impl Tracker {
             if let Some((alias_of, subflow)) = if shown_here { Some((connection, subflow)) } else { in_view } {
                 // The same join under another 4-tuple: a NAT lies between two taps of one input.
                 let alias = (arrival.segment.ip, arrival.segment.source_port, arrival.segment.destination_port);
-                let record = self.connections.get_mut(alias_of)?.subflows.get_mut(usize::from(subflow))?;
+                let state = self.connections.get_mut(alias_of)?;
+                let record = state.subflows.get_mut(usize::from(subflow))?;
                 if record.also_seen_as.len() < limits::VIEWS {
                     record.also_seen_as.push(alias);
+                } else {
+                    state.left_out.tuples += 1;
                 }
                 return Some((alias_of, subflow, source));
             }
             let low_side = flow_side(source, arrival.from_low);
-            let (view, subflow, low) = self.open_view(connection, subflow, low_side, arrival)?;
+            let (view, subflow, low) = self.open_view(connection, subflow, low_side, arrival, observer)?;
             let source = if arrival.from_low { low } else { low.peer() };
             return Some((view, subflow, source));
         }
@@ -398,7 +415,7 @@ impl Tracker {
         let is_view = self.connection(connection)?.view_of.is_some();
         let state = self.connections.get_mut(connection)?;
         if state.subflows.len() >= limits::SUBFLOWS {
-            state.anomalies_dropped += 1;
+            state.left_out.subflows += 1;
             return None;
         }
         let join = Join { token: Some(token), initiator_nonce: Some(nonce), ..Join::default() };
@@ -457,9 +474,14 @@ impl Tracker {
     }
 
     /// A join whose connection is not in the capture: joins with the same token are grouped.
-    fn open_orphan(&mut self, token: Token, arrival: &Arrival<'_, '_>) -> Option<ConnectionId> {
+    fn open_orphan<O: Observer>(
+        &mut self,
+        token: Token,
+        arrival: &Arrival<'_, '_>,
+        observer: &mut O,
+    ) -> Option<ConnectionId> {
         let keys = self.config.keys.clone();
-        let id = self.open_connection(arrival)?;
+        let id = self.open_connection(arrival, observer)?;
         let state = self.connections.get_mut(id)?;
         state.orphan = true;
         state.ends.server.token_named = Some(token);
@@ -482,7 +504,7 @@ impl Tracker {
         arrival: &Arrival<'_, '_>,
         observer: &mut O,
     ) -> Option<(ConnectionId, u16, Side)> {
-        let id = self.open_connection(arrival)?;
+        let id = self.open_connection(arrival, observer)?;
         let state = self.connections.get_mut(id)?;
         state.orphan = true;
         state.add_subflow(Subflow::new(arrival, source, Side::Client, Some(Join::default())));

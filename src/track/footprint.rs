@@ -36,8 +36,9 @@ impl Subflow {
 
 impl Half {
     fn heap_bytes(&self) -> usize {
-        let digest = self.digest.as_ref().map_or(0, |digest| size_of_val(&**digest));
+        let digest = self.seldom.digest.as_ref().map_or(0, |digest| size_of_val(&**digest));
         digest
+            + self.seldom.own_bytes()
             + self.seen.heap_bytes()
             + self.mappings.heap_bytes()
             + self.unmapped.heap_bytes()

@@ -91,6 +91,7 @@ super::sparse::empty! {
         told_retransmitted: None,
         line: None,
         signalling_acks: None,
+        digest: None,
     };
 }
 

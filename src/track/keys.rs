@@ -87,6 +87,8 @@ pub struct EndIdentity {
     pub key: Option<KnownKey>,
     /// Other keys shown for the same end.
     pub others: Sparse<Vec<KnownKey>>,
+    /// The token of a key that was the end's and found no room among the others: the table of tokens is to forget it.
+    pub(crate) dropped: Option<Token>,
     /// A first data sequence number or join HMAC has proven `key`: no later one displaces it.
     pub proven: bool,
     /// Its token as a join named it, where the key is unknown.
@@ -128,6 +130,9 @@ impl EndIdentity {
                 let new = KnownKey { key, identity: identify(suite, key), source, frame };
                 if let Some(old) = self.key.replace(new) {
                     self.keep_other(old);
+                    if !self.others.iter().any(|known| known.key == old.key) {
+                        self.dropped = Some(old.identity.token);
+                    }
                 }
                 Learned::Changed
             }

@@ -4,6 +4,18 @@
 //! Two questions are kept apart. *Which connection does a segment belong to?* is answered here and in `assign`, with the
 //! tables that know all connections. *What does that connection make of it?* is answered in [`connection`], whose state is
 //! self-contained.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::todo,
+        clippy::indexing_slicing,
+        clippy::string_slice
+    )
+)]
 
 mod adopt;
 pub(crate) mod assign;
@@ -17,6 +29,7 @@ mod footprint;
 pub mod half;
 pub mod histogram;
 pub mod keys;
+pub mod left_out;
 pub mod mapping;
 pub mod mark;
 pub mod observer;
@@ -48,12 +61,22 @@ use tap::{Recent, Taps};
 use tokens::TokenTable;
 
 /// What the user decides.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Config {
     /// Keys given by hand: they prove what a handshake outside the capture would have.
     pub keys: Vec<Key>,
     /// Several inputs may show one connection: what tells their views apart is kept.
     pub compare: bool,
+    /// Connections remembered.
+    pub connections: usize,
+    /// TCP flows remembered.
+    pub flows: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { keys: Vec::new(), compare: false, connections: limits::CONNECTIONS, flows: limits::FLOWS }
+    }
 }
 
 /// Counts over all frames.
@@ -83,6 +106,8 @@ pub struct Counts {
     pub tcp_connections: u64,
     /// Those whose SYN carried MP_CAPABLE.
     pub asked_for_mptcp: u64,
+    /// 4-tuples that a limit pushed out: one of them that comes again counts as new.
+    pub flows_evicted: u64,
     /// Connections that left before the end, by reason.
     pub left: expire::LeftCounts,
 }

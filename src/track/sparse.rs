@@ -32,6 +32,11 @@ impl<T> Default for Sparse<T> {
 }
 
 impl<T> Sparse<T> {
+    /// Bytes on the heap of the value itself, 0 where there is none.
+    pub(crate) fn own_bytes(&self) -> usize {
+        self.0.as_ref().map_or(0, |_| size_of::<T>())
+    }
+
     /// The value, if anything was written to it.
     #[inline]
     pub fn written(&mut self) -> Option<&mut T> {

@@ -96,7 +96,10 @@ impl Connections {
 
     /// Notes that `view` shows `of` at another tap.
     pub(crate) fn add_view(&mut self, of: ConnectionId, view: ConnectionId) {
-        self.views.entry(of).or_default().push(view);
+        let mut views = self.views.remove(&of).unwrap_or_default();
+        views.retain(|&view| self.get(view).is_some());
+        views.push(view);
+        self.views.insert(of, views);
     }
 
     /// The views of a connection.
@@ -117,8 +120,8 @@ impl Connections {
 
     /// Whether a limit is passed, so that something should go.
     #[inline]
-    pub(crate) fn is_full(&self) -> bool {
-        self.alive >= limits::CONNECTIONS
+    pub(crate) fn is_full(&self, connections: usize) -> bool {
+        self.alive >= connections.max(1)
             || self.slots.len() >= limits::CONNECTION_SPAN
             || self.bytes > limits::CONNECTION_BYTES
     }

@@ -21,8 +21,11 @@ pub(crate) struct TokenTable {
 
 impl TokenTable {
     /// Takes note of the tokens of a connection whose keys became known.
-    pub(crate) fn learn(&mut self, connection: &Connection, id: ConnectionId) {
+    pub(crate) fn learn(&mut self, connection: &mut Connection, id: ConnectionId) {
         for side in Side::BOTH {
+            if let Some(token) = connection.ends[side].dropped.take() {
+                self.remove(token, id);
+            }
             if let Some(token) = connection.ends[side].token() {
                 self.insert(token, id, side);
             }

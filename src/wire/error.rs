@@ -161,6 +161,7 @@ impl From<Subtype> for What {
 
 impl Lengths {
     /// One to five lengths.
+    #[expect(clippy::indexing_slicing, reason = "N is at most 5; iterators are not const")]
     pub(super) const fn of<const N: usize>(lengths: [u8; N]) -> Self {
         const { assert!(N >= 1 && N <= 5) };
         let mut all = [0; 5];

@@ -1,6 +1,8 @@
 //! The walk over a TCP header's option area (RFC 9293 §3.2). It survives any kind and any length; where it cannot go on, its
 //! last item says where and why.
 
+use std::slice;
+
 use super::error::{What, WireError, WireErrorKind};
 use super::kind;
 use super::tcp_option::TcpOption;
@@ -80,13 +82,14 @@ impl<'a> Iterator for TcpOptions<'a> {
 
     #[inline(always)]
     fn next(&mut self) -> Option<Item<'a>> {
-        let (&kind, behind_kind) = self.rest.split_first()?;
+        let (first, behind_kind) = self.rest.split_first()?;
+        let kind = *first;
         let offset = self.offset;
         let (bytes, rest, option) = match kind {
-            kind::NO_OPERATION => (&self.rest[..1], behind_kind, TcpOption::NoOperation),
+            kind::NO_OPERATION => (slice::from_ref(first), behind_kind, TcpOption::NoOperation),
             kind::END_OF_LIST => {
                 self.padding = behind_kind;
-                (&self.rest[..1], &[][..], TcpOption::EndOfList)
+                (slice::from_ref(first), &[][..], TcpOption::EndOfList)
             }
             _ => {
                 let left = u8::try_from(self.rest.len()).unwrap_or(u8::MAX);

@@ -6,6 +6,7 @@ use std::time::Duration;
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use crate::capture::InputInfo;
+use crate::limits;
 use crate::report::model::{Finding, Severity};
 use crate::report::style::Look;
 use crate::report::{ConnectionNow, FindingCounts, Selection, text, tree};
@@ -15,12 +16,8 @@ use crate::track::observer::{ConnectionId, Event, What};
 use crate::track::side::Side;
 use crate::track::subflow::Subflow;
 
-/// Happenings kept.
-const EVENTS: usize = 200;
 /// Connections for which rows are made: more than any screen has lines.
 const ROWS: usize = 100;
-/// Findings remembered as told of.
-const TOLD: usize = 10_000;
 /// The time over which rates are smoothed, in seconds.
 const SMOOTHING: f64 = 1.0;
 
@@ -267,7 +264,7 @@ impl Model {
             return;
         }
         self.events.push_back(line);
-        if self.events.len() > EVENTS {
+        if self.events.len() > limits::VIEW_EVENTS {
             self.events.pop_front();
         }
     }
@@ -365,7 +362,7 @@ impl Model {
         if finding.severity == Severity::Note || !self.told.insert((connection.id, finding.id, finding.subflow)) {
             return;
         }
-        if self.told.len() > TOLD {
+        if self.told.len() > limits::VIEW_FINDINGS {
             self.told.pop_first();
         }
         let severity = if finding.severity == Severity::Error { "error" } else { "warning" };

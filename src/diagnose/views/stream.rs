@@ -89,7 +89,7 @@ fn payload(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, side: Side) {
         let what = format!("what the {} sent on subflow {} is", side.name(), stretch.index);
         parts.push(format!("{what} {} {more} behind it", text::counted(difference, "byte")));
     } else if wrong.is_none()
-        && let (Some(one), Some(other)) = (&sent.digest, &got.digest)
+        && let (Some(one), Some(other)) = (&sent.seldom.digest, &got.seldom.digest)
         && reached(sent).is_some()
         && reached(sent) == reached(got)
         && one.differs(other)
@@ -124,7 +124,7 @@ fn other_length(from: Tap<'_>, to: Tap<'_>, side: Side, checksum_is_wrong: bool)
 fn segments(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, side: Side) {
     let (from, to) = stretch.of(side);
     let (sent, got) = (&from.subflow.halves[side], &to.subflow.halves[side]);
-    let (Some(one), Some(other)) = (&sent.digest, &got.digest) else { return };
+    let (Some(one), Some(other)) = (&sent.seldom.digest, &got.seldom.digest) else { return };
     // What is sent again is cut anew.
     let once = sent.retransmitted == 0 && got.retransmitted == 0;
     if !once || reached(sent).is_none() || reached(sent) != reached(got) || one.segments == other.segments {

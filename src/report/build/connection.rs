@@ -4,9 +4,10 @@ use super::Context;
 use super::subflow;
 use crate::report::model::{
     Address, At, CapableFlags, ChecksumMismatch, Checksums, Connection, ConnectionDirection, DataFin, Directions,
-    Endpoint, Fallback, Handover, Reorder, Sequence64, Stack, View,
+    Endpoint, Fallback, Handover, LeftOut, Reorder, Sequence64, Stack, View,
 };
 use crate::track::connection as tracked;
+use crate::track::left_out as track;
 use crate::track::mark::Moment;
 use crate::track::side::Side;
 use crate::track::verdict::Verdict;
@@ -40,7 +41,29 @@ pub(super) fn build(
         views: views.iter().map(|view| self::view(connection, view, context)).collect(),
         stack: Stack::default(),
         findings: Vec::new(),
+        left_out: left_out(connection),
     }
+}
+
+/// What limits left out; nothing for all but attacks.
+fn left_out(connection: &tracked::Connection) -> Option<LeftOut> {
+    let track::LeftOut { subflows, addresses, removals, priority_changes, handovers, anomalies, tuples } =
+        *connection.left_out;
+    let unlisted = |side: Side| {
+        let tally = &connection.checksums[side];
+        tally.mismatch.saturating_sub(tally.mismatches.len() as u64)
+    };
+    let left_out = LeftOut {
+        subflows,
+        addresses,
+        removals,
+        priority_changes,
+        handovers,
+        breaches: anomalies,
+        tuples,
+        checksum_mismatches: unlisted(Side::Client) + unlisted(Side::Server),
+    };
+    (left_out != LeftOut::default()).then_some(left_out)
 }
 
 fn endpoint(connection: &tracked::Connection, side: Side, context: &Context<'_>) -> Endpoint {

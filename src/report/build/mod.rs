@@ -301,7 +301,11 @@ fn header(counts: &Counts, inputs: &[InputInfo], incomplete_fragments: u64, stac
                 limit: left.limit,
             }),
         },
-        tcp_connections: TcpConnections { seen: counts.tcp_connections, asked_for_mptcp: counts.asked_for_mptcp },
+        tcp_connections: TcpConnections {
+            seen: counts.tcp_connections,
+            asked_for_mptcp: counts.asked_for_mptcp,
+            forgotten: counts.flows_evicted,
+        },
         stack,
     }
 }

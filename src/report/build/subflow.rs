@@ -110,8 +110,8 @@ pub(super) fn of_view(connection: &Connection, view: &Connection, context: &Cont
 fn view_direction(half: &Half) -> ViewDirection {
     ViewDirection {
         segments: half.segments,
-        data_segments: half.digest.as_ref().map(|digest| digest.segments),
-        largest_segment: half.digest.as_ref().map(|digest| digest.largest),
+        data_segments: half.seldom.digest.as_ref().map(|digest| digest.segments),
+        largest_segment: half.seldom.digest.as_ref().map(|digest| digest.largest),
         payload_bytes: half.payload_bytes,
     }
 }

@@ -48,6 +48,46 @@ pub struct Connection {
     pub stack: Stack,
     /// What is worth telling.
     pub findings: Vec<Finding>,
+    /// What limits left out of the lists above; absent where nothing was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub left_out: Option<LeftOut>,
+}
+
+/// What limits on memory left out of the lists of one connection. No honest connection has that many.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct LeftOut {
+    /// Joins: their segments are in no connection.
+    pub subflows: u64,
+    /// Announcements of addresses.
+    pub addresses: u64,
+    /// Removals of addresses.
+    pub removals: u64,
+    /// Changes of priority.
+    pub priority_changes: u64,
+    /// Moves of data from a silent path.
+    pub handovers: u64,
+    /// Breaches of the rules, of which there are no findings.
+    pub breaches: u64,
+    /// Other 4-tuples of subflows.
+    pub tuples: u64,
+    /// Checksums that do not match, which are counted but not listed.
+    pub checksum_mismatches: u64,
+}
+
+impl LeftOut {
+    /// Each with what it is, in the singular.
+    pub fn each(&self) -> [(u64, &'static str); 8] {
+        [
+            (self.subflows, "join"),
+            (self.addresses, "announcement"),
+            (self.removals, "address removal"),
+            (self.priority_changes, "priority change"),
+            (self.handovers, "handover"),
+            (self.breaches, "violation"),
+            (self.tuples, "other 4-tuple"),
+            (self.checksum_mismatches, "checksum mismatch"),
+        ]
+    }
 }
 
 /// One value a direction.

@@ -142,12 +142,12 @@ pub struct CaptureSummary {
     pub duplicates: u64,
     /// Frames that are no TCP segment, by reason.
     pub skipped: Skipped,
-    /// Live: connections that left before the end and are not in this report.
+    /// Connections that left before the end and are not in this report: of a live capture, and those that a limit pushed out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connections_left: Option<ConnectionsLeft>,
 }
 
-/// Why connections left a live capture before its end.
+/// Why connections left before the end of the capture.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ConnectionsLeft {
     /// Closed, and silent for a while.
@@ -182,6 +182,14 @@ pub struct TcpConnections {
     pub seen: u64,
     /// Those whose SYN carried MP_CAPABLE.
     pub asked_for_mptcp: u64,
+    /// 4-tuples that a limit pushed out: one of them that came again counts as a new connection. Absent where there was none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub forgotten: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// The outcome of one check.

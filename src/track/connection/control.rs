@@ -129,7 +129,7 @@ impl Connection {
                 removed: None,
             });
         } else {
-            self.anomalies_dropped += 1;
+            self.left_out.addresses += 1;
         }
         env.observer.event(Event {
             connection: self.id,
@@ -177,6 +177,8 @@ impl Connection {
         }
         if self.removals.len() < limits::ADDRESSES {
             self.removals.push(Removal { by, id, frame: env.at.frame, time: env.at.time, hit });
+        } else {
+            self.left_out.removals += 1;
         }
         if !hit {
             self.anomaly(AnomalyKind::RemovedUnknown, input, env.at, None, u64::from(id));
@@ -201,6 +203,8 @@ impl Connection {
                 subflow.backup[side] = prio.backup;
                 if subflow.backup_changes.len() < limits::ADDRESSES {
                     subflow.backup_changes.push((env.at.frame, side, prio.backup));
+                } else {
+                    self.left_out.priority_changes += 1;
                 }
                 let subflow = Some(index as u16);
                 env.observer.event(Event {

@@ -13,6 +13,7 @@ pub mod payload;
 
 use super::data::DataLevel;
 use super::keys::{Dialect, EndIdentity};
+use super::left_out::LeftOut;
 use super::mark::{Mark, Moment};
 use super::observer::{Checked, ConnectionId, Event, Observer, What};
 use super::options::Options;
@@ -62,8 +63,8 @@ pub struct Connection {
     pub fastclose: Option<(Side, Moment, Option<bool>)>,
     /// What broke a rule.
     pub anomalies: Sparse<Vec<Anomaly>>,
-    /// Anomalies beyond the limit.
-    pub anomalies_dropped: u64,
+    /// What limits left out of these lists.
+    pub left_out: Sparse<LeftOut>,
     /// Moves of data from a silent path.
     pub handovers: PerSide<Sparse<Vec<HandoverSeen>>>,
     /// Segments of it.
@@ -239,7 +240,7 @@ impl Connection {
             infinite: PerSide::default(),
             fastclose: None,
             anomalies: Sparse::default(),
-            anomalies_dropped: 0,
+            left_out: Sparse::default(),
             handovers: PerSide::default(),
             segments: 0,
             first: at,
@@ -434,7 +435,7 @@ impl Connection {
         if self.anomalies.len() < limits::ANOMALIES {
             self.anomalies.push(anomaly);
         } else {
-            self.anomalies_dropped += 1;
+            self.left_out.anomalies += 1;
         }
     }
 

@@ -295,7 +295,7 @@ impl Connection {
         half.mappings.cover(taken.start, payload, taken.end, mark, |complete| completes.push(complete));
         let changed = half.mappings.take_changed();
         if env.compare {
-            half.digest.get_or_insert_default().add(half.syn, &taken, segment);
+            half.seldom.digest.get_or_insert_default().add(half.syn, &taken, segment);
         }
         if !input.options.mptcp && !segment.options_cut {
             let bare = &mut subflow.bare[input.side];
@@ -487,8 +487,13 @@ impl Connection {
         };
         let stalled = half.acked.is_some_and(|acked| acked < half.next) && gap >= HANDOVER_SILENCE_NS;
         let all_silent = env.at.time.since(before.time) >= HANDOVER_SILENCE_NS;
-        if (signal.is_some() || (stalled && all_silent)) && self.handovers[side].len() < limits::HANDOVERS {
+        if signal.is_none() && !(stalled && all_silent) {
+            return;
+        }
+        if self.handovers[side].len() < limits::HANDOVERS {
             self.handovers[side].push(HandoverSeen { from, to, frame: env.at.frame, gap, signal });
+        } else {
+            self.left_out.handovers += 1;
         }
     }
 
