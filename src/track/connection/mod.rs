@@ -197,8 +197,6 @@ pub enum AnomalyKind {
     JoinDenied,
     /// MP_FASTCLOSE with a key that is not the receiver's.
     FastcloseKeyWrong,
-    /// Options were on the subflow and are no more.
-    OptionsVanished,
 }
 
 /// What the outside world lends a connection for one segment.
