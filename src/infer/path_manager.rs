@@ -218,7 +218,7 @@ impl Facts {
         if tried * 2 < matrix.len() as u64 {
             return Found { missing, ..Found::not_told("fewer than half of the pairs of known addresses were tried") };
         }
-        let why = (!missing.is_empty()).then(|| "pairs are missing: not tried, or not in this capture");
+        let why = (!missing.is_empty()).then_some("pairs are missing: not tried, or not in this capture");
         Found { why, missing, ..Found::named("fullmesh", confidence(tried, matrix.len() as u64), &[]) }
     }
 

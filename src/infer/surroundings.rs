@@ -233,7 +233,9 @@ impl Hosts {
                 continue;
             };
             let add = |own: &mut BTreeMap<&'static str, u64>, other: BTreeMap<&'static str, u64>| {
-                other.into_iter().for_each(|(pattern, count)| *own.entry(pattern).or_default() += count);
+                for (pattern, count) in other {
+                    *own.entry(pattern).or_default() += count;
+                }
             };
             pair.connections += other.connections;
             add(&mut pair.path_manager.client, other.path_manager.client);

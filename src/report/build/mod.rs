@@ -96,11 +96,15 @@ impl TrackedReport {
         let all: Vec<&tracked::Connection> = tracker.connections().collect();
         let parts = digest::in_groups(&all, |group| {
             let mut part = Sorted::default();
-            group.iter().for_each(|connection| part.add(connection));
+            for connection in group {
+                part.add(connection);
+            }
             part
         });
         let mut whole = Sorted::default();
-        parts.into_iter().for_each(|part| whole.absorb(part));
+        for part in parts {
+            whole.absorb(part);
+        }
         let around = whole.around.complete(tracker.plain_flows());
         let Sorted { listed, views, orphans, .. } = whole;
         Self { tracker, inputs, incomplete_fragments, listed, views, orphans, around, digest: OnceCell::new() }
