@@ -21,7 +21,7 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread;
 
 /// Bytes of a block: system calls and wake-ups cost nothing at that size (64 KiB take twice as long).
-const BLOCK: usize = 1 << 19;
+const BLOCK: usize = 1 << 18;
 /// Room in front of a block for the tail of the one before: a packet of any usual size.
 const HEADROOM: usize = 64 << 10;
 /// Where in memory the data of a block begin: at a page, like the kernel's copy of the file. Processors copy between pages
