@@ -3,13 +3,19 @@
 //!
 //! * [`handshake`]: MP_CAPABLE and MP_JOIN, keys and flags
 //! * [`control`]: addresses, priority, failure, fast close, reset
-//! * [`payload`]: DSS, mappings, checksums, the data level
+//! * [`payload`]: DSS, mappings, the data level
+//! * [`checksums`]: whether what was mapped is what was sent
+//! * `unmapped`: payload without a mapping, and the stream of a fallback
+//! * `choice`: which path new data takes
 //! * [`outcome`]: what all of it amounts to
 
+pub mod checksums;
+mod choice;
 pub mod control;
 pub mod handshake;
 pub mod outcome;
 pub mod payload;
+mod unmapped;
 
 use super::data::DataLevel;
 use super::keys::{Dialect, EndIdentity};
@@ -24,9 +30,9 @@ use crate::frame::Timestamp;
 use crate::limits;
 use crate::packet::{Segment, TcpFlags};
 
+pub use checksums::ChecksumTally;
 pub use control::{Announced, Removal};
 pub use handshake::Handshake;
-pub use payload::ChecksumTally;
 
 /// One MPTCP connection as one tap saw it.
 #[derive(Clone, Debug)]
