@@ -1,6 +1,6 @@
 //! Which path new data takes: choices among free ones, and handovers from those that went silent.
 
-use super::{Connection, Env, HandoverSeen};
+use super::{Connection, Env};
 use crate::limits;
 use crate::track::data::Delivered;
 use crate::track::mark::{Mark, Moment};
@@ -11,6 +11,21 @@ use crate::track::subflow::Subflow;
 /// Silence that makes a change of path a handover: longer than the reordering of paths in use, shorter than a person's
 /// patience. TCP's minimum retransmission timeout on Linux is 200 ms.
 const HANDOVER_SILENCE_NS: u64 = 200_000_000;
+
+/// New data moved from a silent subflow to another.
+#[derive(Clone, Copy, Debug)]
+pub struct HandoverSeen {
+    /// Fell silent.
+    pub from: u16,
+    /// Took over.
+    pub to: u16,
+    /// First frame on `to`.
+    pub frame: Mark,
+    /// Silence.
+    pub gap: u64,
+    /// What announced it.
+    pub signal: Option<&'static str>,
+}
 
 impl Connection {
     /// Data went to a subflow while others were free, or though an end had asked for it to be a backup.

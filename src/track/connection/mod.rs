@@ -31,6 +31,7 @@ use crate::limits;
 use crate::packet::{Segment, TcpFlags};
 
 pub use checksums::ChecksumTally;
+pub use choice::HandoverSeen;
 pub use control::{Announced, Removal};
 pub use handshake::Handshake;
 
@@ -138,21 +139,6 @@ impl FallbackCause {
             Self::BadOption => "bad_option",
         }
     }
-}
-
-/// New data moved from a silent subflow to another.
-#[derive(Clone, Copy, Debug)]
-pub struct HandoverSeen {
-    /// Fell silent.
-    pub from: u16,
-    /// Took over.
-    pub to: u16,
-    /// First frame on `to`.
-    pub frame: Mark,
-    /// Silence.
-    pub gap: u64,
-    /// What announced it.
-    pub signal: Option<&'static str>,
 }
 
 /// Something against the rules, or out of the ordinary.
