@@ -12,6 +12,7 @@ impl Connection {
     pub(crate) fn footprint(&self) -> usize {
         let own = size_of::<Self>()
             + self.subflows.capacity() * size_of::<Subflow>()
+            + self.nonces.capacity() * size_of::<Option<crate::crypto::Nonce>>()
             + self.addresses.capacity() * size_of::<Announced>()
             + self.removals.capacity() * size_of::<Removal>()
             + self.anomalies.capacity() * size_of::<Anomaly>();

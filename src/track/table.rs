@@ -114,8 +114,19 @@ impl Connections {
         let Some(connection) = self.get_mut(id) else { return };
         let before = connection.accounted;
         connection.accounted = connection.footprint();
+        // Measuring looks at every subflow: the more there are, the more segments come in between.
+        let pause = connection.segments.min(64).max(8 * connection.subflows.len() as u64);
+        connection.due_at = connection.segments + pause;
         let now = connection.accounted;
         self.bytes = (self.bytes + now).saturating_sub(before);
+    }
+
+    /// Counts what a connection is known to have grown by.
+    pub(crate) fn grow(&mut self, id: ConnectionId, bytes: usize) {
+        if let Some(connection) = self.get_mut(id) {
+            connection.accounted += bytes;
+            self.bytes += bytes;
+        }
     }
 
     /// Whether a limit is passed, so that something should go.

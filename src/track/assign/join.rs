@@ -25,12 +25,15 @@ impl Tracker {
             None => (self.open_orphan(token, arrival, observer)?, Side::Server),
         };
         let source = joined.peer();
-        if let Some((subflow, record)) = self.with_nonce(connection, token, nonce) {
-            let shown_here = record.interface.0 == input;
-            let view = self.connections.views_of(connection).filter(|view| view.input == input);
-            let mut views = view.filter_map(|view| Some((view.id, self.with_nonce(view.id, token, nonce)?.0)));
-            let in_view = views.next();
-            drop(views);
+        let state = self.connections.get_mut(connection)?;
+        if let Some(subflow) = state.with_nonce(token, nonce) {
+            let shown_here = state.subflows.get(usize::from(subflow))?.interface.0 == input;
+            let views = self.connections.views_of(connection).filter(|view| view.input == input);
+            let views: Vec<ConnectionId> = views.map(|view| view.id).collect();
+            let mut in_views = views
+                .into_iter()
+                .filter_map(|view| Some((view, self.connections.get_mut(view)?.with_nonce(token, nonce)?)));
+            let in_view = in_views.next();
             if let Some((alias_of, subflow)) = if shown_here { Some((connection, subflow)) } else { in_view } {
                 // The same join under another 4-tuple: a NAT lies between two taps of one input.
                 let alias = (arrival.segment.ip, arrival.segment.source_port, arrival.segment.destination_port);
@@ -65,11 +68,13 @@ impl Tracker {
             });
         state.add_subflow(Subflow::new(arrival, source, source, Some(join)));
         let subflow = (state.subflows.len() - 1) as u16;
+        let number = state.number;
         if denied {
             state.note_join_denied(subflow, source, arrival.at.frame);
         }
+        self.connections.grow(connection, size_of::<Subflow>() + size_of::<Join>());
         if !is_view {
-            let (number, at, what) = (state.number, arrival.at, What::SubflowOpened);
+            let (at, what) = (arrival.at, What::SubflowOpened);
             observer.event(Event { connection, number, subflow: Some(subflow), at, what });
         }
         Some((connection, subflow, source))
@@ -89,6 +94,11 @@ impl Tracker {
             let affinity = u8::from(knows(side, destination)) + u8::from(knows(side.peer(), source));
             Some((state.view_of.is_none(), !state.is_closed(), affinity))
         };
+        let mut all = self.tokens.candidates(token);
+        let (first, second) = (all.next()?, all.next());
+        if second.is_none() && self.connection(first.0).is_some() {
+            return Some(first);
+        }
         let candidates = self.tokens.candidates(token).filter_map(|candidate| Some((rank(&candidate)?, candidate)));
         let mut best = None;
         for (rank, candidate) in candidates {
@@ -97,14 +107,6 @@ impl Tracker {
             }
         }
         best.map(|(_, candidate)| candidate)
-    }
-
-    /// The subflow of a connection that was joined with this token and nonce.
-    fn with_nonce(&self, connection: ConnectionId, token: Token, nonce: Nonce) -> Option<(u16, &Subflow)> {
-        let state = self.connection(connection)?;
-        let same = |join: &Join| join.token == Some(token) && join.initiator_nonce == Some(nonce);
-        let index = state.subflows.iter().position(|subflow| subflow.join.as_deref().is_some_and(same))?;
-        Some((index as u16, state.subflows.get(index)?))
     }
 
     /// A join whose connection is not in the capture: joins with the same token are grouped.

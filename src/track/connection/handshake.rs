@@ -297,6 +297,9 @@ impl Connection {
         if join.syn_ack_hmac.is_none() {
             join.token = Some(token);
             join.initiator_nonce = Some(nonce);
+            if let Some(known) = self.nonces.written().and_then(|all| all.get_mut(usize::from(input.subflow))) {
+                *known = Some(nonce);
+            }
         }
     }
 

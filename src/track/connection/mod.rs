@@ -26,6 +26,7 @@ use super::options::Options;
 use super::side::{PerSide, Side};
 use super::sparse::{Sparse, empty};
 use super::subflow::{Join, JoinProof, Subflow};
+use crate::crypto::{Nonce, Token};
 use crate::frame::Timestamp;
 use crate::limits;
 use crate::packet::{Segment, TcpFlags};
@@ -87,6 +88,12 @@ pub struct Connection {
     /// The snaplen cut TCP options: what is missing may have been there.
     pub options_cut: bool,
     closed: bool,
+    /// A subflow that was open when last looked at.
+    open: u16,
+    /// Nonces of joins by subflow, where these are many.
+    pub(in crate::track) nonces: Sparse<Vec<Option<Nonce>>>,
+    /// Segments after which its memory is to be measured again.
+    pub(in crate::track) due_at: u64,
     /// Bytes it was last found to take.
     pub(in crate::track) accounted: usize,
 }
@@ -96,6 +103,7 @@ empty! {
     Vec<Removal> = Vec::new();
     Vec<Anomaly> = Vec::new();
     Vec<HandoverSeen> = Vec::new();
+    Vec<Option<Nonce>> = Vec::new();
 }
 
 /// A fallback to TCP.
@@ -239,6 +247,9 @@ impl Connection {
             input,
             options_cut: false,
             closed: false,
+            open: 0,
+            nonces: Sparse::default(),
+            due_at: 0,
             accounted: 0,
         }
     }
@@ -386,7 +397,7 @@ impl Connection {
                 what: What::SubflowClosed,
             });
         }
-        if !self.closed && self.subflows.iter().all(Subflow::is_closed) {
+        if !self.closed && self.all_closed() {
             self.closed = true;
             self.data.client.close();
             self.data.server.close();
@@ -413,12 +424,48 @@ impl Connection {
         self.note(anomaly);
     }
 
+    /// Whether all subflows are closed. One that was found open is looked at first the next time: of hundreds that close one
+    /// by one, not all are looked at for each.
+    fn all_closed(&mut self) -> bool {
+        let is_open = |subflow: &Subflow| !subflow.is_closed();
+        if self.subflows.get(usize::from(self.open)).is_some_and(is_open) {
+            return false;
+        }
+        let open = self.subflows.iter().position(is_open);
+        self.open = open.unwrap_or(0) as u16;
+        open.is_none()
+    }
+
     /// Adds a subflow. Most connections have one or two, and a subflow is large: room is made for no more than needed.
     pub(crate) fn add_subflow(&mut self, subflow: Subflow) {
         if self.subflows.len() == self.subflows.capacity() {
             self.subflows.reserve_exact(self.subflows.len().max(1));
         }
+        let nonce = subflow.join.as_ref().and_then(|join| join.initiator_nonce);
         self.subflows.push(subflow);
+        if self.nonces.len() + 1 == self.subflows.len() && self.subflows.len() > Self::MANY {
+            self.nonces.push(nonce);
+        }
+    }
+
+    /// Subflows from which on their nonces are kept beside them, to be looked through.
+    const MANY: usize = 16;
+
+    /// The subflow that was joined with this token and nonce.
+    pub(in crate::track) fn with_nonce(&mut self, token: Token, nonce: Nonce) -> Option<u16> {
+        let of = |subflow: &Subflow| subflow.join.as_ref().and_then(|join| join.initiator_nonce);
+        if self.subflows.len() > Self::MANY && self.nonces.len() != self.subflows.len() {
+            *self.nonces = self.subflows.iter().map(of).collect();
+        }
+        let named = |index: &usize| {
+            let join = self.subflows.get(*index).and_then(|subflow| subflow.join.as_deref());
+            join.is_some_and(|join| join.token == Some(token) && join.initiator_nonce == Some(nonce))
+        };
+        if self.subflows.len() > Self::MANY {
+            let alike = self.nonces.iter().enumerate().filter(|known| *known.1 == Some(nonce));
+            return alike.map(|known| known.0).find(named).map(|index| index as u16);
+        }
+        (0..self.subflows.len()).find(named).map(|index| index as u16)
     }
 
     pub(crate) fn note(&mut self, anomaly: Anomaly) {
@@ -438,7 +485,7 @@ impl Connection {
     /// than twice what was found.
     #[inline]
     pub(in crate::track) fn is_due(&self) -> bool {
-        self.segments.is_multiple_of(64) || self.segments.is_power_of_two()
+        self.segments >= self.due_at
     }
 
     /// Buffered payload bytes, to give back.
