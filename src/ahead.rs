@@ -9,7 +9,8 @@
 //! ```
 //!
 //! Bytes stay where they were read; what was decoded says where in the block they are. Frames, their order and what is said
-//! of them are those of [`FileSource`] and [`Decoder`] alone.
+//! of them are those of [`FileSource`] and [`Decoder`] alone. What is said of the input (interfaces, bytes read, fragments left
+//! over) is what was known behind the block; only the number of packets is that of the frame moved to.
 
 use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -21,7 +22,8 @@ use crate::packet::checksum::sum16;
 use crate::packet::{Decoded, Decoder};
 use crate::track::options::UsualOptions;
 
-/// Batches that wait for the tracker.
+/// Batches that wait for the tracker. Their blocks are missing from those that go round below, but come back: the tracker
+/// waits only where no batch does.
 const WAITING: usize = 2;
 
 /// A file whose frames are decoded ahead.

@@ -1,16 +1,4 @@
 //! What a capture yields: a frame is bytes, a time, a link type and the number that names it to a person.
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::unreachable,
-        clippy::todo,
-        clippy::indexing_slicing,
-        clippy::string_slice
-    )
-)]
 
 use std::fmt;
 

@@ -21,6 +21,19 @@
 //! * [`report`]: the model that every output is a view of, and one small file per output.
 //! * [`limits`]: every bound on untrusted input.
 #![forbid(unsafe_code)]
+// Nothing that a capture holds may end the program.
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::todo,
+        clippy::indexing_slicing,
+        clippy::string_slice
+    )
+)]
 
 pub mod ahead;
 pub mod capture;

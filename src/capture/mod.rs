@@ -20,18 +20,6 @@
 //! }
 //! # Ok::<(), mptcp_inspect::capture::CaptureError>(())
 //! ```
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::unreachable,
-        clippy::todo,
-        clippy::indexing_slicing,
-        clippy::string_slice
-    )
-)]
 
 mod container;
 mod error;

@@ -179,50 +179,45 @@ mod tests {
         Key(bytes.to_be_bytes())
     }
 
+    const NS3_KEYS: [u64; 2] = [0x1d1d_262c_4cb3_28fd, 0xc584_78a9_dd4b_dc20];
+
     /// Captured joins: v0 from tcpdump's mptcp-v0.pcap and an ns-3 trace, v1 from mptcp-doc.
     #[test]
     fn join_hmacs_of_public_traces() {
-        struct Join {
-            suite: Suite,
-            keys: [u64; 2],
-            nonces: [u32; 2],
-            syn_ack: [u8; 8],
-            ack: [u8; 20],
-        }
-        for join in [
-            Join {
-                suite: Suite::Sha1,
-                keys: [0x9c9e_abd1_e46a_33b2, 0x967d_2770_b696_0552],
-                nonces: [0x1b66_5a18, 0x33ab_e9d5],
-                syn_ack: hex!("5ab680c7884af03d"),
-                ack: hex!("cb7b87f5e5f0502f43b535fb70ef6607df2e6c7a"),
-            },
-            Join {
-                suite: Suite::Sha256,
-                keys: [0xff2e_c3a2_f615_1881, 0x54f0_4ad5_bd2d_9f42],
-                nonces: [0xc0d3_46f6, 0x0a54_f9af],
-                syn_ack: hex!("c7489cf7056428b4"),
-                ack: hex!("b4e6a41bf5861313df7f5f454966998ad7e698a4"),
-            },
-            Join {
-                suite: Suite::Sha1,
-                keys: [0x1d1d_262c_4cb3_28fd, 0xc584_78a9_dd4b_dc20],
-                nonces: [0x8c80_207e, 0x7daf_17ba],
-                syn_ack: hex!("46839e7189e39c55"),
-                ack: hex!("9380e94604fb583c5cb44de129d98ac42089a2d8"),
-            },
-            Join {
-                suite: Suite::Sha1,
-                keys: [0x1d1d_262c_4cb3_28fd, 0xc584_78a9_dd4b_dc20],
-                nonces: [0x8e43_b8cf, 0x8ebd_19ca],
-                syn_ack: hex!("7f79dd776b464597"),
-                ack: hex!("5c71e6b1a900b7699d63a61724051d57b3b0f323"),
-            },
+        for (suite, keys, nonces, syn_ack, ack) in [
+            (
+                Suite::Sha1,
+                [0x9c9e_abd1_e46a_33b2, 0x967d_2770_b696_0552],
+                [0x1b66_5a18, 0x33ab_e9d5],
+                hex!("5ab680c7884af03d"),
+                hex!("cb7b87f5e5f0502f43b535fb70ef6607df2e6c7a"),
+            ),
+            (
+                Suite::Sha256,
+                [0xff2e_c3a2_f615_1881, 0x54f0_4ad5_bd2d_9f42],
+                [0xc0d3_46f6, 0x0a54_f9af],
+                hex!("c7489cf7056428b4"),
+                hex!("b4e6a41bf5861313df7f5f454966998ad7e698a4"),
+            ),
+            (
+                Suite::Sha1,
+                NS3_KEYS,
+                [0x8c80_207e, 0x7daf_17ba],
+                hex!("46839e7189e39c55"),
+                hex!("9380e94604fb583c5cb44de129d98ac42089a2d8"),
+            ),
+            (
+                Suite::Sha1,
+                NS3_KEYS,
+                [0x8e43_b8cf, 0x8ebd_19ca],
+                hex!("7f79dd776b464597"),
+                hex!("5c71e6b1a900b7699d63a61724051d57b3b0f323"),
+            ),
         ] {
-            let [a, b] = join.keys.map(key);
-            let [nonce_a, nonce_b] = join.nonces.map(Nonce);
-            assert_eq!(join_syn_ack_hmac(join.suite, b, a, nonce_b, nonce_a), join.syn_ack);
-            assert_eq!(join_ack_hmac(join.suite, a, b, nonce_a, nonce_b), join.ack);
+            let [a, b] = keys.map(key);
+            let [nonce_a, nonce_b] = nonces.map(Nonce);
+            assert_eq!(join_syn_ack_hmac(suite, b, a, nonce_b, nonce_a), syn_ack);
+            assert_eq!(join_ack_hmac(suite, a, b, nonce_a, nonce_b), ack);
         }
     }
 

@@ -8,6 +8,7 @@
 //! Fast Open bytes come first. A connection that fell back goes on from its TCP stream: the tracker hands that out as data.
 //! Views of other taps have no files, nor have joins whose connection is not known; bytes that such a join carried before
 //! its connection showed are missing.
+#![allow(clippy::indexing_slicing, reason = "an array of two, by side")]
 
 pub mod files;
 pub mod manifest;

@@ -1,4 +1,5 @@
 //! Settings that the handshake of the first subflow shows.
+#![allow(clippy::indexing_slicing, reason = "a window of two has two")]
 
 use crate::report::model::{Sides, Sysctls};
 use crate::track::connection::{Connection, FallbackCause};

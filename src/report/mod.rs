@@ -10,6 +10,10 @@
 //!
 //! Outputs take a [`Report`] and write to an [`std::io::Write`]. They know nothing of packets, terminals or arguments: what
 //! depends on the reader (width, colours, character set) is in [`style::Look`], decided by the command line.
+#![allow(
+    clippy::indexing_slicing,
+    reason = "columns and parts of its own are counted here, never what a capture holds"
+)]
 
 mod build;
 #[cfg(feature = "cli")]

@@ -19,18 +19,6 @@
 //! | 0x7 | [`MpFastclose`] | §3.5 | §3.5 |
 //! | 0x8 | [`MpTcprst`] | §3.6 | – |
 //! | 0xf | [`MptcpOption::Unknown`] | §3.9 | – |
-#![cfg_attr(
-    not(test),
-    deny(
-        clippy::unwrap_used,
-        clippy::expect_used,
-        clippy::panic,
-        clippy::unreachable,
-        clippy::todo,
-        clippy::indexing_slicing,
-        clippy::string_slice
-    )
-)]
 
 mod add_addr;
 mod be;

@@ -12,9 +12,7 @@ use crate::fuzz;
 use crate::fuzz::world::{ACK, Ends, Packet, SYN};
 
 pub(super) const CLIENT: usize = 0;
-
 pub(super) const SERVER: usize = 1;
-
 pub(super) const ISN: [u32; 2] = [1000, 2000];
 
 /// A tracker and what was fed to it.

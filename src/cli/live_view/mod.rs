@@ -3,6 +3,7 @@
 //! `model` keeps what is shown and what keys do to it, `rows` and `rates` are what a look at the capture gives, `draw` puts
 //! it on the screen, and here is the terminal. It is drawn at most ten times a second, and less often where drawing takes
 //! long, so that it never costs the capture more than a twentieth of the time.
+#![allow(clippy::indexing_slicing, reason = "an array of two, by side")]
 
 mod draw;
 pub mod model;

@@ -6,7 +6,7 @@ use crate::packet::checksum::add16;
 use crate::track::data::DataLevel;
 use crate::track::mapping::{Complete, Missing, Placed};
 use crate::track::mark::Mark;
-use crate::track::observer::{Checked, Event, Observer, What};
+use crate::track::observer::{Checked, Observer, What};
 use crate::track::side::Side;
 use crate::track::sparse::{Sparse, empty};
 
@@ -144,13 +144,11 @@ impl Connection {
         }
         let right = self.checksums[side].settle(complete, &self.data[side], subflow);
         if right == Some(false) {
-            env.observer.event(Event {
-                connection: self.id,
-                number: self.number,
-                subflow: Some(subflow),
-                at: env.at,
-                what: What::ChecksumMismatch(side, self.data[side].dsn(complete.placed.position).0),
-            });
+            self.tell(
+                Some(subflow),
+                What::ChecksumMismatch(side, self.data[side].dsn(complete.placed.position).0),
+                env,
+            );
         }
         if O::WANTS_DATA {
             let (offset, len) = (self.data[side].offset(complete.placed.position), complete.placed.len);

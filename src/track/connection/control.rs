@@ -131,13 +131,7 @@ impl Connection {
         } else {
             self.left_out.addresses += 1;
         }
-        env.observer.event(Event {
-            connection: self.id,
-            number: self.number,
-            subflow: Some(input.subflow),
-            at: env.at,
-            what: What::AddressAnnounced(add.address_id),
-        });
+        self.tell(Some(input.subflow), What::AddressAnnounced(add.address_id), env);
     }
 
     fn echo(&mut self, add: &AddAddr, input: &Input<'_, '_>) {
@@ -183,13 +177,7 @@ impl Connection {
         if !hit {
             self.anomaly(AnomalyKind::RemovedUnknown, input, env.at, None, u64::from(id));
         }
-        env.observer.event(Event {
-            connection: self.id,
-            number: self.number,
-            subflow: Some(input.subflow),
-            at: env.at,
-            what: What::AddressRemoved(id),
-        });
+        self.tell(Some(input.subflow), What::AddressRemoved(id), env);
     }
 
     fn prio<O: Observer>(&mut self, prio: MpPrio, input: &Input<'_, '_>, env: &mut Env<'_, O>) {
@@ -207,13 +195,8 @@ impl Connection {
                     self.left_out.priority_changes += 1;
                 }
                 let subflow = Some(index as u16);
-                env.observer.event(Event {
-                    connection: self.id,
-                    number: self.number,
-                    subflow,
-                    at: env.at,
-                    what: What::BackupChanged,
-                });
+                let what = What::BackupChanged;
+                env.observer.event(Event { connection: self.id, number: self.number, subflow, at: env.at, what });
             }
         }
     }
@@ -253,13 +236,7 @@ impl Connection {
         }
         if self.fastclose.is_none() {
             self.fastclose = Some((input.side, env.at, right));
-            env.observer.event(Event {
-                connection: self.id,
-                number: self.number,
-                subflow: Some(input.subflow),
-                at: env.at,
-                what: What::Fastclosed,
-            });
+            self.tell(Some(input.subflow), What::Fastclosed, env);
         }
     }
 

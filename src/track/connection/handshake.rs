@@ -234,13 +234,7 @@ impl Connection {
         if learned == Learned::Changed {
             self.keys_changed(side);
             effects.keys = true;
-            env.observer.event(Event {
-                connection: self.id,
-                number: self.number,
-                subflow: Some(input.subflow),
-                at: env.at,
-                what: What::KeysLearned(side, identify(dialect.suite(), key).token),
-            });
+            self.tell(Some(input.subflow), What::KeysLearned(side, identify(dialect.suite(), key).token), env);
         }
         learned
     }
@@ -387,13 +381,7 @@ impl Connection {
     ) {
         if self.fallback.is_none() {
             self.fallback = Some(FallbackSeen { cause, frame, side });
-            env.observer.event(Event {
-                connection: self.id,
-                number: self.number,
-                subflow: Some(0),
-                at: env.at,
-                what: What::FellBack,
-            });
+            self.tell(Some(0), What::FellBack, env);
             self.flush_unmapped(env);
         }
     }

@@ -374,42 +374,36 @@ impl Connection {
             half.fin.get_or_insert((at, env.at.frame));
             half.next = half.next.max(at + 1);
         }
-        if input.segment.flags.rst() && subflow.reset.is_none() {
+        let resets = input.segment.flags.rst() && subflow.reset.is_none();
+        if resets {
             subflow.reset = Some(outcome::reset_of(subflow, input, env.at));
-            env.observer.event(Event {
-                connection: self.id,
-                number: self.number,
-                subflow: Some(input.subflow),
-                at: env.at,
-                what: What::SubflowReset,
-            });
         } else if let Some(reset) = subflow.reset.as_mut().filter(|_| input.segment.flags.rst()) {
             outcome::amend_reset(reset, input);
         }
-        if subflow.is_closed() && !was_closed {
+        let closes = subflow.is_closed() && !was_closed;
+        if closes {
             subflow.halves.client.close();
             subflow.halves.server.close();
-            env.observer.event(Event {
-                connection: self.id,
-                number: self.number,
-                subflow: Some(input.subflow),
-                at: env.at,
-                what: What::SubflowClosed,
-            });
+        }
+        if resets {
+            self.tell(Some(input.subflow), What::SubflowReset, env);
+        }
+        if closes {
+            self.tell(Some(input.subflow), What::SubflowClosed, env);
         }
         if !self.closed && self.all_closed() {
             self.closed = true;
             self.data.client.close();
             self.data.server.close();
             effects.closed = true;
-            env.observer.event(Event {
-                connection: self.id,
-                number: self.number,
-                subflow: None,
-                at: env.at,
-                what: What::ConnectionClosed,
-            });
+            self.tell(None, What::ConnectionClosed, env);
         }
+    }
+
+    /// Tells whoever listens what happens at this segment.
+    #[inline]
+    fn tell<O: Observer>(&self, subflow: Option<u16>, what: What, env: &mut Env<'_, O>) {
+        env.observer.event(Event { connection: self.id, number: self.number, subflow, at: env.at, what });
     }
 
     pub(crate) fn anomaly(

@@ -7,7 +7,7 @@ use crate::track::half::{Half, SynSource};
 use crate::track::mapping::{Complete, Payload, Placed};
 use crate::track::mappings::Inserted;
 use crate::track::mark::Moment;
-use crate::track::observer::{Data, Event, Observer, What};
+use crate::track::observer::{Data, Observer, What};
 use crate::track::side::Side;
 use crate::track::timeline::{Step, Timeline};
 use crate::wire::{Dss, Mapping, RawSequence};
@@ -303,13 +303,7 @@ impl Connection {
         if data.fin.is_none() {
             data.fin = Some((position, env.at.frame));
             data.fin_time = Some(env.at.time);
-            env.observer.event(Event {
-                connection: self.id,
-                number: self.number,
-                subflow: Some(input.subflow),
-                at: env.at,
-                what: What::DataFin(input.side),
-            });
+            self.tell(Some(input.subflow), What::DataFin(input.side), env);
         }
     }
 
