@@ -120,7 +120,7 @@ impl<'a> Follower<'a> {
                 }
             }
             for index in Selection::new(report, &self.plan.connections, None).indices {
-                for finding in &report.connection(index).findings {
+                for finding in &report.connection_findings(index) {
                     ndjson::write_finding(self.out, finding)?;
                 }
             }

@@ -1,69 +1,101 @@
 //! `json`: the whole report, one object, in the shape and order of the report contract (`schema`, `tool`, `inputs`, `capture`,
 //! `tcp_connections`, `connections`, `orphans`, `findings`).
 //!
-//! Connections are built and written one at a time, so the size of the output does not bound the size of a capture.
+//! Connections are built and written a few at a time, so the size of the output does not bound the size of a capture.
 //! The fields and their units are those of [`super::model`].
 
 use std::io::{self, Write};
 
-use serde::ser::{SerializeSeq, SerializeStruct};
-use serde::{Serialize, Serializer};
+use serde::Serialize;
+use serde_json::ser::{Formatter, PrettyFormatter};
 
 use super::gather::Gather;
+use super::in_groups::in_groups;
 use super::{ConnectionFilter, Report, Selection, selection};
+
+/// Connections that one thread builds and formats before it takes more, and those held at once.
+const GROUP: usize = 16;
+const AT_ONCE: usize = 16 * GROUP;
+
+/// Bytes that a connection usually takes; a wrong guess only costs time.
+const USUAL_BYTES: usize = 16 << 10;
 
 /// Writes the report as pretty-printed JSON (two spaces) and a line feed. `filters` choose connections; empty, all are
 /// written.
 pub fn write(out: &mut dyn Write, report: &dyn Report, filters: &[ConnectionFilter]) -> io::Result<()> {
-    let document = Document { report, filters };
-    let mut gather = Gather::new(out);
-    let mut serializer = serde_json::Serializer::with_formatter(&mut gather, serde_json::ser::PrettyFormatter::new());
-    document.serialize(&mut serializer).map_err(io::Error::from)?;
-    gather.write_all(b"\n")?;
-    gather.finish()
+    let header = report.header();
+    let mut object = Object { out: Gather::new(out), begun: false };
+    object.field("schema", header.schema)?;
+    object.field("tool", &header.tool)?;
+    object.field("inputs", &header.inputs)?;
+    object.field("capture", &header.capture)?;
+    object.field("tcp_connections", &header.tcp_connections)?;
+    object.field("stack", &header.stack)?;
+    object.name("connections")?;
+    if filters.is_empty() {
+        let indices: Vec<usize> = (0..report.connection_count()).collect();
+        connections(&mut object.out, report, &indices)?;
+    } else {
+        connections(&mut object.out, report, &Selection::new(report, filters, None).indices)?;
+    }
+    object.field("orphans", &selection::orphans(report, filters))?;
+    object.field("findings", &report.findings())?;
+    if let Some(counters) = report.kernel_counters() {
+        object.field("kernel_counters", &counters)?;
+    }
+    object.out.write_all(b"\n}\n")?;
+    object.out.finish()
 }
 
-struct Document<'a> {
-    report: &'a dyn Report,
-    filters: &'a [ConnectionFilter],
+/// The outermost object.
+struct Object<'a> {
+    out: Gather<'a>,
+    begun: bool,
 }
 
-impl Serialize for Document<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let header = self.report.header();
-        let orphans = selection::orphans(self.report, self.filters);
-        let mut object = serializer.serialize_struct("Report", 9)?;
-        object.serialize_field("schema", header.schema)?;
-        object.serialize_field("tool", &header.tool)?;
-        object.serialize_field("inputs", &header.inputs)?;
-        object.serialize_field("capture", &header.capture)?;
-        object.serialize_field("tcp_connections", &header.tcp_connections)?;
-        object.serialize_field("stack", &header.stack)?;
-        object.serialize_field("connections", &Connections(self))?;
-        object.serialize_field("orphans", &orphans)?;
-        object.serialize_field("findings", &self.report.findings())?;
-        if let Some(counters) = self.report.kernel_counters() {
-            object.serialize_field("kernel_counters", &counters)?;
-        }
-        object.end()
+impl Object<'_> {
+    fn name(&mut self, name: &str) -> io::Result<()> {
+        self.out.write_all(if self.begun { b",\n  \"" } else { b"{\n  \"" })?;
+        self.begun = true;
+        self.out.write_all(name.as_bytes())?;
+        self.out.write_all(b"\": ")
+    }
+
+    fn field<T: Serialize + ?Sized>(&mut self, name: &str, value: &T) -> io::Result<()> {
+        self.name(name)?;
+        serialize(&mut self.out, value, 1)
     }
 }
 
-struct Connections<'a>(&'a Document<'a>);
-
-impl Serialize for Connections<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let Document { report, filters } = self.0;
-        let mut list = serializer.serialize_seq(None)?;
-        if filters.is_empty() {
-            for index in 0..report.connection_count() {
-                list.serialize_element(&report.connection(index))?;
+/// The list of connections: built and formatted by several threads, written in order.
+fn connections(out: &mut Gather<'_>, report: &dyn Report, indices: &[usize]) -> io::Result<()> {
+    let mut begun = false;
+    out.write_all(b"[")?;
+    for some in indices.chunks(AT_ONCE) {
+        let formatted = in_groups(some, GROUP, |group| -> io::Result<Vec<u8>> {
+            let mut bytes = Vec::with_capacity(group.len() * USUAL_BYTES);
+            for &index in group {
+                bytes.extend_from_slice(b",\n    ");
+                serialize(&mut bytes, &report.connection(index), 2)?;
             }
-        } else {
-            for index in Selection::new(*report, filters, None).indices {
-                list.serialize_element(&report.connection(index))?;
-            }
+            Ok(bytes)
+        });
+        for group in formatted {
+            let group = group?;
+            // No comma before the first.
+            out.write_all(group.get(usize::from(!begun)..).unwrap_or_default())?;
+            begun = true;
         }
-        list.end()
     }
+    out.write_all(if indices.is_empty() { b"]" } else { b"\n  ]" })
+}
+
+/// Writes a value that stands `depth` levels deep.
+fn serialize<T: Serialize + ?Sized>(out: &mut impl Write, value: &T, depth: usize) -> io::Result<()> {
+    let mut formatter = PrettyFormatter::new();
+    for _ in 0..depth {
+        // Only moves the indentation on: what it writes is written already.
+        formatter.begin_object(&mut io::sink())?;
+    }
+    value.serialize(&mut serde_json::Serializer::with_formatter(out, formatter)).map_err(io::Error::from)
 }

@@ -21,6 +21,7 @@ mod cells;
 pub mod counters;
 pub mod explain;
 mod gather;
+mod in_groups;
 pub mod json;
 #[cfg(feature = "cli")]
 mod layout;
@@ -51,7 +52,7 @@ pub use selection::{ConnectionFilter, Selection, Tally};
 /// What outputs read. Connections are built one at a time, when asked for, because a capture can hold a million of them.
 ///
 /// Every method gives the same answer each time it is asked: the analysis is over when a report exists.
-pub trait Report {
+pub trait Report: Sync {
     /// Everything that is not a connection, an orphan or a finding.
     fn header(&self) -> Header;
 
@@ -61,6 +62,11 @@ pub trait Report {
 
     /// Builds one connection. `index` is below [`Report::connection_count`].
     fn connection(&self, index: usize) -> Connection;
+
+    /// The findings of one connection alone. `index` is below [`Report::connection_count`].
+    fn connection_findings(&self, index: usize) -> Vec<Finding> {
+        self.connection(index).findings
+    }
 
     /// What orders, counts and finds a connection, without building it. `index` is below [`Report::connection_count`].
     fn summary(&self, index: usize) -> Summary;

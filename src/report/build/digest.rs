@@ -4,17 +4,13 @@
 //! the same look. Connections are taken in groups of constant size and what the groups gave is put together in their order:
 //! the result does not depend on how many threads there are.
 
-use std::num::NonZeroUsize;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
-
 use super::{Context, summary};
 use crate::capture::InputInfo;
 use crate::diagnose::across::Answers;
 use crate::diagnose::{self, Evidence, Found};
 use crate::frame::Timestamp;
 use crate::infer::{Patterns, Surroundings};
+use crate::report::in_groups::in_groups;
 use crate::report::model::CaptureStack;
 use crate::report::{FindingCounts, Summary};
 use crate::track::Tracker;
@@ -22,10 +18,8 @@ use crate::track::connection::Connection;
 use crate::track::observer::ConnectionId;
 
 /// Connections that a thread looks at before it takes more. Not more than hosts, so that a group alone never passes a limit.
-const GROUP: usize = 512;
+pub(super) const GROUP: usize = 512;
 const _: () = assert!(GROUP <= crate::limits::HOST_PAIRS);
-/// Threads that look: memory is what they wait for, and few saturate it.
-const THREADS: usize = 4;
 
 /// The result.
 pub(super) struct Digest {
@@ -58,7 +52,7 @@ impl Digest {
     /// Looks at the connections `listed`.
     pub(super) fn of(scene: &Scene<'_>, listed: &[ConnectionId]) -> Self {
         let (mut summaries, mut patterns, mut answers) = (Vec::new(), Patterns::default(), Answers::default());
-        for part in in_groups(listed, |group| scene.look(group)) {
+        for part in in_groups(listed, GROUP, |group| scene.look(group)) {
             summaries.push(part.summaries);
             patterns.absorb(part.patterns);
             answers.absorb(part.answers);
@@ -91,35 +85,4 @@ impl Scene<'_> {
         }
         part
     }
-}
-
-/// What `look` gives of each group of `all`, in their order.
-pub(super) fn in_groups<T: Sync, R: Send>(all: &[T], look: impl Fn(&[T]) -> R + Sync) -> Vec<R> {
-    let groups: Vec<&[T]> = all.chunks(GROUP).collect();
-    let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(THREADS).min(groups.len());
-    if threads < 2 {
-        return groups.into_iter().map(look).collect();
-    }
-    let next = AtomicUsize::new(0);
-    let results = Mutex::new(Vec::with_capacity(groups.len()));
-    let work = || {
-        while let Some((index, group)) =
-            Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, groups.get(at)?)))
-        {
-            let result = look(group);
-            if let Ok(mut results) = results.lock() {
-                results.push((index, result));
-            }
-        }
-    };
-    thread::scope(|scope| {
-        for _ in 1..threads {
-            // Where the system gives no thread, this one does all.
-            let _ = thread::Builder::new().spawn_scoped(scope, work);
-        }
-        work();
-    });
-    let mut results = results.into_inner().unwrap_or_default();
-    results.sort_unstable_by_key(|result| result.0);
-    results.into_iter().map(|result| result.1).collect()
 }

@@ -5,11 +5,12 @@ mod digest;
 mod now;
 mod subflow;
 
-use std::cell::OnceCell;
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 pub use now::ConnectionNow;
 
+use super::in_groups::in_groups;
 use super::model::{
     CaptureStack, CaptureSummary, Connection, ConnectionsLeft, Finding, FrameRef, Header, Input, Interface,
     KernelCounters, Orphans, SCHEMA, Skipped, TcpConnections,
@@ -37,7 +38,7 @@ pub struct TrackedReport {
     orphans: Vec<ConnectionId>,
     around: Surroundings,
     /// Made when first asked for: it looks at every connection.
-    digest: OnceCell<Digest>,
+    digest: OnceLock<Digest>,
 }
 
 /// What building a connection needs besides the connection.
@@ -94,7 +95,7 @@ impl TrackedReport {
     /// A report of what `tracker` saw. [`Tracker::finish`] must have been called.
     pub fn new(tracker: Tracker, inputs: Vec<InputInfo>, incomplete_fragments: u64) -> Self {
         let all: Vec<&tracked::Connection> = tracker.connections().collect();
-        let parts = digest::in_groups(&all, |group| {
+        let parts = in_groups(&all, digest::GROUP, |group| {
             let mut part = Sorted::default();
             for connection in group {
                 part.add(connection);
@@ -107,7 +108,7 @@ impl TrackedReport {
         }
         let around = whole.around.complete(tracker.plain_flows());
         let Sorted { listed, views, orphans, .. } = whole;
-        Self { tracker, inputs, incomplete_fragments, listed, views, orphans, around, digest: OnceCell::new() }
+        Self { tracker, inputs, incomplete_fragments, listed, views, orphans, around, digest: OnceLock::new() }
     }
 
     /// The tracker.
@@ -230,6 +231,13 @@ impl Report for TrackedReport {
         }
         built.findings = found.iter().map(|found| finding(&self.context(), Some(id), Some(tracked), found)).collect();
         built
+    }
+
+    fn connection_findings(&self, index: usize) -> Vec<Finding> {
+        let Some(tracked) = self.tracked(index) else { return Vec::new() };
+        let found = diagnose::connection(&self.evidence(tracked));
+        let id = tracked.number.unwrap_or(index as u64 + 1);
+        found.iter().map(|found| finding(&self.context(), Some(id), Some(tracked), found)).collect()
     }
 
     fn summary(&self, index: usize) -> Summary {
