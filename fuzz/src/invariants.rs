@@ -26,9 +26,11 @@ pub fn check(report: &TrackedReport) -> Vec<u8> {
         assert_eq!(summary.findings, built.findings.iter().collect());
         assert_eq!(summary.client_token, built.client.token);
     }
-    for group in report.orphans() {
-        group.subflows.iter().for_each(subflow);
-    }
+    let orphans = report.orphans(&|_| true, limits::ORPHAN_JOINS);
+    orphans.iter().flat_map(|group| &group.subflows).for_each(subflow);
+    let listed: usize = orphans.iter().map(|group| group.subflows.len()).sum();
+    assert_eq!(listed as u64, report.orphan_joins(&|_| true).min(limits::ORPHAN_JOINS as u64));
+    assert_eq!(report.orphan_joins(&|_| true), report.header().capture.joins_without_connection);
     let mut text = Vec::new();
     json::write(&mut text, report, &[]).expect("a vector takes all");
     let value: Value = serde_json::from_slice(&text).expect("what is written as JSON reads back");

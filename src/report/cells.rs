@@ -43,9 +43,8 @@ pub(super) fn tally(header: &Header, selection: &Selection) -> Vec<Cell> {
         push_after(&mut cells, punctuation, Cell::plain(text::counted(tally.subflows, "subflow")));
         punctuation = ",";
     }
-    let joins: u64 = selection.orphans.iter().map(|group| group.subflows.len() as u64).sum();
-    if joins > 0 {
-        let joins = text::counted(joins, "join") + " without connection";
+    if selection.orphan_joins > 0 {
+        let joins = text::counted(selection.orphan_joins, "join") + " without connection";
         push_after(&mut cells, punctuation, Cell::of(Role::Warning, joins));
     }
     cells

@@ -1,7 +1,8 @@
 //! `json`: the whole report, one object, in the shape and order of the report contract (`schema`, `tool`, `inputs`, `capture`,
 //! `tcp_connections`, `connections`, `orphans`, `findings`).
 //!
-//! Connections are built and written one at a time, so the size of the output does not bound the size of a capture.
+//! Connections are built and written one at a time, so the size of the output does not bound the size of a capture. Joins
+//! without connection beyond [`limits::ORPHAN_JOINS`] are not listed; `orphans_left_out` then tells how many.
 //! The fields and their units are those of [`super::model`].
 
 use std::io::{self, Write};
@@ -10,7 +11,9 @@ use serde::ser::{SerializeSeq, SerializeStruct};
 use serde::{Serialize, Serializer};
 
 use super::gather::Gather;
+use super::model::OrphansLeftOut;
 use super::{ConnectionFilter, Report, Selection, selection};
+use crate::limits;
 
 /// Writes the report as pretty-printed JSON (two spaces) and a line feed. `filters` choose connections; empty, all are
 /// written.
@@ -31,8 +34,10 @@ struct Document<'a> {
 impl Serialize for Document<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let header = self.report.header();
-        let orphans = selection::orphans(self.report, self.filters);
-        let mut object = serializer.serialize_struct("Report", 9)?;
+        let wanted = |token| selection::names_orphans(self.filters, token);
+        let orphans = self.report.orphans(&wanted, limits::ORPHAN_JOINS);
+        let joins = self.report.orphan_joins(&wanted).saturating_sub(selection::joins_in(&orphans));
+        let mut object = serializer.serialize_struct("Report", 10)?;
         object.serialize_field("schema", header.schema)?;
         object.serialize_field("tool", &header.tool)?;
         object.serialize_field("inputs", &header.inputs)?;
@@ -41,6 +46,10 @@ impl Serialize for Document<'_> {
         object.serialize_field("stack", &header.stack)?;
         object.serialize_field("connections", &Connections(self))?;
         object.serialize_field("orphans", &orphans)?;
+        drop(orphans);
+        if joins > 0 {
+            object.serialize_field("orphans_left_out", &OrphansLeftOut { joins })?;
+        }
         object.serialize_field("findings", &self.report.findings())?;
         if let Some(counters) = self.report.kernel_counters() {
             object.serialize_field("kernel_counters", &counters)?;

@@ -15,6 +15,7 @@ use std::io::{self, Write};
 
 use super::layout::{Cell, Page, align, line_width, unaligned};
 use super::model::{Connection, Finding, Header, Orphans, Subflow};
+use super::selection::joins_in;
 use super::style::{Look, Role};
 use super::{FindingCounts, Report, Selection, cells, sentences, stack_lines, text};
 
@@ -29,7 +30,6 @@ pub fn write(out: &mut dyn Write, report: &dyn Report, selection: &Selection, lo
     let header = report.header();
     let mut page = Page::new(out, look);
     let findings = report.findings();
-    let orphans = &selection.orphans;
     headline(&mut page, &header, selection, &findings)?;
     let mut interfaces = header.inputs.iter().flat_map(|input| &input.interfaces).map(|interface| &interface.name);
     let first_interface = interfaces.next();
@@ -57,15 +57,7 @@ pub fn write(out: &mut dyn Write, report: &dyn Report, selection: &Selection, lo
         let more = text::counted(selection.hidden as u64, "more connection");
         tree.page.flow("", "", &[Cell::of(Role::Strong, format!("… {more}")), Cell::plain("(--all shows them)")], 1)?;
     }
-    for group in orphans.iter().take(tree.limit) {
-        tree.page.blank()?;
-        tree.orphans(group)?;
-    }
-    if orphans.len() > tree.limit {
-        tree.page.blank()?;
-    }
-    tree.and_more("", orphans.len(), "token of joins without connection")?;
-    Ok(())
+    tree.all_orphans(report, selection)
 }
 
 /// What was read, what was in it, and how much of that is wrong.
@@ -92,7 +84,7 @@ fn headline(page: &mut Page<'_>, header: &Header, selection: &Selection, finding
     if cells.is_empty() && tally.connections > 0 {
         cells.push(Cell::of(Role::Good, "nothing wrong found"));
     }
-    if capture.packets > 0 && tally.connections == 0 && selection.orphans.is_empty() && !selection.filtered {
+    if capture.packets > 0 && tally.connections == 0 && selection.orphan_joins == 0 && !selection.filtered {
         cells.push(Cell::plain("no Multipath TCP in it"));
     }
     if !cells.is_empty() {
@@ -214,6 +206,25 @@ impl Tree<'_> {
         let shares = connection.subflows.len() > 1;
         let findings = |id| connection.findings.iter().filter(move |f| f.subflow == Some(id)).collect::<Vec<_>>();
         self.branches(&connection.subflows[..shown], hidden, shares, findings)
+    }
+
+    /// Joins without connection, by token; then how many there are besides.
+    fn all_orphans(&mut self, report: &dyn Report, selection: &Selection) -> io::Result<()> {
+        let orphans = selection.orphans(report);
+        for group in orphans.iter().take(self.limit) {
+            self.page.blank()?;
+            self.orphans(group)?;
+        }
+        let beyond = selection.orphan_joins.saturating_sub(joins_in(&orphans));
+        if orphans.len() > self.limit || beyond > 0 {
+            self.page.blank()?;
+        }
+        self.and_more("", orphans.len(), "token of joins without connection")?;
+        if beyond > 0 {
+            let more = format!("… {} without connection, beyond a limit", text::counted(beyond, "more join"));
+            self.page.flow("", "  ", &Cell::words(Role::Warning, &more).collect::<Vec<_>>(), 1)?;
+        }
+        Ok(())
     }
 
     fn orphans(&mut self, group: &Orphans) -> io::Result<()> {

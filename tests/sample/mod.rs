@@ -36,8 +36,13 @@ impl Report for Sample {
             server_token: connection.server.token,
         }
     }
-    fn orphans(&self) -> Vec<Orphans> {
-        self.orphans.clone()
+    fn orphan_joins(&self, wanted: &dyn Fn(Option<Token>) -> bool) -> u64 {
+        let groups = self.orphans.iter().filter(|group| wanted(group.token));
+        groups.map(|group| group.subflows.len() as u64).sum()
+    }
+    fn orphans(&self, wanted: &dyn Fn(Option<Token>) -> bool, most: usize) -> Vec<Orphans> {
+        // Each has one join.
+        self.orphans.iter().filter(|group| wanted(group.token)).take(most).cloned().collect()
     }
     fn findings(&self) -> Vec<Finding> {
         self.findings.clone()
@@ -89,6 +94,12 @@ pub(crate) fn troubled() -> Sample {
             ),
         }],
     }
+}
+
+/// `count` joins, each with a token that nobody has.
+pub(crate) fn guessed(count: u32) -> Sample {
+    let of = |token| Orphans { token: Some(Token(token)), subflows: vec![orphan()] };
+    Sample { orphans: (0..count).map(of).collect(), ..empty() }
 }
 
 /// `count` small connections, one of them with an error.

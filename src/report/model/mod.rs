@@ -145,6 +145,9 @@ pub struct CaptureSummary {
     /// Connections that left before the end and are not in this report: of a live capture, and those that a limit pushed out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connections_left: Option<ConnectionsLeft>,
+    /// All MP_JOIN subflows whose connection the capture lacks, listed or not; absent where there is none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub joins_without_connection: u64,
 }
 
 /// Why connections left before the end of the capture.
@@ -262,6 +265,13 @@ pub struct Orphans {
     pub token: Option<Token>,
     /// The subflows.
     pub subflows: Vec<Subflow>,
+}
+
+/// What a limit left out of the list of such joins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct OrphansLeftOut {
+    /// Joins.
+    pub joins: u64,
 }
 
 /// Linux `MPTcpExt…` counters that the packets imply, by name, over all connections. One that is not listed is not known.
