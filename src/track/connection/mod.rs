@@ -115,6 +115,7 @@ pub enum FallbackCause {
     MpFail,
     InfiniteMapping,
     BadOption,
+    SimultaneousOpen,
 }
 
 impl FallbackCause {
@@ -130,6 +131,7 @@ impl FallbackCause {
             Self::MpFail => "mp_fail",
             Self::InfiniteMapping => "infinite_mapping",
             Self::BadOption => "bad_option",
+            Self::SimultaneousOpen => "simultaneous_open",
         }
     }
 }
@@ -274,6 +276,9 @@ impl Connection {
             return effects;
         }
         half.window = segment.window;
+        if half.ttl == 0 && !segment.flags.any(TcpFlags::RST) {
+            half.ttl = segment.ttl;
+        }
         if segment.flags.ack() {
             self.acknowledge(input, env);
         }
