@@ -12,6 +12,7 @@ pub fn check(report: &TrackedReport) -> Vec<u8> {
     let accounted = capture.tcp_segments + capture.duplicates + skipped.not_ip + skipped.not_tcp + skipped.malformed;
     assert!(accounted <= capture.packets, "{capture:?}");
     assert!(capture.mptcp_segments <= capture.tcp_segments + capture.duplicates, "{capture:?}");
+    assert!(capture.view_segments <= capture.duplicates, "{capture:?}");
     assert!(capture.first <= capture.last);
     let mut last = 0;
     for index in 0..report.connection_count() {

@@ -95,9 +95,15 @@ fn headline(page: &mut Page<'_>, header: &Header, selection: &Selection, finding
 
 /// What was read and not looked at, and where inputs are incomplete: what a person must know before trusting the rest.
 fn set_aside(page: &mut Page<'_>, header: &Header) -> io::Result<()> {
-    let skipped = header.capture.skipped;
+    let capture = &header.capture;
+    let skipped = capture.skipped;
+    if capture.view_segments > 0 {
+        let compared = text::counted(capture.view_segments, "segment");
+        let words = format!("compared: {compared} of the same connections at another place");
+        page.flow("", "  ", &Cell::words(Role::Dim, &words).collect::<Vec<_>>(), 1)?;
+    }
     let kinds = [
-        (header.capture.duplicates, "seen again at another tap"),
+        (capture.duplicates.saturating_sub(capture.view_segments), "seen again at another tap"),
         (skipped.not_ip, "not IP"),
         (skipped.not_tcp, "not TCP"),
         (skipped.malformed, "malformed"),

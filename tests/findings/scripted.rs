@@ -275,7 +275,7 @@ fn one_port_or_one_network_without_mptcp() {
     silent(&script, "options-stripped-on-one-port");
     // Where SYN/ACKs of the two ports differ, that is said.
     let said = |ttls: [u8; 3]| {
-        let mut script = Script { ttl: Some(ttls[0]), ..Script::default() };
+        let mut script = Script::at_ttl(ttls[0]);
         script.open_between(CLIENT, SERVER, 1, 1);
         for (index, ttl) in ttls[1..].iter().enumerate() {
             script.ttl = Some(*ttl);
@@ -303,7 +303,7 @@ fn a_syn_ack_that_is_not_of_the_server() {
     let offer = || vec![MaximumSegmentSize(1460), SackPermitted, stamps(), WindowScale(7), capable(1, None, None)];
     // The handshake, a segment of the server with its TTL, and one more.
     let script = |syn: &[TcpOption<'_>], syn_ack: &[TcpOption<'_>], ttls: [u8; 2], flags: u8| {
-        let mut script = Script { ttl: Some(ttls[0]), ..Script::default() };
+        let mut script = Script::at_ttl(ttls[0]);
         let mut flow = Flow::new(CLIENT, SERVER);
         script.send(&mut flow, Client, SYN, syn, 0);
         script.send(&mut flow, Server, SYN | ACK, syn_ack, 0);
@@ -329,7 +329,7 @@ fn a_syn_ack_that_is_not_of_the_server() {
     silent(&script(&offer(), &[SackPermitted], [51, 51], ACK), ID);
     // An MPTCP server is the server.
     let mptcp = [MaximumSegmentSize(1460), capable(1, Some(SERVER_KEY), None)];
-    let mut agreed = Script { ttl: Some(62), ..Script::default() };
+    let mut agreed = Script::at_ttl(62);
     let mut flow = Flow::new(CLIENT, SERVER);
     agreed.send(&mut flow, Client, SYN, &offer(), 0);
     agreed.send(&mut flow, Server, SYN | ACK, &mptcp, 0);

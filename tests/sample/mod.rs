@@ -67,7 +67,8 @@ pub(crate) fn healthy() -> Sample {
 /// Everything that can go wrong.
 pub(crate) fn troubled() -> Sample {
     let mut header = header(&["phone.pcapng", "server\u{1b}[31m.pcap"], 1_234_567);
-    header.capture.duplicates = 12;
+    header.capture.duplicates = 9_012;
+    header.capture.view_segments = 9_000;
     header.capture.skipped = Skipped { not_ip: 1_203, not_tcp: 88, malformed: 1, ..Skipped::default() };
     header.inputs[1].cut_after = Some(98_123);
     header.inputs[1].interfaces[0].name = Some("rmnet0\u{202e}".to_owned());

@@ -170,6 +170,11 @@ impl Flow {
 }
 
 impl Script {
+    /// One that is captured where packets have this TTL.
+    pub(crate) fn at_ttl(ttl: u8) -> Self {
+        Self { ttl: Some(ttl), ..Self::default() }
+    }
+
     pub(crate) fn wait(&mut self, nanos: i64) {
         self.now += nanos;
     }

@@ -313,6 +313,7 @@ fn header(counts: &Counts, inputs: &[InputInfo], incomplete_fragments: u64, stac
             tcp_segments: counts.tcp_segments,
             mptcp_segments: counts.mptcp_segments,
             duplicates: counts.duplicates,
+            view_segments: counts.view_segments,
             skipped: Skipped {
                 not_ip: counts.not_ip,
                 not_tcp: counts.not_tcp,

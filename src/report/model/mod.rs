@@ -138,8 +138,12 @@ pub struct CaptureSummary {
     pub tcp_segments: u64,
     /// Those of them that carry an MPTCP option.
     pub mptcp_segments: u64,
-    /// Segments seen again at another tap and set aside.
+    /// Segments seen again at another tap: copies, which are set aside, and `view_segments`.
     pub duplicates: u64,
+    /// Those of the `duplicates` that show a connection at another place of its path and are compared with the first view of
+    /// it; absent where there are none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub view_segments: u64,
     /// Frames that are no TCP segment, by reason.
     pub skipped: Skipped,
     /// Connections that left before the end and are not in this report: of a live capture, and those that a limit pushed out.

@@ -67,6 +67,8 @@ pub struct Connection {
     pub left_out: Sparse<LeftOut>,
     /// Moves of data from a silent path.
     pub handovers: PerSide<Sparse<Vec<HandoverSeen>>>,
+    /// Data-level bytes by sender that joins carried before it was known whose they are: observers never had them.
+    pub carried_before: PerSide<u64>,
     /// Segments of it.
     pub segments: u64,
     /// First segment.
@@ -242,6 +244,7 @@ impl Connection {
             anomalies: Sparse::default(),
             left_out: Sparse::default(),
             handovers: PerSide::default(),
+            carried_before: PerSide::default(),
             segments: 0,
             first: at,
             last: at,
