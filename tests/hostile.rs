@@ -182,6 +182,20 @@ fn flood_of_joins_with_random_tokens() {
     assert_eq!(json["capture"]["joins_without_connection"], joins);
 }
 
+/// A capture of one direction: joins show by their SYN/ACKs, and are no connections of their own.
+#[test]
+fn a_join_whose_syn_is_missing_is_no_tcp_connection() {
+    let ends = Ends::new(1, 1, true, false);
+    let mut scene = Scene::new();
+    for subflow in 1..3 {
+        let option = MptcpOption::MpJoin(ends.join(1, CLIENT, subflow));
+        scene.send(&packet(&ends, subflow, SERVER, SYN | ACK, 0).with(&option));
+    }
+    let counts = scene.tracker.counts;
+    assert_eq!((counts.tcp_connections, counts.asked_for_mptcp), (0, 0));
+    assert_eq!(scene.report().orphan_joins(&|_| true), 2);
+}
+
 #[test]
 fn of_joins_without_connection_as_many_are_built_as_asked_for() {
     let ends = Ends::new(1, 1, true, false);

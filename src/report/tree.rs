@@ -153,7 +153,8 @@ impl Tree<'_> {
         let bar = if connection.subflows.is_empty() { "    " } else { "│   " };
         self.page.flow(&format!("#{:<2} ", connection.id), bar, &cells::connection(connection), GAP)?;
         let of_connection: Vec<&Finding> = connection.findings.iter().filter(|f| f.subflow.is_none()).collect();
-        let told = |fallback| of_connection.iter().any(|f| f.id.starts_with("fallback") && f.frames.contains(fallback));
+        let told =
+            |fallback| connection.findings.iter().any(|f| f.id.starts_with("fallback") && f.frames.contains(fallback));
         if let Some(fallback) = &connection.fallback
             && !fallback.frame.as_ref().is_some_and(told)
         {
@@ -180,7 +181,8 @@ impl Tree<'_> {
         for (arrow, direction) in
             cells::both(&connection.directions.client_to_server, &connection.directions.server_to_client)
         {
-            for handover in direction.handovers.iter().take(self.limit) {
+            let told = |frame| connection.findings.iter().any(|f| f.id == "handover" && f.frames.contains(frame));
+            for handover in direction.handovers.iter().take(self.limit).filter(|handover| !told(&handover.frame)) {
                 let message = format!(
                     "{arrow} data moved from subflow {} to {} at frame {} after {} of silence, {}",
                     handover.from,
@@ -275,8 +277,9 @@ impl Tree<'_> {
                     self.page.flow(&rest, &rest, &loads, GAP)?;
                 }
             }
-            self.subflow_facts(&rest, subflow)?;
-            self.findings(&rest, &findings(subflow.id))?;
+            let findings = findings(subflow.id);
+            self.subflow_facts(&rest, subflow, &findings)?;
+            self.findings(&rest, &findings)?;
         }
         if hidden > 0 {
             let more = Cell::plain(format!("… {} (--all shows them)", text::counted(hidden as u64, "more subflow")));
@@ -285,13 +288,17 @@ impl Tree<'_> {
         Ok(())
     }
 
-    fn subflow_facts(&mut self, bar: &str, subflow: &Subflow) -> io::Result<()> {
+    /// What a subflow's line has no room for, without what `findings` tell.
+    fn subflow_facts(&mut self, bar: &str, subflow: &Subflow, findings: &[&Finding]) -> io::Result<()> {
         let hang = format!("{bar}  ");
         let details = subflow.join.as_ref().map(sentences::proof_details).unwrap_or_default();
         if !details.is_empty() {
             self.page.flow(bar, &hang, &details, GAP)?;
         }
-        if let Some(reset) = &subflow.reset {
+        let of_reset =
+            |f: &&Finding| ["subflow-reset", "join-refused", "connection-reset"].iter().any(|id| f.id.starts_with(id));
+        let told = |frame| findings.iter().copied().filter(of_reset).any(|f| f.frames.contains(frame));
+        if let Some(reset) = subflow.reset.as_ref().filter(|reset| !told(&reset.frame)) {
             let words: Vec<Cell> = Cell::words(Role::Plain, &sentences::reset(reset)).collect();
             self.page.flow(bar, &hang, &words, 1)?;
         }
