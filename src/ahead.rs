@@ -13,9 +13,9 @@
 
 use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
-use crate::capture::{BlockReturn, CaptureError, FileSource, InputInfo, Source};
+use crate::capture::{BlockReturn, CaptureError, FileSource, InputInfo, Source, join};
 use crate::frame::{Frame, FrameId, LinkType, Timestamp};
 use crate::packet::checksum::sum16;
 use crate::packet::{Decoded, Decoder};
@@ -36,6 +36,7 @@ pub struct Ahead {
     info: InputInfo,
     /// Frames of datagrams that never became whole.
     incomplete_fragments: u64,
+    thread: Option<JoinHandle<()>>,
 }
 
 /// A block of a file, and the frames that lie in it.
@@ -85,8 +86,10 @@ impl Ahead {
         let (send, batches) = sync_channel(WAITING);
         let (used, receive_used) = sync_channel(WAITING + 2);
         let (input, used_blocks) = (source.input(), source.keep_used_blocks()?);
-        thread::Builder::new().name("decode-ahead".to_owned()).spawn(move || decode(source, &send, &receive_used))?;
-        Ok(Self { batches, used, used_blocks, input, batch: Batch::default(), next: 0, info, incomplete_fragments: 0 })
+        let thread = thread::Builder::new().name("decode-ahead".to_owned());
+        let thread = Some(thread.spawn(move || decode(source, &send, &receive_used))?);
+        let (batch, next, incomplete_fragments) = (Batch::default(), 0, 0);
+        Ok(Self { batches, used, used_blocks, input, batch, next, info, incomplete_fragments, thread })
     }
 
     /// What the frame moved to holds.
@@ -123,7 +126,10 @@ impl Ahead {
         if let Some(problem) = self.batch.problem.take() {
             return Err(problem);
         }
-        let Ok(batch) = self.batches.recv() else { return Ok(false) };
+        let Ok(batch) = self.batches.recv() else {
+            join(&mut self.thread);
+            return Ok(false);
+        };
         let mut used = std::mem::replace(&mut self.batch, batch);
         self.used_blocks.give_back(&mut used.bytes);
         used.entries.clear();
@@ -194,28 +200,25 @@ fn decode(mut source: FileSource, batches: &SyncSender<Batch>, used: &Receiver<B
     let mut batch = Batch::default();
     loop {
         let moved = source.advance();
-        while let Some(block) = source.next_used_block() {
-            if batch.entries.is_empty() {
-                source.give_back(block);
-                continue;
+        match source.used_block() {
+            Some(block) if batch.entries.is_empty() => source.give_back(block),
+            Some(block) => {
+                batch.close(block, &source, &decoder);
+                let mut next = used.try_recv().unwrap_or_default();
+                if next.bytes.capacity() > 0 {
+                    source.give_back(std::mem::take(&mut next.bytes));
+                }
+                if batches.send(std::mem::replace(&mut batch, next)).is_err() {
+                    return;
+                }
             }
-            batch.bytes = block;
-            batch.incomplete_fragments = decoder.incomplete_fragments();
-            batch.info = Some(source.info().clone());
-            let mut next = used.try_recv().unwrap_or_default();
-            if next.bytes.capacity() > 0 {
-                source.give_back(std::mem::take(&mut next.bytes));
-            }
-            if batches.send(std::mem::replace(&mut batch, next)).is_err() {
-                return;
-            }
+            None => {}
         }
         match moved {
             Ok(true) => batch.add(&source, &mut decoder),
             end => {
-                batch.bytes = source.take_block();
-                batch.incomplete_fragments = decoder.incomplete_fragments();
-                batch.info = Some(source.info().clone());
+                let block = source.take_block();
+                batch.close(block, &source, &decoder);
                 batch.problem = end.err();
                 // Fails only if nobody wants it.
                 let _ = batches.send(batch);
@@ -226,6 +229,13 @@ fn decode(mut source: FileSource, batches: &SyncSender<Batch>, used: &Receiver<B
 }
 
 impl Batch {
+    /// Ends with the last frame that lies in `block`.
+    fn close(&mut self, block: Vec<u8>, source: &FileSource, decoder: &Decoder) {
+        self.bytes = block;
+        self.incomplete_fragments = decoder.incomplete_fragments();
+        self.info = Some(source.info().clone());
+    }
+
     /// Adds the frame that `source` is at.
     #[inline]
     fn add(&mut self, source: &FileSource, decoder: &mut Decoder) {

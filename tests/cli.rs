@@ -149,6 +149,25 @@ fn count_and_duration_stop_reading() {
     assert_eq!(packets("--duration 2.5"), 3);
 }
 
+/// Frames that were looked at to put inputs in order, or to see that time is over, were not taken.
+#[test]
+fn inputs_count_the_packets_that_were_taken() {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    encoder.write_all(&pcap(10)).unwrap();
+    let compressed = encoder.finish().unwrap();
+    // Compressed files are decoded ahead.
+    for (kind, bytes) in [("pcap", pcap(10)), ("pcap.gz", compressed)] {
+        let one = file(&format!("taken-1.{kind}"), &bytes).display().to_string();
+        let two = file(&format!("taken-2.{kind}"), &bytes).display().to_string();
+        for (options, expected) in [("", [10, 10]), ("-c 5", [3, 2]), ("-c 1", [1, 0]), ("--duration 2.5", [3, 3])] {
+            let report = json(&run(&format!("-F json {options} {one} {two}")));
+            let packets = [0, 1].map(|input| report["inputs"][input]["packets"].clone());
+            assert_eq!(packets, expected, "{kind} {options}");
+            assert_eq!(report["capture"]["packets"], expected[0] + expected[1]);
+        }
+    }
+}
+
 #[test]
 fn an_unknown_connection_is_an_error() {
     let one = file("one.pcap", &pcap(1));

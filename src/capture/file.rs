@@ -127,14 +127,14 @@ impl FileSource {
         self.worth_threads
     }
 
-    /// Keeps the blocks of bytes that frames were read from, for [`next_used_block`](Self::next_used_block).
+    /// Keeps the blocks of bytes that frames were read from, for [`used_block`](Self::used_block).
     pub(crate) fn keep_used_blocks(&mut self) -> io::Result<BlockReturn> {
         self.stream.keep()
     }
 
-    /// The block that the frames since the last one lay in, once a frame lies in another.
-    pub(crate) fn next_used_block(&mut self) -> Option<Vec<u8>> {
-        self.stream.next_kept()
+    /// The block that the frames since the last one lay in, once a frame lies in another: to be asked after each step.
+    pub(crate) fn used_block(&mut self) -> Option<Vec<u8>> {
+        self.stream.take_kept()
     }
 
     /// The block that the last frames lay in; the input must have ended.

@@ -54,7 +54,7 @@ pub use file::{FileSource, OpenOptions, open, read};
 pub use filter::Filtered;
 pub use merge::Merge;
 pub use step::Damage;
-pub(crate) use stream::BlockReturn;
+pub(crate) use stream::{BlockReturn, join};
 pub use write::PcapngWriter;
 
 use crate::frame::{Frame, LinkType};

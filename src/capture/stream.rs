@@ -13,15 +13,14 @@
 //! So records are parsed in place, and only one that straddles two blocks is copied. One that doesn't fit the headroom is
 //! joined in a block that grows as its bytes arrive, up to what the format accepts as a record.
 
-use std::collections::VecDeque;
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::thread;
+use std::thread::{self, JoinHandle};
 
 /// Bytes of a block: system calls and wake-ups cost nothing at that size (64 KiB take twice as long).
-const BLOCK: usize = 1 << 19;
+const BLOCK: usize = 1 << 18;
 /// Room in front of a block for the tail of the one before: a packet of any usual size.
 const HEADROOM: usize = 64 << 10;
 /// Where in memory the data of a block begin: at a page, like the kernel's copy of the file. Processors copy between pages
@@ -110,9 +109,18 @@ enum Feed {
     /// Read when needed, by the thread that needs it.
     Inline { input: Input, spare: Vec<u8> },
     /// Read ahead.
-    Ahead { filled: Receiver<io::Result<Block>>, used: SyncSender<Vec<u8>> },
+    Ahead { filled: Receiver<io::Result<Block>>, used: SyncSender<Vec<u8>>, reader: Option<JoinHandle<()>> },
     /// No more.
     Ended,
+}
+
+/// What becomes of a block that was passed over.
+enum Passed {
+    /// It is filled again.
+    Used,
+    /// It waits for who needs its bytes. One at most: a block that is passed over while another waits was filled after that
+    /// one, so that nobody has been shown what is in it.
+    Kept(Option<Vec<u8>>),
 }
 
 /// A window on an input's bytes.
@@ -121,8 +129,8 @@ pub(super) struct Stream {
     at: usize,
     end: usize,
     feed: Feed,
-    /// Blocks that were passed over, where somebody still needs their bytes.
-    kept: Option<VecDeque<Vec<u8>>>,
+    /// What becomes of blocks that were passed over.
+    passed: Passed,
     /// Why it ended before its end.
     error: Option<io::Error>,
     /// Bytes of the file that what was at hand so far took.
@@ -135,7 +143,7 @@ impl Stream {
     pub(super) fn new(start: Vec<u8>, input: Input, ahead: bool) -> Self {
         let position = input.position();
         let feed = if ahead { Feed::Unstarted(input) } else { Feed::Inline { input, spare: Vec::new() } };
-        Self { end: start.len(), buffer: start, at: 0, feed, kept: None, error: None, position }
+        Self { end: start.len(), buffer: start, at: 0, feed, passed: Passed::Used, error: None, position }
     }
 
     /// The bytes at hand.
@@ -198,7 +206,7 @@ impl Stream {
             self.end = block.end;
             self.leave(block.bytes);
         } else {
-            if self.kept.is_some() {
+            if matches!(self.passed, Passed::Kept(None)) {
                 let joined = tail.to_vec();
                 (self.at, self.end) = (0, joined.len());
                 self.leave(joined);
@@ -217,16 +225,17 @@ impl Stream {
     /// Goes over to another buffer.
     fn leave(&mut self, next: Vec<u8>) {
         let left = std::mem::replace(&mut self.buffer, next);
-        match &mut self.kept {
-            Some(kept) => kept.push_back(left),
-            None => self.feed.recycle(left),
+        match &mut self.passed {
+            Passed::Kept(kept @ None) => *kept = Some(left),
+            Passed::Kept(Some(_)) | Passed::Used => self.feed.recycle(left),
         }
     }
 
-    /// From now on blocks that were passed over wait for [`next_kept`](Self::next_kept). The caller is a thread of its own:
+    /// From now on a block that was passed over waits for [`take_kept`](Self::take_kept), which is to be asked each time
+    /// before more is looked at. The caller is a thread of its own:
     /// only where bytes cost work before they can be looked at (decompression) does it pay to read them in yet another.
     pub(super) fn keep(&mut self) -> io::Result<BlockReturn> {
-        self.kept = Some(VecDeque::new());
+        self.passed = Passed::Kept(None);
         self.feed = match std::mem::replace(&mut self.feed, Feed::Ended) {
             Feed::Unstarted(input) if input.compressed => read_ahead(input)?,
             Feed::Unstarted(input) => Feed::Inline { input, spare: Vec::new() },
@@ -238,9 +247,12 @@ impl Stream {
         })
     }
 
-    /// The first block that was passed over and not yet taken.
-    pub(super) fn next_kept(&mut self) -> Option<Vec<u8>> {
-        self.kept.as_mut()?.pop_front()
+    /// The block that was passed over since the last call.
+    pub(super) fn take_kept(&mut self) -> Option<Vec<u8>> {
+        match &mut self.passed {
+            Passed::Kept(kept) => kept.take(),
+            Passed::Used => None,
+        }
     }
 
     /// Takes the buffer with the bytes at hand; there are none after.
@@ -279,7 +291,11 @@ impl Feed {
         match self {
             Self::Inline { input, spare } => input.next_block(std::mem::take(spare)),
             // The thread closes the channel at the end of the input.
-            Self::Ahead { filled, .. } => filled.recv().ok().transpose(),
+            Self::Ahead { filled, reader, .. } => filled.recv().ok().transpose().inspect(|block| {
+                if block.is_none() {
+                    join(reader);
+                }
+            }),
             Self::Unstarted(_) | Self::Ended => Ok(None),
         }
     }
@@ -292,6 +308,14 @@ impl Feed {
             Self::Ahead { used, .. } => drop(used.try_send(used_block)),
             Self::Unstarted(_) | Self::Ended => {}
         }
+    }
+}
+
+/// Waits for a thread that has nothing more to say. Had it said all? If it panicked, so does this one: a part must not pass
+/// for the whole.
+pub(crate) fn join(thread: &mut Option<JoinHandle<()>>) {
+    if let Some(Err(panic)) = thread.take().map(JoinHandle::join) {
+        std::panic::resume_unwind(panic);
     }
 }
 
@@ -311,6 +335,6 @@ fn read_ahead(mut input: Input) -> io::Result<Feed> {
             }
         }
     };
-    thread::Builder::new().name("read-ahead".to_owned()).spawn(read)?;
-    Ok(Feed::Ahead { filled, used })
+    let reader = thread::Builder::new().name("read-ahead".to_owned()).spawn(read)?;
+    Ok(Feed::Ahead { filled, used, reader: Some(reader) })
 }

@@ -106,26 +106,41 @@ fn read<F: Follow>(mut frames: impl Frames, plan: &Plan, follower: &mut F) -> an
     let limit = plan.count.unwrap_or(u64::MAX);
     let patience = plan.duration.map_or(u64::MAX, |duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
     let mut began = None;
-    while tracker.counts.packets < limit && frames.advance() {
+    // The last frame taken of each input.
+    let mut taken = vec![0; frames.merge().sources().len()];
+    let stopped = loop {
+        if tracker.counts.packets >= limit {
+            break true;
+        }
+        if !frames.advance() {
+            break false;
+        }
         let go_on = frames.show(|frame, decoded, options, inputs| {
             if frame.time.since(*began.get_or_insert(frame.time)) > patience {
                 return Ok(false);
+            }
+            if let Some(last) = taken.get_mut(usize::from(frame.id.input)) {
+                *last = frame.id.number;
             }
             let assigned = tracker.frame_with(frame, decoded, options, follower);
             follower.after(frame, decoded, assigned, &tracker, inputs).map(|()| true)
         })?;
         if !go_on {
-            break;
+            break true;
         }
         progress.frame(|| position(&frames.merge().inputs()));
-    }
+    };
     tracker.finish(follower);
     progress.finish();
     let merge = frames.merge();
     for problem in merge.problems() {
         complain(&problem.to_string());
     }
-    let inputs = merge.inputs().into_iter().cloned().collect();
+    let mut inputs: Vec<InputInfo> = merge.inputs().into_iter().cloned().collect();
+    if stopped {
+        // The merge has looked at frames that were not taken.
+        inputs.iter_mut().zip(taken).for_each(|(input, last)| input.packets = last);
+    }
     let incomplete = !merge.problems().is_empty();
     Ok(Analysis { report: TrackedReport::new(tracker, inputs, frames.incomplete_fragments()), incomplete })
 }

@@ -19,14 +19,14 @@ use super::live_view::View;
 use super::plan::Plan;
 use super::privileges;
 use crate::capture::live::{self, Live, LiveOptions, Next};
-use crate::capture::{InputInfo, InterfaceInfo, PcapngWriter, Source};
+use crate::capture::{InterfaceInfo, PcapngWriter, Source};
 use crate::frame::{Frame, Timestamp};
 use crate::packet::Decoder;
 use crate::report::{ConnectionNow, TrackedReport};
 use crate::track::connection::Connection;
 use crate::track::expire::Left;
 use crate::track::observer::{Checked, Data, Event, Observer};
-use crate::track::{Config, Counts, Tracker};
+use crate::track::{Config, Tracker};
 
 /// Between two rounds of housekeeping: looking at signals, forgetting, drawing.
 const ROUND: Duration = Duration::from_millis(50);
@@ -166,7 +166,8 @@ impl Run {
         let assigned = match view {
             None => self.tracker.frame(&frame, &decoded, follower),
             Some(view) => {
-                self.tracker.frame(&frame, &decoded, &mut Both { follower: &mut *follower, view: Some(view) })
+                let event = |event| view.event(event);
+                self.tracker.frame(&frame, &decoded, &mut Aside { follower: &mut *follower, event, left: F::left })
             }
         };
         follower.after(&frame, &decoded, assigned, &self.tracker, || self.live.inputs())?;
@@ -182,9 +183,14 @@ impl Run {
     fn forget<F: Follow>(&mut self, follower: &mut F) -> io::Result<()> {
         let inputs = std::slice::from_ref(self.live.info());
         let counts = self.tracker.counts;
-        let mut leaving = Leaving { follower, inputs, counts: &counts, written: Ok(()) };
-        self.tracker.expire(wall_clock(), &mut leaving);
-        leaving.written
+        let mut written = Ok(());
+        let left = |follower: &mut F, connection: &Connection, reason| {
+            if written.is_ok() {
+                written = follower.gone(&ConnectionNow::new(&counts, inputs, connection), reason);
+            }
+        };
+        self.tracker.expire(wall_clock(), &mut Aside { follower, event: |_| {}, left });
+        written
     }
 
     fn tell_problems(&mut self, view: &mut Option<View>) {
@@ -216,13 +222,15 @@ impl Run {
     }
 }
 
-/// Whoever listens, and the view.
-struct Both<'a, F> {
+/// Hands on to the follower what is told, with an ear of its own for events and a way of its own to tell of connections that
+/// leave.
+struct Aside<'a, F, E, L> {
     follower: &'a mut F,
-    view: Option<&'a mut View>,
+    event: E,
+    left: L,
 }
 
-impl<F: Observer> Observer for Both<'_, F> {
+impl<F: Follow, E: FnMut(Event), L: FnMut(&mut F, &Connection, Left)> Observer for Aside<'_, F, E, L> {
     const WANTS_DATA: bool = F::WANTS_DATA;
 
     fn data(&mut self, data: Data<'_>) {
@@ -234,44 +242,12 @@ impl<F: Observer> Observer for Both<'_, F> {
     }
 
     fn event(&mut self, event: Event) {
-        if let Some(view) = self.view.as_deref_mut() {
-            view.event(event);
-        }
+        (self.event)(event);
         self.follower.event(event);
     }
 
     fn left(&mut self, connection: &Connection, reason: Left) {
-        self.follower.left(connection, reason);
-    }
-}
-
-/// Hands over connections that leave.
-struct Leaving<'a, F> {
-    follower: &'a mut F,
-    inputs: &'a [InputInfo],
-    counts: &'a Counts,
-    written: io::Result<()>,
-}
-
-impl<F: Follow> Observer for Leaving<'_, F> {
-    const WANTS_DATA: bool = F::WANTS_DATA;
-
-    fn data(&mut self, data: Data<'_>) {
-        self.follower.data(data);
-    }
-
-    fn checked(&mut self, checked: Checked) {
-        self.follower.checked(checked);
-    }
-
-    fn event(&mut self, event: Event) {
-        self.follower.event(event);
-    }
-
-    fn left(&mut self, connection: &Connection, reason: Left) {
-        if self.written.is_ok() {
-            self.written = self.follower.gone(&ConnectionNow::new(self.counts, self.inputs, connection), reason);
-        }
+        (self.left)(self.follower, connection, reason);
     }
 }
 

@@ -4,7 +4,7 @@ use super::handshake::many;
 use super::rules::data as rule;
 use super::{Finder, span};
 use crate::report::text;
-use crate::track::connection::payload::Mismatch;
+use crate::track::connection::checksums::Mismatch;
 use crate::track::connection::{AnomalyKind, Connection, FallbackCause};
 use crate::track::data::ORIGIN;
 use crate::track::mark::Mark;

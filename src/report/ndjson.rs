@@ -30,7 +30,7 @@ use serde::{Serialize, Serializer};
 use super::build::connection::model_verdict;
 use super::model::{self, Finding, FrameRef, Header, Sequence64};
 use super::seen::Seen;
-use crate::track::connection::payload::Mismatch;
+use crate::track::connection::checksums::Mismatch;
 use crate::track::connection::{Announced, Connection, Removal};
 use crate::track::mark::Mark;
 use crate::track::observer::{Event, What};

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use super::choices::Choices;
 use super::histogram::Histogram;
 use super::mark::{Mark, Moment, unwrap};
+use super::order::Order;
 use super::range_set::RangeSet;
 use super::sparse::Sparse;
 use super::timeline::Timeline;
@@ -90,28 +91,6 @@ pub struct Blocks {
     pub last: Option<Moment>,
 }
 
-/// Data above a hole.
-#[derive(Clone, Debug, Default)]
-pub struct Order {
-    waiting: VecDeque<Waiting>,
-    buffered: u64,
-    /// Bytes that came above a hole.
-    pub late_bytes: u64,
-    /// Most of them at once.
-    pub max_buffer: u64,
-    /// How long they waited, weighted by bytes.
-    pub waits: Histogram,
-    /// Per subflow: bytes that its data released by filling a hole last.
-    pub released_by: Vec<(u16, u64)>,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Waiting {
-    start: u64,
-    end: u64,
-    since: Timestamp,
-}
-
 /// What one delivery of bytes amounted to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Delivered {
@@ -163,10 +142,7 @@ impl DataLevel {
             carrier.end += shift;
         }
         if let Some(order) = self.order.written() {
-            for waiting in &mut order.waiting {
-                waiting.start += shift;
-                waiting.end += shift;
-            }
+            order.rebase(shift);
         }
         self.acked = self.acked.map(|position| position + shift);
         self.fin = self.fin.map(|(position, mark)| (position + shift, mark));
@@ -454,14 +430,11 @@ impl DataLevel {
 
     /// Bytes on the heap.
     pub(crate) fn heap_bytes(&self) -> usize {
-        let order = &self.order;
         self.seen.heap_bytes()
             + self.timeline.as_ref().map_or(0, |timeline| timeline.heap_bytes())
             + self.carriers.capacity() * size_of::<Carrier>()
             + self.blocks.sizes.heap_bytes()
-            + order.waiting.capacity() * size_of::<Waiting>()
-            + order.waits.heap_bytes()
-            + order.released_by.capacity() * size_of::<(u16, u64)>()
+            + self.order.heap_bytes()
     }
 
     /// Gives back what only an open stream needs.
@@ -469,63 +442,7 @@ impl DataLevel {
         if self.seen.is_contiguous() {
             self.carriers = VecDeque::new();
             if let Some(order) = self.order.written() {
-                order.waiting = VecDeque::new();
-                order.waits.shrink();
-            }
-        }
-    }
-}
-
-super::sparse::empty! {
-    Order = Order {
-        waiting: VecDeque::new(),
-        buffered: 0,
-        late_bytes: 0,
-        max_buffer: 0,
-        waits: Histogram::EMPTY,
-        released_by: Vec::new(),
-    };
-}
-
-impl Order {
-    fn wait(&mut self, start: u64, end: u64, since: Timestamp) {
-        let len = end - start;
-        self.late_bytes += len;
-        self.buffered += len;
-        self.max_buffer = self.max_buffer.max(self.buffered);
-        if let Some(last) = self.waiting.back_mut()
-            && last.end == start
-            && last.since == since
-        {
-            last.end = end;
-            return;
-        }
-        let at = match self.waiting.back() {
-            Some(last) if last.start > start => self.waiting.partition_point(|waiting| waiting.start < start),
-            _ => self.waiting.len(),
-        };
-        self.waiting.insert(at, Waiting { start, end, since });
-        if self.waiting.len() > limits::WAITING
-            && let Some(lost) = self.waiting.pop_front()
-        {
-            self.buffered = self.buffered.saturating_sub(lost.end - lost.start);
-        }
-    }
-
-    /// The hole below `contiguous` was filled by `subflow`.
-    fn release(&mut self, contiguous: u64, subflow: u16, now: Timestamp) {
-        let mut released = 0;
-        while let Some(first) = self.waiting.front().copied().filter(|first| first.end <= contiguous) {
-            let len = first.end - first.start;
-            self.waits.add(now.since(first.since), len);
-            released += len;
-            self.waiting.pop_front();
-        }
-        if released > 0 {
-            self.buffered = self.buffered.saturating_sub(released);
-            match self.released_by.iter_mut().find(|entry| entry.0 == subflow) {
-                Some(entry) => entry.1 += released,
-                None => self.released_by.push((subflow, released)),
+                order.close();
             }
         }
     }

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 
 use super::digest::Digest;
-use super::mapping::Mappings;
+use super::mappings::Mappings;
 use super::mark::{Mark, unwrap};
 use super::range_set::RangeSet;
 use super::round_trip::RoundTrips;

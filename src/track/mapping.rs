@@ -1,7 +1,4 @@
-//! DSS mappings of one direction of one subflow: which bytes of the subflow are which bytes of the data stream, and whether
-//! the checksum over them is right. No payload is kept: one's complement sums of its parts are enough, in any order.
-
-use std::collections::VecDeque;
+//! A DSS mapping: which bytes of a subflow are which bytes of the data stream, and the sum of those seen. No payload is kept: one's complement sums of its parts are enough, in any order.
 
 use super::mark::Mark;
 use crate::limits;
@@ -34,14 +31,14 @@ impl Placed {
     }
 
     /// Whether `other` says the same of the bytes that both cover.
-    fn agrees_with(&self, other: &Self) -> bool {
+    pub(super) fn agrees_with(&self, other: &Self) -> bool {
         self.position.wrapping_sub(self.start) == other.position.wrapping_sub(other.start)
     }
 }
 
 /// A part of a mapping: one that came out of order, or the last that came in order.
 #[derive(Clone, Copy, Debug, Default)]
-struct Piece {
+pub(super) struct Piece {
     offset: u32,
     len: u32,
     sum: u16,
@@ -55,14 +52,14 @@ pub struct Mapping {
     /// Bytes summed from its start without hole.
     prefix: u32,
     sum: u16,
-    pieces: Vec<Piece>,
+    pub(super) pieces: Vec<Piece>,
     /// A later copy of part of it had other bytes: the difference of the sums, to be tried where the first copy is wrong.
     other_copy: Option<u16>,
     /// The part that was summed last, in order.
     tail: Piece,
     /// Some of its bytes were not captured.
     cut: bool,
-    done: bool,
+    pub(super) done: bool,
     last_frame: Mark,
 }
 
@@ -86,32 +83,6 @@ pub enum Missing {
     Cut,
     /// Segments were not captured.
     Segments,
-}
-
-/// What became of a mapping that was offered.
-#[derive(Clone, Copy, Debug)]
-pub enum Inserted {
-    /// It is new.
-    New,
-    /// It repeats what is known.
-    Known,
-    /// It is the known one with, or without, a DATA_FIN behind it: another checksum over the same bytes. It is complete
-    /// if the known one was.
-    Variant(Option<Complete>),
-    /// It contradicts the mapping first shown in this frame: that one stays (RFC 8684 §3.3.1).
-    Conflict(Mark),
-}
-
-/// The mappings of one direction of one subflow that may still matter, sorted by `start`.
-#[derive(Clone, Debug, Default)]
-pub struct Mappings {
-    open: VecDeque<Mapping>,
-    /// Everything below was settled.
-    floor: u64,
-    /// Parts that came out of order since no mapping was open: their memory is counted with them.
-    parts: usize,
-    /// A later copy of payload had other bytes: the frame with the first copy.
-    changed: Option<Mark>,
 }
 
 /// A segment's payload as captured.
@@ -141,7 +112,7 @@ impl Payload<'_> {
 }
 
 impl Mapping {
-    fn new(placed: Placed) -> Self {
+    pub(super) fn new(placed: Placed) -> Self {
         Self {
             placed,
             prefix: 0,
@@ -158,7 +129,7 @@ impl Mapping {
     /// Takes the part of `payload`, which begins at `start`, that belongs to this mapping and is not summed yet.
     /// `wire_end` is where the payload ended on the wire, which can be more than was captured. Gives the frame with the
     /// first copy where this one has other bytes.
-    fn cover(&mut self, start: u64, payload: Payload<'_>, wire_end: u64, frame: Mark) -> Option<Mark> {
+    pub(super) fn cover(&mut self, start: u64, payload: Payload<'_>, wire_end: u64, frame: Mark) -> Option<Mark> {
         let from = start.max(self.placed.start);
         let to = wire_end.min(self.placed.end());
         if from >= to {
@@ -263,11 +234,11 @@ impl Mapping {
         differ
     }
 
-    fn is_complete(&self) -> bool {
+    pub(super) fn is_complete(&self) -> bool {
         self.prefix >= self.placed.len
     }
 
-    fn complete(&self) -> Complete {
+    pub(super) fn complete(&self) -> Complete {
         let sum = match (self.is_complete(), self.cut) {
             (_, true) => Err(Missing::Cut),
             (true, false) => Ok(self.sum),
@@ -287,225 +258,4 @@ fn slice(payload: &[u8], start: u64, from: u64, to: u64) -> &[u8] {
 fn aligned_sum(offset: u32, bytes: &[u8]) -> u16 {
     let sum = sum16(bytes);
     if offset & 1 == 1 { sum.swap_bytes() } else { sum }
-}
-
-impl Mappings {
-    /// Offers a mapping.
-    #[inline]
-    pub fn insert(&mut self, placed: Placed) -> Inserted {
-        if let Some(last) = self.open.back() {
-            if last.placed.start == placed.start && same(&last.placed, &placed) {
-                return Inserted::Known;
-            }
-            if placed.start >= last.placed.end() {
-                self.push(placed);
-                return Inserted::New;
-            }
-        } else if placed.end() > self.floor {
-            self.push(placed);
-            return Inserted::New;
-        }
-        self.insert_slowly(placed)
-    }
-
-    fn push(&mut self, placed: Placed) {
-        self.open.push_back(Mapping::new(placed));
-    }
-
-    #[cold]
-    fn insert_slowly(&mut self, placed: Placed) -> Inserted {
-        if placed.end() <= self.floor {
-            return Inserted::Known;
-        }
-        let at = self.open.partition_point(|mapping| mapping.placed.start < placed.start);
-        for mapping in self.open.range(at.saturating_sub(2)..).take(4) {
-            let other = &mapping.placed;
-            if other.start >= placed.end() || other.end() <= placed.start {
-                continue;
-            }
-            let same_bytes = other.start == placed.start && other.data_len == placed.data_len;
-            if !other.agrees_with(&placed) || (same_bytes && other.checksum != placed.checksum) {
-                return Inserted::Conflict(other.frame);
-            }
-            if same_bytes {
-                return Inserted::Known;
-            }
-            if other.start == placed.start && other.len == placed.len {
-                return self.insert_variant(placed);
-            }
-            if other.start <= placed.start && other.end() >= placed.end() {
-                return Inserted::Known;
-            }
-        }
-        self.open.insert(at, Mapping::new(placed));
-        Inserted::New
-    }
-
-    /// The same bytes with another data-level length: only the DATA_FIN can make that difference.
-    fn insert_variant(&mut self, placed: Placed) -> Inserted {
-        let known = |mapping: &&Mapping| mapping.placed.start == placed.start && mapping.placed.len == placed.len;
-        if self.open.iter().filter(known).any(|mapping| mapping.placed.data_len == placed.data_len) {
-            return Inserted::Known;
-        }
-        let Some(at) = self.open.iter().position(|mapping| known(&mapping)) else { return Inserted::Known };
-        let Some(mut variant) = self.open.get(at).cloned() else { return Inserted::Known };
-        variant.placed = placed;
-        let complete = variant.done.then(|| variant.complete());
-        self.open.insert(at + 1, variant);
-        Inserted::Variant(complete)
-    }
-
-    /// Hands payload to every mapping it belongs to; `complete` hears of those it completes.
-    #[inline]
-    pub fn cover(
-        &mut self,
-        start: u64,
-        payload: Payload<'_>,
-        wire_end: u64,
-        frame: Mark,
-        mut complete: impl FnMut(Complete),
-    ) {
-        let Some(back) = self.open.back_mut() else { return };
-        if start >= back.placed.start {
-            if let Some(first) = back.cover(start, payload, wire_end, frame) {
-                self.changed = Some(first);
-            }
-            self.parts += usize::from(!back.pieces.is_empty());
-            if back.is_complete() && !back.done {
-                back.done = true;
-                complete(back.complete());
-            }
-            if self.open.len() > 1 && self.open.get(self.open.len() - 2).is_some_and(|m| m.placed.end() > start) {
-                self.cover_slowly(start, payload, wire_end, frame, &mut complete);
-            }
-        } else {
-            self.cover_slowly(start, payload, wire_end, frame, &mut complete);
-        }
-    }
-
-    /// The frame with the first copy of payload that came again with other bytes, once.
-    #[inline]
-    pub(crate) fn take_changed(&mut self) -> Option<Mark> {
-        self.changed.take()
-    }
-
-    /// Bytes on the heap. Parts are walked over only where there were many.
-    pub(crate) fn heap_bytes(&self) -> usize {
-        let parts = if self.parts < limits::PIECES {
-            self.parts
-        } else {
-            self.open.iter().map(|mapping| mapping.pieces.capacity()).sum()
-        };
-        self.open.capacity() * size_of::<Mapping>() + parts * size_of::<Piece>()
-    }
-
-    /// Whether there are more mappings than are kept.
-    #[inline]
-    pub fn is_overfull(&self) -> bool {
-        self.open.len() > limits::MAPPINGS
-    }
-
-    #[cold]
-    fn cover_slowly(
-        &mut self,
-        start: u64,
-        payload: Payload<'_>,
-        wire_end: u64,
-        frame: Mark,
-        complete: &mut dyn FnMut(Complete),
-    ) {
-        let first = self.first_reaching(start);
-        self.parts = self.parts.saturating_add(1);
-        for mapping in self.open.range_mut(first..) {
-            if mapping.placed.start >= wire_end {
-                break;
-            }
-            if let Some(first) = mapping.cover(start, payload, wire_end, frame) {
-                self.changed = Some(first);
-            }
-            if mapping.is_complete() && !mapping.done {
-                mapping.done = true;
-                complete(mapping.complete());
-            }
-        }
-    }
-
-    /// Index of the first mapping that can cover a byte at or after `start`. Mappings that overlap are rare and short, so
-    /// looking three back from the last that begins before `start` finds them.
-    fn first_reaching(&self, start: u64) -> usize {
-        let after = self.open.partition_point(|mapping| mapping.placed.start <= start);
-        (after.saturating_sub(3)..after)
-            .find(|&index| self.open.get(index).is_some_and(|mapping| mapping.placed.end() > start))
-            .unwrap_or(after)
-    }
-
-    /// Splits `[start, end)` into parts with their data-level position, and parts that no mapping covers (`None`).
-    #[inline]
-    pub fn split(&self, start: u64, end: u64, mut part: impl FnMut(u64, u64, Option<&Placed>)) {
-        if let Some(back) = self.open.back().filter(|back| back.placed.start <= start && end <= back.placed.end()) {
-            part(start, end, Some(&back.placed));
-            return;
-        }
-        let mut at = start;
-        for mapping in self.open.range(self.first_reaching(start)..) {
-            let placed = &mapping.placed;
-            if placed.start >= end || at >= end {
-                break;
-            }
-            if placed.end() <= at {
-                continue;
-            }
-            if at < placed.start {
-                part(at, placed.start, None);
-                at = placed.start;
-            }
-            let stop = placed.end().min(end);
-            part(at, stop, Some(placed));
-            at = stop;
-        }
-        if at < end {
-            part(at, end, None);
-        }
-    }
-
-    /// Forgets mappings that the peer has acknowledged at the TCP level; `settled` hears of those that never completed.
-    #[inline]
-    pub fn acknowledged(&mut self, acked: u64, mut settled: impl FnMut(Complete)) {
-        while let Some(front) = self.open.front() {
-            let old = front.placed.end() <= acked;
-            let late = front.placed.end() + limits::LATE_PAYLOAD <= acked;
-            if !(old && front.done || late || self.open.len() > limits::MAPPINGS) {
-                break;
-            }
-            if !front.done {
-                settled(front.complete());
-            }
-            self.floor = self.floor.max(front.placed.end());
-            self.open.pop_front();
-        }
-    }
-
-    /// Gives back what a closed subflow no longer needs.
-    pub fn shrink(&mut self) {
-        while let Some(front) = self.open.front().filter(|front| front.done) {
-            self.floor = self.floor.max(front.placed.end());
-            self.open.pop_front();
-        }
-        self.open.shrink_to_fit();
-    }
-
-    /// Gives up on all that is open.
-    pub fn close(&mut self, settled: impl FnMut(Complete)) {
-        self.open.drain(..).filter(|mapping| !mapping.done).map(|mapping| mapping.complete()).for_each(settled);
-        self.open.shrink_to_fit();
-    }
-
-    /// The mapping that begins last.
-    pub fn last(&self) -> Option<&Placed> {
-        self.open.back().map(|mapping| &mapping.placed)
-    }
-}
-
-fn same(a: &Placed, b: &Placed) -> bool {
-    a.data_len == b.data_len && a.position == b.position && a.checksum == b.checksum
 }

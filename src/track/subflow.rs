@@ -211,6 +211,15 @@ pub struct Reset {
 }
 
 impl Subflow {
+    /// Address and port of one end.
+    pub fn address_of(&self, side: Side) -> (std::net::IpAddr, u16) {
+        if side == self.initiator {
+            (self.ip.source(), self.source_port)
+        } else {
+            (self.ip.destination(), self.destination_port)
+        }
+    }
+
     /// Whether both ends have closed it.
     pub fn is_closed(&self) -> bool {
         self.reset.is_some() || (self.halves.client.fin.is_some() && self.halves.server.fin.is_some())

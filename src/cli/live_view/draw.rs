@@ -6,7 +6,9 @@ use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Clear, Paragraph};
 
-use super::model::{Model, PathRow, Row, rate};
+use super::model::Model;
+use super::rates::rate;
+use super::rows::{PathRow, Row};
 use crate::report::text;
 
 /// Columns of a rate.

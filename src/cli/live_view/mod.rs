@@ -1,11 +1,13 @@
 //! The live view: what MPTCP does at this moment, on a terminal.
 //!
-//! `model` keeps what is shown and what keys do to it, `draw` puts it on the screen, and here is the terminal. It is
-//! drawn at most ten times a second, and less often where drawing takes long, so that it never costs the capture more than a
-//! twentieth of the time.
+//! `model` keeps what is shown and what keys do to it, `rows` and `rates` are what a look at the capture gives, `draw` puts
+//! it on the screen, and here is the terminal. It is drawn at most ten times a second, and less often where drawing takes
+//! long, so that it never costs the capture more than a twentieth of the time.
 
 mod draw;
 pub mod model;
+mod rates;
+pub mod rows;
 
 use std::io;
 use std::time::{Duration, Instant};

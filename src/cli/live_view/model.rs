@@ -5,21 +5,20 @@ use std::time::Duration;
 
 use ratatui::crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
+use super::rates::{Rate, advance};
+use super::rows::Row;
 use crate::capture::InputInfo;
 use crate::limits;
 use crate::report::model::{Finding, Severity};
 use crate::report::style::Look;
-use crate::report::{ConnectionNow, FindingCounts, Selection, text, tree};
+use crate::report::{ConnectionNow, Selection, text, tree};
 use crate::track::Tracker;
 use crate::track::connection::Connection;
 use crate::track::observer::{ConnectionId, Event, What};
 use crate::track::side::Side;
-use crate::track::subflow::Subflow;
 
 /// Connections for which rows are made: more than any screen has lines.
 const ROWS: usize = 100;
-/// The time over which rates are smoothed, in seconds.
-const SMOOTHING: f64 = 1.0;
 
 /// What a key asks the program to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,55 +87,6 @@ pub struct Summary {
     pub left: u64,
 }
 
-/// One connection.
-#[derive(Clone, Debug)]
-pub struct Row {
-    /// Which.
-    pub id: ConnectionId,
-    /// Its name on the screen.
-    pub name: String,
-    /// Client and server.
-    pub ends: (String, String),
-    /// Version, outcome and close.
-    pub state: String,
-    /// Bytes a second by sender: client, server.
-    pub rates: [f64; 2],
-    /// Data-level bytes by sender.
-    pub bytes: [u64; 2],
-    /// What was found.
-    pub findings: FindingCounts,
-    /// Its paths.
-    pub paths: Vec<PathRow>,
-}
-
-/// One subflow.
-#[derive(Clone, Debug)]
-pub struct PathRow {
-    /// Interface, and addresses.
-    pub path: String,
-    /// The interface.
-    pub interface: String,
-    /// State, and what its handshake proved.
-    pub state: String,
-    /// Whether its join is proven: both HMACs.
-    pub proven: Option<bool>,
-    /// Backup for either end.
-    pub backup: bool,
-    /// Bytes a second by sender.
-    pub rates: [f64; 2],
-    /// Share of the connection's bytes by sender.
-    pub shares: [Option<f64>; 2],
-    /// Median round trip in nanoseconds.
-    pub rtt: Option<u64>,
-}
-
-/// Bytes counted, and the rate they come at.
-#[derive(Clone, Copy, Debug, Default)]
-struct Rate {
-    bytes: u64,
-    per_second: f64,
-}
-
 /// Everything shown.
 pub struct Model {
     /// Colours and characters.
@@ -163,7 +113,7 @@ pub struct Model {
     pub width: u16,
     /// Findings that were told of.
     told: BTreeSet<(ConnectionId, &'static str, Option<u64>)>,
-    rates: BTreeMap<(ConnectionId, u16), [Rate; 2]>,
+    pub(super) rates: BTreeMap<(ConnectionId, u16), [Rate; 2]>,
     looked: Duration,
 }
 
@@ -327,38 +277,8 @@ impl Model {
         self.open_details(tracker, info);
     }
 
-    fn row(&mut self, tracker: &Tracker, info: &InputInfo, connection: &Connection) -> Row {
-        let inputs = std::slice::from_ref(info);
-        let ends =
-            connection.subflows.first().map(|first| (address(first, Side::Client), address(first, Side::Server)));
-        let version = connection.dialect.map_or(String::new(), |dialect| format!(" v{}", dialect.version()));
-        let close = connection.close().name();
-        let outcome = if connection.orphan { "join only" } else { connection.outcome().name() };
-        let state = match close {
-            "open" => format!("{outcome}{version}"),
-            close => format!("{outcome}{version}, {}", close.replace('_', " ")),
-        };
-        let paths: Vec<PathRow> =
-            (0..connection.subflows.len()).filter_map(|index| self.path(info, connection, index)).collect();
-        let findings = ConnectionNow::new(&tracker.counts, inputs, connection).found();
-        for finding in &findings {
-            self.tell(connection, finding);
-        }
-        let sum = |side: usize| paths.iter().map(|path| path.rates[side]).sum();
-        Row {
-            id: connection.id,
-            name: name(connection.number),
-            ends: ends.unwrap_or_default(),
-            state,
-            rates: [sum(0), sum(1)],
-            bytes: [connection.data.client.unique, connection.data.server.unique],
-            findings: findings.iter().collect(),
-            paths,
-        }
-    }
-
     /// Tells of a finding the first time that it shows.
-    fn tell(&mut self, connection: &Connection, finding: &Finding) {
+    pub(super) fn tell(&mut self, connection: &Connection, finding: &Finding) {
         if finding.severity == Severity::Note || !self.told.insert((connection.id, finding.id, finding.subflow)) {
             return;
         }
@@ -368,38 +288,6 @@ impl Model {
         let severity = if finding.severity == Severity::Error { "error" } else { "warning" };
         let line = format!("{severity}  {}  {}", name(connection.number), finding.message);
         self.notice(&line);
-    }
-
-    fn path(&self, info: &InputInfo, connection: &Connection, index: usize) -> Option<PathRow> {
-        let subflow = connection.subflows.get(index)?;
-        let rates = self.rates.get(&(connection.id, index as u16)).copied().unwrap_or_default();
-        let proven = subflow.join.as_deref().map(|join| {
-            let proof = connection.prove_join(subflow, join);
-            proof.syn_ack.is_verified() && proof.ack.is_verified()
-        });
-        let share = |side: Side| {
-            let all = connection.data[side].unique;
-            (all > 0).then(|| subflow.halves[side].data_bytes as f64 / all as f64)
-        };
-        let median = |side: Side| {
-            let samples = &subflow.halves[side].rtt.by_ack;
-            (samples.weight() > 0).then(|| samples.percentile(50))
-        };
-        let interface = info.interfaces.get(usize::from(subflow.interface.1)).and_then(|known| known.name.as_deref());
-        Some(PathRow {
-            path: format!("{} {} {}", address(subflow, Side::Client), self.arrow(), address(subflow, Side::Server)),
-            interface: text::clean(interface.unwrap_or("?"), self.look.unicode).into_owned(),
-            state: subflow.state().name().replace('_', " "),
-            proven,
-            backup: subflow.backup.client || subflow.backup.server,
-            rates: [rates[0].per_second, rates[1].per_second],
-            shares: [share(Side::Client), share(Side::Server)],
-            rtt: median(Side::Client).max(median(Side::Server)),
-        })
-    }
-
-    fn arrow(&self) -> &'static str {
-        if self.look.unicode { "→" } else { "->" }
     }
 
     /// The connection that is shown alone, as the tree prints it.
@@ -423,44 +311,9 @@ impl Model {
     }
 }
 
-/// A rate after `seconds` more.
-fn advance(before: Option<Rate>, bytes: u64, seconds: f64) -> Rate {
-    let Some(before) = before else { return Rate { bytes, per_second: 0.0 } };
-    if seconds <= 0.0 {
-        return before;
-    }
-    let now = bytes.saturating_sub(before.bytes) as f64 / seconds;
-    let weight = 1.0 - (-seconds / SMOOTHING).exp();
-    let per_second = before.per_second + (now - before.per_second) * weight;
-    Rate { bytes, per_second: if per_second < 1.0 { 0.0 } else { per_second } }
-}
-
-fn address(subflow: &Subflow, side: Side) -> String {
-    let (address, port) = subflow.address_of(side);
-    std::net::SocketAddr::new(address, port).to_string()
-}
-
 /// A connection's name; a join whose connection is not known has no number.
 pub fn name(number: Option<u64>) -> String {
     number.map_or_else(|| "join".to_owned(), |number| format!("#{number}"))
-}
-
-/// Bits a second as a person reads them: `12.3 Mbit/s`.
-pub fn rate(bytes_per_second: f64) -> String {
-    let bits = bytes_per_second * 8.0;
-    let (value, unit) = match bits {
-        ..1e3 => (bits, "bit/s"),
-        ..1e6 => (bits / 1e3, "kbit/s"),
-        ..1e9 => (bits / 1e6, "Mbit/s"),
-        _ => (bits / 1e9, "Gbit/s"),
-    };
-    if value == 0.0 {
-        "0".to_owned()
-    } else if value < 9.95 {
-        format!("{value:.1} {unit}")
-    } else {
-        format!("{value:.0} {unit}")
-    }
 }
 
 #[cfg(test)]
@@ -469,33 +322,6 @@ mod tests {
 
     fn press(model: &mut Model, code: KeyCode) -> Action {
         model.key(KeyEvent::new(code, KeyModifiers::NONE))
-    }
-
-    #[test]
-    fn rates_read_as_bits_a_second() {
-        for (bytes, expected) in [
-            (0.0, "0"),
-            (125.0, "1.0 kbit/s"),
-            (1_250_000.0, "10 Mbit/s"),
-            (312_500_000.0, "2.5 Gbit/s"),
-            (12.0, "96 bit/s"),
-        ] {
-            assert_eq!(rate(bytes), expected);
-        }
-    }
-
-    #[test]
-    fn rates_follow_what_comes_and_fall_to_nothing() {
-        let mut seen = advance(None, 1000, 0.1);
-        assert_eq!(seen.per_second as u64, 0, "what came before the first look has no rate");
-        for step in 1..=100 {
-            seen = advance(Some(seen), 1000 + step * 1000, 0.1);
-        }
-        assert!((seen.per_second - 10_000.0).abs() < 100.0, "{}", seen.per_second);
-        for _ in 0..200 {
-            seen = advance(Some(seen), seen.bytes, 0.1);
-        }
-        assert_eq!(seen.per_second as u64, 0);
     }
 
     #[test]

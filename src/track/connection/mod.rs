@@ -3,13 +3,19 @@
 //!
 //! * [`handshake`]: MP_CAPABLE and MP_JOIN, keys and flags
 //! * [`control`]: addresses, priority, failure, fast close, reset
-//! * [`payload`]: DSS, mappings, checksums, the data level
+//! * [`payload`]: DSS, mappings, the data level
+//! * [`checksums`]: whether what was mapped is what was sent
+//! * `unmapped`: payload without a mapping, and the stream of a fallback
+//! * `choice`: which path new data takes
 //! * [`outcome`]: what all of it amounts to
 
+pub mod checksums;
+mod choice;
 pub mod control;
 pub mod handshake;
 pub mod outcome;
 pub mod payload;
+mod unmapped;
 
 use super::data::DataLevel;
 use super::keys::{Dialect, EndIdentity};
@@ -24,9 +30,10 @@ use crate::frame::Timestamp;
 use crate::limits;
 use crate::packet::{Segment, TcpFlags};
 
+pub use checksums::ChecksumTally;
+pub use choice::HandoverSeen;
 pub use control::{Announced, Removal};
 pub use handshake::Handshake;
-pub use payload::ChecksumTally;
 
 /// One MPTCP connection as one tap saw it.
 #[derive(Clone, Debug)]
@@ -136,21 +143,6 @@ impl FallbackCause {
             Self::SimultaneousOpen => "simultaneous_open",
         }
     }
-}
-
-/// New data moved from a silent subflow to another.
-#[derive(Clone, Copy, Debug)]
-pub struct HandoverSeen {
-    /// Fell silent.
-    pub from: u16,
-    /// Took over.
-    pub to: u16,
-    /// First frame on `to`.
-    pub frame: Mark,
-    /// Silence.
-    pub gap: u64,
-    /// What announced it.
-    pub signal: Option<&'static str>,
 }
 
 /// Something against the rules, or out of the ordinary.

@@ -1,150 +1,16 @@
-//! DSS and payload: placing mappings, checking them, and handing bytes to the data level (RFC 8684 §3.3).
+//! DSS and payload: placing mappings, and handing bytes to the data level (RFC 8684 §3.3).
 
-use super::{AnomalyKind, Connection, Env, FallbackCause, HandoverSeen, Input};
+use super::{AnomalyKind, Connection, Env, Input};
 use crate::limits;
-use crate::packet::checksum::add16;
-use crate::track::data::{DataLevel, Delivered, ORIGIN};
-use crate::track::half::{Half, Piece, SynSource};
-use crate::track::mapping::{Complete, Inserted, Missing, Payload, Placed};
-use crate::track::mark::{Mark, Moment};
-use crate::track::observer::{Checked, Data, Event, Observer, What};
+use crate::track::data::{DataLevel, ORIGIN};
+use crate::track::half::{Half, SynSource};
+use crate::track::mapping::{Complete, Payload, Placed};
+use crate::track::mappings::Inserted;
+use crate::track::mark::Moment;
+use crate::track::observer::{Data, Event, Observer, What};
 use crate::track::side::Side;
-use crate::track::sparse::{Sparse, empty};
-use crate::track::subflow::{Reset, Subflow};
 use crate::track::timeline::{Step, Timeline};
 use crate::wire::{Dss, Mapping, RawSequence};
-
-/// Silence that makes a change of path a handover: longer than the reordering of paths in use, shorter than a person's
-/// patience. TCP's minimum retransmission timeout on Linux is 200 ms.
-const HANDOVER_SILENCE_NS: u64 = 200_000_000;
-/// Payload without options after which a connection that never showed a mapping counts as fallen back at once, instead of
-/// when its capture ends.
-const BARE_SEGMENTS: u32 = 64;
-
-/// Outcomes of the checksums of what one side sent.
-#[derive(Clone, Debug, Default)]
-pub struct ChecksumTally {
-    /// Right.
-    pub verified: u64,
-    /// Wrong.
-    pub mismatch: u64,
-    /// Bytes cut by the snaplen.
-    pub cut: u64,
-    /// Bytes never captured.
-    pub missing: u64,
-    /// High half of the DSN unknown: each candidate for its contribution and how many mappings it makes right.
-    pub inferred: Sparse<Vec<(u16, u64)>>,
-    /// The wrong ones, up to a limit.
-    pub mismatches: Sparse<Vec<Mismatch>>,
-}
-
-/// One wrong checksum.
-#[derive(Clone, Copy, Debug)]
-pub struct Mismatch {
-    /// Its subflow.
-    pub subflow: u16,
-    /// Its mapping.
-    pub placed: Placed,
-    /// Frame with the mapping's last byte.
-    pub last_frame: Mark,
-    /// Checksum of what was seen.
-    pub expected: u16,
-    /// First DSN.
-    pub dsn: u64,
-}
-
-empty! {
-    Vec<(u16, u64)> = Vec::new();
-    Vec<Mismatch> = Vec::new();
-}
-
-impl ChecksumTally {
-    /// Bytes on the heap.
-    pub(in crate::track) fn heap_bytes(&self) -> usize {
-        self.inferred.capacity() * size_of::<(u16, u64)>() + self.mismatches.capacity() * size_of::<Mismatch>()
-    }
-
-    /// Judges a mapping that is complete or given up; tells whether it is right, where that can be told.
-    pub(super) fn settle(&mut self, complete: &Complete, data: &DataLevel, subflow: u16) -> Option<bool> {
-        let seen = complete.placed.checksum?;
-        let payload = match complete.sum {
-            Ok(sum) => sum,
-            Err(Missing::Cut) => {
-                self.cut += 1;
-                return None;
-            }
-            Err(Missing::Segments) => {
-                self.missing += 1;
-                return None;
-            }
-        };
-        let (dsn, high_known) = data.dsn(complete.placed.position);
-        let placed = &complete.placed;
-        let header = sum_words(&[dsn as u32, placed.ssn, u32::from(placed.data_len)]);
-        let low = add16(header, payload);
-        let high = sum_words(&[(dsn >> 32) as u32]);
-        if !high_known {
-            self.infer(!add16(low, seen), high);
-            return None;
-        }
-        let right = |payload_difference: u16| {
-            let sum = add16(add16(add16(low, high), payload_difference), seen);
-            sum == 0xffff || sum == 0
-        };
-        if right(0) || complete.other_copy.is_some_and(right) {
-            self.verified += 1;
-            return Some(true);
-        }
-        self.mismatch += 1;
-        if self.mismatches.len() < limits::MISMATCHES {
-            let expected = !add16(low, high);
-            self.mismatches.push(Mismatch { subflow, placed: *placed, last_frame: complete.last_frame, expected, dsn });
-        }
-        Some(false)
-    }
-
-    /// The high half of the DSN adds one constant to all sums until the low half wraps: mappings that agree on it are
-    /// consistent, though not verified.
-    fn infer(&mut self, needed: u16, made_up_high: u16) {
-        let constant = add16(needed, !made_up_high);
-        let constant = if constant == 0xffff { 0 } else { constant };
-        if let Some(candidate) = self.inferred.iter_mut().find(|candidate| candidate.0 == constant) {
-            candidate.1 += 1;
-        } else if self.inferred.len() < limits::INFERRED {
-            self.inferred.push((constant, 1));
-        } else {
-            self.missing += 1;
-        }
-    }
-
-    /// Counts what another tally saw, on subflows that are numbered from `base` here.
-    pub(in crate::track) fn absorb(&mut self, other: &Self, base: u16) {
-        self.verified += other.verified;
-        self.mismatch += other.mismatch;
-        self.cut += other.cut;
-        self.missing += other.missing;
-        for &candidate in other.inferred.iter().take(limits::INFERRED.saturating_sub(self.inferred.len())) {
-            self.inferred.push(candidate);
-        }
-        for mismatch in other.mismatches.iter().take(limits::MISMATCHES - self.mismatches.len()) {
-            self.mismatches.push(Mismatch { subflow: mismatch.subflow + base, ..*mismatch });
-        }
-    }
-
-    /// Mappings whose checksum could not be judged.
-    pub fn unverifiable(&self) -> u64 {
-        self.cut + self.missing + self.inferred.iter().map(|candidate| candidate.1).sum::<u64>()
-    }
-
-    /// Of those, how many agree with each other on an unknown high half beyond the one that told it.
-    pub fn consistent(&self) -> u64 {
-        self.inferred.iter().map(|candidate| candidate.1).max().map_or(0, |most| most - 1)
-    }
-}
-
-fn sum_words(words: &[u32]) -> u16 {
-    words.iter().fold(0, |sum, word| add16(add16(sum, (word >> 16) as u16), *word as u16))
-}
 
 impl Connection {
     /// A DSS option.
@@ -353,7 +219,7 @@ impl Connection {
         clippy::too_many_arguments,
         reason = "a private step of the hot path; a struct would be built to be taken apart"
     )]
-    fn deliver_mapped<O: Observer>(
+    pub(super) fn deliver_mapped<O: Observer>(
         &mut self,
         start: u64,
         end: u64,
@@ -373,7 +239,7 @@ impl Connection {
 
     /// Tells the observer of bytes of the stream.
     #[expect(clippy::too_many_arguments, reason = "as above")]
-    fn hand_out<O: Observer>(
+    pub(super) fn hand_out<O: Observer>(
         &self,
         position: u64,
         len: u64,
@@ -401,7 +267,7 @@ impl Connection {
     }
 
     #[inline]
-    fn deliver<O: Observer>(
+    pub(super) fn deliver<O: Observer>(
         &mut self,
         position: u64,
         len: u64,
@@ -429,204 +295,6 @@ impl Connection {
         }
         if let (Some(from), Some(before)) = (delivered.switched_from, before) {
             self.note_switch(from, subflow, side, before, env);
-        }
-    }
-
-    /// Data went to a subflow while others were free, or though an end had asked for it to be a backup.
-    #[cold]
-    #[inline(never)]
-    fn note_choice(&mut self, side: Side, chosen: u16, previous: u16, delivered: Delivered) {
-        let usable = |subflow: &Subflow| {
-            let open =
-                subflow.reset.is_none() && subflow.halves.client.fin.is_none() && subflow.halves.server.fin.is_none();
-            open && subflow.is_established()
-        };
-        let is_backup = |subflow: &Subflow| subflow.backup.client || subflow.backup.server;
-        let chosen_backup = self.subflows.get(usize::from(chosen)).is_some_and(is_backup);
-        let regular = |subflow: &&Subflow| usable(subflow) && !is_backup(subflow);
-        if chosen_backup {
-            if self.subflows.iter().take(limits::CHOICE_SUBFLOWS).any(|subflow| regular(&subflow))
-                && let Some(record) = self.subflows.get_mut(usize::from(chosen))
-            {
-                record.halves[side].seldom.against_priority += delivered.fresh;
-            }
-            return;
-        }
-        let times = |subflow: &Subflow| subflow.halves[side].rtt.smoothed;
-        let own = self.subflows.get(usize::from(chosen)).map_or(0, times);
-        let others = self
-            .subflows
-            .iter()
-            .take(limits::CHOICE_SUBFLOWS)
-            .enumerate()
-            .filter(|(index, _)| *index != usize::from(chosen));
-        let others = others.map(|(_, subflow)| subflow).filter(regular).map(times);
-        self.data[side].choices.note((chosen, own), previous, others);
-    }
-
-    /// New data moved to another subflow: a handover where the old one is gone, demoted, or has long been silent.
-    fn note_switch<O: Observer>(&mut self, from: u16, to: u16, side: Side, before: Moment, env: &mut Env<'_, O>) {
-        let Some(old) = self.subflows.get(usize::from(from)) else { return };
-        let half = &old.halves[side];
-        let gap = env.at.time.since(half.last_data_time);
-        let since_last_data = |mark: Mark| half.last_data.is_none_or(|last| mark >= last);
-        let removed = || {
-            let uses = |by: Side, id| old.address_ids[by] == Some(id);
-            self.removals.iter().any(|removal| since_last_data(removal.frame) && uses(removal.by, removal.id))
-        };
-        let signal = if old.reset.is_some() {
-            Some("reset")
-        } else if half.fin.is_some() {
-            Some("fin")
-        } else if old.backup_changes.last().is_some_and(|change| change.2 && since_last_data(change.0)) {
-            Some("mp_prio")
-        } else if removed() {
-            Some("remove_addr")
-        } else {
-            None
-        };
-        let stalled = half.acked.is_some_and(|acked| acked < half.next) && gap >= HANDOVER_SILENCE_NS;
-        let all_silent = env.at.time.since(before.time) >= HANDOVER_SILENCE_NS;
-        if signal.is_none() && !(stalled && all_silent) {
-            return;
-        }
-        if self.handovers[side].len() < limits::HANDOVERS {
-            self.handovers[side].push(HandoverSeen { from, to, frame: env.at.frame, gap, signal });
-        } else {
-            self.left_out.handovers += 1;
-        }
-    }
-
-    /// Payload that no mapping covers, now: in a fallback it follows from where the stream stood; else it waits.
-    #[cold]
-    #[inline(never)]
-    fn unmapped<O: Observer>(
-        &mut self,
-        start: u64,
-        end: u64,
-        bytes: &[u8],
-        input: &Input<'_, '_>,
-        env: &mut Env<'_, O>,
-    ) {
-        let decided = self.fallback.is_some() && input.subflow == 0;
-        let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return };
-        let half = &mut subflow.halves[input.side];
-        if decided && half.seldom.line.is_none() {
-            half.seldom.line = Some(line_of(half));
-        }
-        if let Some((seq, position)) = half.seldom.line.filter(|line| start >= line.0) {
-            let position = position + (start - seq);
-            self.deliver(position, end - start, input.side, input.subflow, env.at, env);
-            if O::WANTS_DATA {
-                self.hand_out(position, end - start, bytes, None, input.side, input.subflow, env);
-            }
-            return;
-        }
-        let keep = O::WANTS_DATA || self.checksum_in_use() != Some(false);
-        let kept = if keep && bytes.len() <= *env.buffer { bytes.to_vec() } else { Vec::new() };
-        *env.buffer -= kept.len();
-        let piece = Piece { start, end, bytes: kept, frame: env.at.frame, time: env.at.time };
-        let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return };
-        *env.buffer += subflow.halves[input.side].unmapped.push(piece);
-        let bare = subflow.bare[input.side].segments >= BARE_SEGMENTS;
-        if bare && input.subflow == 0 && self.fallback.is_none() && self.handshake.syn.is_some() {
-            self.conclude_bare(env);
-        }
-    }
-
-    /// A mapping came for payload that was seen before it.
-    #[cold]
-    fn resolve_unmapped<O: Observer>(&mut self, placed: &Placed, side: Side, subflow: u16, env: &mut Env<'_, O>) {
-        let Some(record) = self.subflows.get_mut(usize::from(subflow)) else { return };
-        let mut completes = Completes::default();
-        let half = &mut record.halves[side];
-        let pieces = half.unmapped.take(placed.start, placed.end());
-        for piece in &pieces {
-            let payload = Payload { bytes: &piece.bytes, sum: None };
-            half.mappings.cover(piece.start, payload, piece.end, piece.frame, |complete| completes.push(complete));
-        }
-        for piece in pieces {
-            *env.buffer += piece.bytes.len();
-            let (start, end) = (piece.start.max(placed.start), piece.end.min(placed.end()));
-            let cut = |from: u64, to: u64| {
-                let from = ((from - piece.start) as usize).min(piece.bytes.len());
-                let to = ((to - piece.start) as usize).min(piece.bytes.len());
-                piece.bytes.get(from..to).unwrap_or(&[])
-            };
-            let at = Moment { frame: piece.frame, time: piece.time };
-            self.deliver_mapped(start, end, cut(start, end), placed, side, subflow, at, env);
-            for (from, to) in [(piece.start, start), (end, piece.end)] {
-                if from < to {
-                    let bytes = cut(from, to).to_vec();
-                    *env.buffer = env.buffer.saturating_sub(bytes.len());
-                    let rest = Piece { start: from, end: to, bytes, frame: piece.frame, time: piece.time };
-                    if let Some(record) = self.subflows.get_mut(usize::from(subflow)) {
-                        *env.buffer += record.halves[side].unmapped.push(rest);
-                    }
-                }
-            }
-        }
-        for complete in completes.iter() {
-            self.settle(complete, side, subflow, env);
-        }
-    }
-
-    /// It is a fallback: what waited for a mapping on the initial subflow is the TCP stream itself.
-    /// But a peer that resets the subflow for a lack of mappings has not fallen back, and has not taken it.
-    pub(super) fn flush_unmapped<O: Observer>(&mut self, env: &mut Env<'_, O>) {
-        for side in Side::BOTH {
-            let reset = self.subflows.first().and_then(|subflow| subflow.reset);
-            let refused = |reset: Reset| reset.by == side.peer() && reset.reason.is_some_and(|reason| reason.0 == 6);
-            if reset.is_some_and(refused) {
-                continue;
-            }
-            let Some(half) = self.subflows.first_mut().map(|subflow| &mut subflow.halves[side]) else { return };
-            if half.unmapped.is_empty() {
-                continue;
-            }
-            let (seq, position) = half.seldom.line.unwrap_or_else(|| line_of(half));
-            half.seldom.line = Some((seq, position));
-            for piece in half.unmapped.take(seq, u64::MAX) {
-                *env.buffer += piece.bytes.len();
-                let start = piece.start.max(seq);
-                let skip = ((start - piece.start) as usize).min(piece.bytes.len());
-                let position = position + (start - seq);
-                let at = Moment { frame: piece.frame, time: piece.time };
-                self.deliver(position, piece.end - start, side, 0, at, env);
-                if O::WANTS_DATA {
-                    let bytes = piece.bytes.get(skip..).unwrap_or(&[]);
-                    self.hand_out(position, piece.end - start, bytes, None, side, 0, env);
-                }
-            }
-        }
-    }
-
-    #[inline]
-    fn settle<O: Observer>(&mut self, complete: &Complete, side: Side, subflow: u16, env: &mut Env<'_, O>) {
-        if complete.placed.checksum.is_none() {
-            return;
-        }
-        let right = self.checksums[side].settle(complete, &self.data[side], subflow);
-        if right == Some(false) {
-            env.observer.event(Event {
-                connection: self.id,
-                number: self.number,
-                subflow: Some(subflow),
-                at: env.at,
-                what: What::ChecksumMismatch(side, self.data[side].dsn(complete.placed.position).0),
-            });
-        }
-        if O::WANTS_DATA {
-            let (offset, len) = (self.data[side].offset(complete.placed.position), complete.placed.len);
-            env.observer.checked(Checked {
-                connection: self.id,
-                number: self.number,
-                side,
-                subflow,
-                offset,
-                len,
-                right,
-            });
         }
     }
 
@@ -672,25 +340,6 @@ impl Connection {
         let complete = Complete { placed, sum: Ok(0), other_copy: None, last_frame: env.at.frame };
         self.settle(&complete, input.side, input.subflow, env);
     }
-
-    /// Length 0: from here on the subflow is the stream (RFC 8684 §3.7).
-    #[cold]
-    fn infinite_mapping<O: Observer>(&mut self, mapping: &Mapping, input: &Input<'_, '_>, env: &mut Env<'_, O>) {
-        self.infinite[input.side].get_or_insert(env.at.frame);
-        let position = self.data[input.side].position(mapping.dsn);
-        if let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) {
-            let half = &mut subflow.halves[input.side];
-            if half.seldom.line.is_none() {
-                half.seldom.line = half.place(mapping.ssn).zip(position);
-            }
-        }
-        let cause = if self.failed.client.is_some() || self.failed.server.is_some() {
-            FallbackCause::MpFail
-        } else {
-            FallbackCause::InfiniteMapping
-        };
-        self.fall_back(cause, env.at.frame, Some(input.side), env);
-    }
 }
 
 /// Adds to the timeline of a direction that carries much.
@@ -710,15 +359,6 @@ fn note_time(data: &mut DataLevel, half: &mut Half, subflow: u16, fresh: u64, at
 
 fn saturate(value: u64) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)
-}
-
-/// Where a stream without mappings goes on: after the last mapping, or from the first byte.
-fn line_of(half: &Half) -> (u64, u64) {
-    match (half.last_mapping_end, half.syn) {
-        (Some(end), _) => end,
-        (None, Some(syn)) => (syn + 1 + u64::from(half.fast_open), ORIGIN + 1),
-        (None, None) => (half.seen.origin(), ORIGIN + 1),
-    }
 }
 
 /// In a capture that begins in the middle, a mapping tells the subflow's base where its first byte is known: it fits the
@@ -742,14 +382,14 @@ struct Part {
 
 /// Mappings that one segment completed: one, or a few where it spans several.
 #[derive(Default)]
-struct Completes {
+pub(super) struct Completes {
     first: Option<Complete>,
     more: Vec<Complete>,
 }
 
 impl Completes {
     #[inline]
-    fn push(&mut self, complete: Complete) {
+    pub(super) fn push(&mut self, complete: Complete) {
         if self.first.is_none() {
             self.first = Some(complete);
         } else {
@@ -757,7 +397,7 @@ impl Completes {
         }
     }
 
-    fn iter(&self) -> impl Iterator<Item = &Complete> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Complete> {
         self.first.iter().chain(&self.more)
     }
 }

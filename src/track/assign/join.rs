@@ -1,0 +1,149 @@
+//! Which connection a join belongs to: its token names an end of one, its nonce tells it from others.
+
+use super::{Arrival, flow_side};
+use crate::crypto::{Nonce, Token};
+use crate::limits;
+use crate::track::Tracker;
+use crate::track::keys::KeySource;
+use crate::track::observer::{ConnectionId, Event, Observer, What};
+use crate::track::side::Side;
+use crate::track::subflow::{Join, Subflow};
+
+impl Tracker {
+    /// A join's SYN: its token names the end being joined.
+    pub(super) fn join<O: Observer>(
+        &mut self,
+        token: Token,
+        nonce: Nonce,
+        arrival: &Arrival<'_, '_>,
+        observer: &mut O,
+    ) -> Option<(ConnectionId, u16, Side)> {
+        let input = arrival.frame.id.input;
+        let found = self.choose(token, arrival);
+        let (mut connection, joined) = match found {
+            Some(found) => found,
+            None => (self.open_orphan(token, arrival, observer)?, Side::Server),
+        };
+        let source = joined.peer();
+        if let Some((subflow, record)) = self.with_nonce(connection, token, nonce) {
+            let shown_here = record.interface.0 == input;
+            let view = self.connections.views_of(connection).filter(|view| view.input == input);
+            let mut views = view.filter_map(|view| Some((view.id, self.with_nonce(view.id, token, nonce)?.0)));
+            let in_view = views.next();
+            drop(views);
+            if let Some((alias_of, subflow)) = if shown_here { Some((connection, subflow)) } else { in_view } {
+                // The same join under another 4-tuple: a NAT lies between two taps of one input.
+                let alias = (arrival.segment.ip, arrival.segment.source_port, arrival.segment.destination_port);
+                let state = self.connections.get_mut(alias_of)?;
+                let record = state.subflows.get_mut(usize::from(subflow))?;
+                if record.also_seen_as.len() < limits::VIEWS {
+                    record.also_seen_as.push(alias);
+                } else {
+                    state.left_out.tuples += 1;
+                }
+                return Some((alias_of, subflow, source));
+            }
+            let low_side = flow_side(source, arrival.from_low);
+            let (view, subflow, low) = self.open_view(connection, subflow, low_side, arrival, observer)?;
+            let source = if arrival.from_low { low } else { low.peer() };
+            return Some((view, subflow, source));
+        }
+        // At the tap of another end: the view that already shows this input.
+        if let Some(view) = self.view_at(connection, input) {
+            connection = view;
+        }
+        let is_view = self.connection(connection)?.view_of.is_some();
+        let state = self.connections.get_mut(connection)?;
+        if state.subflows.len() >= limits::SUBFLOWS {
+            state.left_out.subflows += 1;
+            return None;
+        }
+        let join = Join { token: Some(token), initiator_nonce: Some(nonce), ..Join::default() };
+        let denied = state.ends[joined].flags.is_some_and(|flags| flags & 0x20 != 0)
+            && state.initial().is_some_and(|initial| {
+                initial.address_of(joined) == (arrival.segment.ip.destination(), arrival.segment.destination_port)
+            });
+        state.add_subflow(Subflow::new(arrival, source, source, Some(join)));
+        let subflow = (state.subflows.len() - 1) as u16;
+        if denied {
+            state.note_join_denied(subflow, source, arrival.at.frame);
+        }
+        if !is_view {
+            let (number, at, what) = (state.number, arrival.at, What::SubflowOpened);
+            observer.event(Event { connection, number, subflow: Some(subflow), at, what });
+        }
+        Some((connection, subflow, source))
+    }
+
+    /// The connection that a token names: a live one before a closed one, one with a known address before another, the
+    /// latest before the rest.
+    fn choose(&self, token: Token, arrival: &Arrival<'_, '_>) -> Option<(ConnectionId, Side)> {
+        let destination = arrival.segment.ip.destination();
+        let source = arrival.segment.ip.source();
+        let rank = |&(id, side): &(ConnectionId, Side)| {
+            let state = self.connection(id)?;
+            let knows = |by: Side, address| {
+                state.subflows.iter().any(|subflow| subflow.address_of(by).0 == address)
+                    || state.addresses.iter().any(|known| known.by == by && known.address == address)
+            };
+            let affinity = u8::from(knows(side, destination)) + u8::from(knows(side.peer(), source));
+            Some((state.view_of.is_none(), !state.is_closed(), affinity))
+        };
+        let candidates = self.tokens.candidates(token).filter_map(|candidate| Some((rank(&candidate)?, candidate)));
+        let mut best = None;
+        for (rank, candidate) in candidates {
+            if best.is_none_or(|(best, _)| rank > best) {
+                best = Some((rank, candidate));
+            }
+        }
+        best.map(|(_, candidate)| candidate)
+    }
+
+    /// The subflow of a connection that was joined with this token and nonce.
+    fn with_nonce(&self, connection: ConnectionId, token: Token, nonce: Nonce) -> Option<(u16, &Subflow)> {
+        let state = self.connection(connection)?;
+        let same = |join: &Join| join.token == Some(token) && join.initiator_nonce == Some(nonce);
+        let index = state.subflows.iter().position(|subflow| subflow.join.as_deref().is_some_and(same))?;
+        Some((index as u16, state.subflows.get(index)?))
+    }
+
+    /// A join whose connection is not in the capture: joins with the same token are grouped.
+    fn open_orphan<O: Observer>(
+        &mut self,
+        token: Token,
+        arrival: &Arrival<'_, '_>,
+        observer: &mut O,
+    ) -> Option<ConnectionId> {
+        let keys = self.config.keys.clone();
+        let id = self.open_connection(arrival, observer)?;
+        let state = self.connections.get_mut(id)?;
+        state.orphan = true;
+        state.ends.server.token_named = Some(token);
+        for key in keys {
+            if let Some(dialect) = state.dialect_that_fits(Side::Server, key) {
+                state.dialect = Some(dialect);
+                state.ends.server.learn(key, dialect.suite(), KeySource::CommandLine, None);
+                state.keys_changed(Side::Server);
+            }
+        }
+        self.tokens.insert(token, id, Side::Server);
+        self.tokens.orphans += 1;
+        Some(id)
+    }
+
+    /// A join's SYN/ACK or ACK without its SYN: no token says whose it is.
+    pub(super) fn unknown_join<O: Observer>(
+        &mut self,
+        source: Side,
+        arrival: &Arrival<'_, '_>,
+        observer: &mut O,
+    ) -> Option<(ConnectionId, u16, Side)> {
+        let id = self.open_connection(arrival, observer)?;
+        let state = self.connections.get_mut(id)?;
+        state.orphan = true;
+        state.add_subflow(Subflow::new(arrival, source, Side::Client, Some(Join::default())));
+        let (at, what) = (arrival.at, What::SubflowOpened);
+        observer.event(Event { connection: id, number: None, subflow: Some(0), at, what });
+        Some((id, 0, source))
+    }
+}

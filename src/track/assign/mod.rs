@@ -1,0 +1,341 @@
+//! Which connection a segment belongs to: here by its 4-tuple, in `join` by the token of a join, in `views` by the tap that
+//! it was captured at.
+
+mod join;
+mod views;
+
+use super::connection::Connection;
+use super::expire::Left;
+use super::flow::{Flow, FlowId, FlowKey, PLAIN, RECENT};
+use super::keys::{Dialect, KeySource};
+use super::mark::Moment;
+use super::observer::{ConnectionId, Event, Observer, What};
+use super::options::Options;
+use super::side::{PerSide, Side};
+use super::sparse::Sparse;
+use super::subflow::{Join, Subflow};
+use super::{Assigned, Place, Tracker};
+use crate::frame::Frame;
+use crate::limits;
+use crate::packet::Segment;
+use crate::wire::MpJoin;
+
+/// Silence after which a new SYN takes over a 4-tuple at once: two minutes, as long as TIME-WAIT lasts (RFC 9293 §3.6.1).
+const STALE_NS: u64 = 120_000_000_000;
+
+/// What assigning a segment works with.
+struct Arrival<'s, 'p> {
+    frame: &'s Frame<'p>,
+    segment: &'s Segment<'p>,
+    options: &'s Options<'p>,
+    at: Moment,
+    tap: u16,
+    from_low: bool,
+}
+
+impl Tracker {
+    /// Finds where a segment belongs, and makes the place if it is the first there.
+    #[inline]
+    pub(super) fn assign<O: Observer>(
+        &mut self,
+        frame: &Frame<'_>,
+        segment: &Segment<'_>,
+        options: &Options<'_>,
+        at: Moment,
+        tap: u16,
+        observer: &mut O,
+    ) -> Assigned {
+        let (key, from_low) = FlowKey::of(segment);
+        let arrival = Arrival { frame, segment, options, at, tap, from_low };
+        let Some(id) = self.flows.find(key) else { return self.new_flow(key, &arrival, observer) };
+        let Some(flow) = self.flows.get_mut(id) else { return Assigned::Plain };
+        let direction = if from_low { 1 } else { 2 };
+        if flow.tap == tap {
+            flow.directions |= direction | RECENT;
+        } else if let Some(elsewhere) = self.at_other_tap(id, &arrival, observer) {
+            return elsewhere;
+        }
+        let Some(flow) = self.flows.get_mut(id) else { return Assigned::Plain };
+        if flow.connection == PLAIN {
+            return self.plain_flow(key, id, &arrival, observer);
+        }
+        let (connection, subflow, side) = (flow.connection, flow.subflow, flow.sender(from_low));
+        let owner = owner(connection, subflow, side);
+        if flow.is_view {
+            return self.feed_view(connection, subflow, side, &arrival);
+        }
+        let eventful = flow.more.is_some() || (segment.flags.syn() && !segment.flags.ack());
+        if self.recent.is_copy(owner, segment, options.timestamps, tap) {
+            self.note_interface(connection, subflow, frame);
+            return Assigned::Copy(Some(Place { connection, subflow, from: side }));
+        }
+        if eventful {
+            return self.eventful(key, id, &arrival, observer);
+        }
+        Assigned::To(Place { connection, subflow, from: side })
+    }
+
+    /// A SYN, or a flow whose 4-tuple was taken over lately.
+    #[cold]
+    fn eventful<O: Observer>(
+        &mut self,
+        key: FlowKey,
+        id: FlowId,
+        arrival: &Arrival<'_, '_>,
+        observer: &mut O,
+    ) -> Assigned {
+        let Some(flow) = self.flows.get_mut(id) else { return Assigned::Plain };
+        let (connection, subflow, side) = (flow.connection, flow.subflow, flow.sender(arrival.from_low));
+        let previous = flow.more.as_ref().and_then(|more| more.previous);
+        let current = Assigned::To(Place { connection, subflow, from: side });
+        let Some(state) = self.connections.get(connection) else {
+            return if arrival.segment.flags.syn() { self.new_flow(key, arrival, observer) } else { current };
+        };
+        let Some(record) = state.subflows.get(usize::from(subflow)) else { return current };
+        if arrival.segment.flags.syn() && !arrival.segment.flags.ack() {
+            let same = record.syn.as_ref().is_some_and(|syn| syn.seq == arrival.segment.seq)
+                || record.halves[side].syn.is_some_and(|syn| syn as u32 == arrival.segment.seq);
+            let simultaneous = side != record.initiator && record.syn_ack.is_none() && record.syn.is_some();
+            if same || simultaneous {
+                return current;
+            }
+            let alive =
+                !record.is_closed() && arrival.at.time.since(record.last.time) < STALE_NS && record.syn_ack.is_some();
+            let old = (connection, subflow, flow_side(side, arrival.from_low));
+            let assigned = self.new_flow(key, arrival, observer);
+            if alive && let Some(flow) = self.flows.get_mut(id) {
+                flow.more.get_or_insert_default().previous = Some(old);
+            }
+            return assigned;
+        }
+        let Some((old_connection, old_subflow, old_low)) = previous else { return current };
+        if record.syn_ack.is_some() {
+            if let Some(more) = self.flows.get_mut(id).and_then(|flow| flow.more.as_mut()) {
+                more.previous = None;
+            }
+            return current;
+        }
+        let syn = record.syn.as_ref().map_or(0, |syn| syn.seq);
+        let fits_new = if side == record.initiator {
+            arrival.segment.seq.wrapping_sub(syn) <= 1 + arrival.segment.payload_len
+        } else {
+            arrival.segment.flags.ack() && arrival.segment.ack == syn.wrapping_add(1)
+        };
+        if fits_new {
+            return current;
+        }
+        let from = if arrival.from_low { old_low } else { old_low.peer() };
+        Assigned::To(Place { connection: old_connection, subflow: old_subflow, from })
+    }
+
+    /// The first segment of a 4-tuple, or of a new incarnation of one.
+    #[cold]
+    fn new_flow<O: Observer>(&mut self, key: FlowKey, arrival: &Arrival<'_, '_>, observer: &mut O) -> Assigned {
+        let options = arrival.options;
+        let is_syn = arrival.segment.flags.syn() && !arrival.segment.flags.ack();
+        let is_join = options.join.is_some() && (is_syn || options.capable.is_none());
+        if !is_join {
+            self.counts.tcp_connections += 1;
+            self.counts.asked_for_mptcp += u64::from(is_syn && options.capable.is_some());
+        }
+        if !options.mptcp {
+            let flow = Flow { syn: arrival.segment.seq, ..self.flow(PLAIN, 0, arrival, Side::Client) };
+            self.insert_flow(key, flow);
+            return Assigned::Plain;
+        }
+        let source = source_side(arrival);
+        let placed = match options.join {
+            Some(MpJoin::Syn { token, nonce, .. }) if is_syn => self.join(token, nonce, arrival, observer),
+            Some(_) if options.capable.is_none() => self.unknown_join(source, arrival, observer),
+            _ => self.initial(source, arrival, observer),
+        };
+        let Some((connection, subflow, source)) = placed else { return Assigned::Plain };
+        let flow = self.flow(connection, subflow, arrival, source);
+        self.insert_flow(key, flow);
+        if self.connection(connection).is_some_and(|state| state.view_of.is_some()) {
+            return self.feed_view(connection, subflow, source, arrival);
+        }
+        // An alias of a subflow already seen (NAT): its packets were counted there.
+        let owner = owner(connection, subflow, source);
+        if self.recent.is_copy(owner, arrival.segment, options.timestamps, arrival.tap) {
+            return Assigned::Copy(Some(Place { connection, subflow, from: source }));
+        }
+        Assigned::To(Place { connection, subflow, from: source })
+    }
+
+    /// A segment of a flow that had no MPTCP so far.
+    #[cold]
+    fn plain_flow<O: Observer>(
+        &mut self,
+        key: FlowKey,
+        id: FlowId,
+        arrival: &Arrival<'_, '_>,
+        observer: &mut O,
+    ) -> Assigned {
+        let is_syn = arrival.segment.flags.syn() && !arrival.segment.flags.ack();
+        if arrival.options.mptcp {
+            self.counts.tcp_connections = self.counts.tcp_connections.saturating_sub(u64::from(!is_syn));
+            return self.new_flow(key, arrival, observer);
+        }
+        if is_syn
+            && let Some(flow) = self.flows.get_mut(id)
+            && flow.syn != arrival.segment.seq
+        {
+            flow.syn = arrival.segment.seq;
+            self.counts.tcp_connections += 1;
+        }
+        Assigned::Plain
+    }
+
+    fn flow(&self, connection: ConnectionId, subflow: u16, arrival: &Arrival<'_, '_>, source: Side) -> Flow {
+        Flow {
+            connection,
+            subflow,
+            low_side: flow_side(source, arrival.from_low),
+            directions: if arrival.from_low { 1 } else { 2 },
+            tap: arrival.tap,
+            is_view: self.connection(connection).is_some_and(|state| state.view_of.is_some()),
+            syn: 0,
+            more: None,
+        }
+    }
+
+    fn insert_flow(&mut self, key: FlowKey, flow: Flow) {
+        let (_, evicted) = self.flows.insert(key, flow, self.config.flows);
+        self.counts.flows_evicted += u64::from(evicted);
+    }
+
+    /// A new connection, known by MP_CAPABLE or, in a capture that begins in the middle, by later options.
+    fn initial<O: Observer>(
+        &mut self,
+        source: Side,
+        arrival: &Arrival<'_, '_>,
+        observer: &mut O,
+    ) -> Option<(ConnectionId, u16, Side)> {
+        let id = self.open_connection(arrival, observer)?;
+        let keys = self.config.keys.clone();
+        let state = self.connections.get_mut(id)?;
+        self.listed += 1;
+        let number = Some(self.listed);
+        state.number = number;
+        state.add_subflow(Subflow::new(arrival, source, Side::Client, None));
+        for (subflow, what) in [(None, What::ConnectionOpened), (Some(0), What::SubflowOpened)] {
+            observer.event(Event { connection: id, number, subflow, at: arrival.at, what });
+        }
+        if !arrival.segment.flags.syn() && !keys.is_empty() && self.undecided.len() < limits::CONNECTIONS {
+            self.undecided.push(id);
+        }
+        Some((id, 0, source))
+    }
+
+    fn open_connection<O: Observer>(&mut self, arrival: &Arrival<'_, '_>, observer: &mut O) -> Option<ConnectionId> {
+        while self.connections.is_full(self.config.connections) {
+            let Some(victim) = self.connections.victim() else { break };
+            self.evict(victim, observer);
+        }
+        let id = self.connections.next_id()?;
+        self.connections.push(Box::new(Connection::new(id, arrival.at, arrival.frame.id.input)));
+        Some(id)
+    }
+
+    /// Gives up a connection, and what the tables know of it.
+    #[cold]
+    fn evict<O: Observer>(&mut self, victim: ConnectionId, observer: &mut O) {
+        self.let_go(victim, Left::Limit, observer);
+    }
+
+    #[cold]
+    fn note_interface(&mut self, connection: ConnectionId, subflow: u16, frame: &Frame<'_>) {
+        let interface = (frame.id.input, frame.interface);
+        let state = self.connections.get_mut(connection);
+        let Some(record) = state.and_then(|state| state.subflows.get_mut(usize::from(subflow))) else { return };
+        let known = record.interface == interface || record.more_interfaces.contains(&interface);
+        if !known && record.more_interfaces.len() < limits::VIEWS {
+            record.more_interfaces.push(interface);
+        }
+    }
+}
+
+impl Subflow {
+    /// A subflow whose first segment was sent by `source` and which `initiator` opened.
+    fn new(arrival: &Arrival<'_, '_>, source: Side, initiator: Side, join: Option<Join>) -> Self {
+        let segment = arrival.segment;
+        let turned = source != initiator;
+        Self {
+            ip: if turned { segment.ip.reversed() } else { segment.ip },
+            source_port: if turned { segment.destination_port } else { segment.source_port },
+            destination_port: if turned { segment.source_port } else { segment.destination_port },
+            initiator,
+            initiator_known: segment.flags.syn(),
+            handshake_open: true,
+            halves: PerSide::default(),
+            syn: None,
+            syn_ack: None,
+            third_ack: None,
+            third_ack_delay: 0,
+            join: join.map(Box::new),
+            address_ids: PerSide::default(),
+            backup: PerSide::default(),
+            join_backup: PerSide::default(),
+            backup_changes: Sparse::default(),
+            first: arrival.at,
+            last: arrival.at,
+            reset: None,
+            options: PerSide::default(),
+            bare: PerSide::default(),
+            interface: (arrival.frame.id.input, arrival.frame.interface),
+            more_interfaces: Sparse::default(),
+            also_seen_as: Sparse::default(),
+            source_routed: PerSide::default(),
+        }
+    }
+}
+
+/// What tells the two directions of all subflows apart, for the memory of recent segments.
+fn owner(connection: ConnectionId, subflow: u16, from: Side) -> u64 {
+    u64::from(connection) << 17 | u64::from(subflow) << 1 | u64::from(from == Side::Client)
+}
+
+/// The side with the lower endpoint, when `source` sent a segment that comes from the lower endpoint or not.
+fn flow_side(source: Side, from_low: bool) -> Side {
+    if from_low { source } else { source.peer() }
+}
+
+/// The side that sends the first segment seen of a flow: told by its flags and MP_CAPABLE, or else guessed by the ports.
+fn source_side(arrival: &Arrival<'_, '_>) -> Side {
+    let segment = arrival.segment;
+    let capable_of_client = arrival.options.capable.is_some_and(|capable| capable.receiver_key.is_some());
+    if segment.flags.syn() {
+        if segment.flags.ack() { Side::Server } else { Side::Client }
+    } else if capable_of_client || matches!(arrival.options.join, Some(MpJoin::Ack { .. })) {
+        Side::Client
+    } else if segment.source_port < segment.destination_port {
+        Side::Server
+    } else {
+        Side::Client
+    }
+}
+
+impl Tracker {
+    /// Keys given by hand for connections whose handshake is not in the capture: tried once data has shown the stream.
+    pub(super) fn try_given_keys(&mut self) {
+        for id in std::mem::take(&mut self.undecided) {
+            for key in self.config.keys.clone() {
+                let Some(state) = self.connections.get_mut(id) else {
+                    continue;
+                };
+                for side in Side::BOTH {
+                    let fits = if state.ends[side].key.is_none() { state.dialect_that_fits(side, key) } else { None };
+                    if let Some(dialect) =
+                        fits.filter(|_| state.dialect.is_none_or(|known: Dialect| fits == Some(known)))
+                    {
+                        state.dialect = Some(dialect);
+                        state.ends[side].learn(key, dialect.suite(), KeySource::CommandLine, None);
+                        state.keys_changed(side);
+                    }
+                }
+                self.tokens.learn(state, id);
+            }
+        }
+    }
+}

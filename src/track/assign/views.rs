@@ -1,0 +1,178 @@
+//! The views that other taps give of a connection: captures of one connection at several places are told apart by input,
+//! and each but the first has a connection of its own in which nothing is counted twice.
+
+use super::{Arrival, owner};
+use crate::limits;
+use crate::track::connection::Connection;
+use crate::track::flow::{FlowId, OtherTap, PLAIN};
+use crate::track::observer::{ConnectionId, Observer, Silent};
+use crate::track::side::Side;
+use crate::track::subflow::{Join, Subflow};
+use crate::track::{Assigned, Place, Tracker};
+
+impl Tracker {
+    /// A flow's segment at a tap that is not its first. `None` lets it count as if it were.
+    #[cold]
+    pub(super) fn at_other_tap<O: Observer>(
+        &mut self,
+        id: FlowId,
+        arrival: &Arrival<'_, '_>,
+        observer: &mut O,
+    ) -> Option<Assigned> {
+        let direction = if arrival.from_low { 1 } else { 2 };
+        let flow = self.flows.get_mut(id)?;
+        let (connection, primary_directions, first_tap) = (flow.connection, flow.directions, flow.tap);
+        let low_side = flow.low_side;
+        let subflow = flow.subflow;
+        if self.taps.input(first_tap) == arrival.frame.id.input || connection == PLAIN {
+            return None;
+        }
+        let flow = self.flows.get_mut(id)?;
+        let more = flow.more.get_or_insert_default();
+        // Interfaces of one input show one view: what one of them repeats is a copy within it.
+        let input = arrival.frame.id.input;
+        let index = match more.taps.iter().position(|other| other.input == input) {
+            Some(index) => index,
+            None if more.taps.len() < limits::VIEWS => {
+                more.taps.push(OtherTap { input, directions: 0, view: None });
+                more.taps.len() - 1
+            }
+            None => return Some(Assigned::Copy(None)),
+        };
+        let other = more.taps.get_mut(index)?;
+        other.directions |= direction;
+        let view = other.view;
+        if view.is_none() && primary_directions & direction == 0 {
+            return None;
+        }
+        let new_syn = arrival.segment.flags.syn() && !arrival.segment.flags.ack();
+        let fits = view.filter(|view| !new_syn || self.holds_syn(view.0, view.1, arrival.segment.seq));
+        let (view, view_subflow, low) = match fits {
+            Some(view) => view,
+            None => match self.open_view(connection, subflow, low_side, arrival, observer) {
+                Some(view) => view,
+                // Beyond a limit: what other taps show is no part of this one's view.
+                None => return Some(Assigned::Copy(None)),
+            },
+        };
+        if let Some(other) =
+            self.flows.get_mut(id).and_then(|flow| flow.more.as_mut()).and_then(|more| more.taps.get_mut(index))
+        {
+            other.view = Some((view, view_subflow, low));
+        }
+        let from = if arrival.from_low { low } else { low.peer() };
+        Some(self.feed_view(view, view_subflow, from, arrival))
+    }
+
+    /// Hands a segment to another tap's view of a connection, which no observer hears of. The place told is that in the
+    /// connection itself.
+    pub(super) fn feed_view(
+        &mut self,
+        view: ConnectionId,
+        subflow: u16,
+        from: Side,
+        arrival: &Arrival<'_, '_>,
+    ) -> Assigned {
+        let owner = owner(view, subflow, from);
+        let place = self.place_in_main(view, subflow, from);
+        if self.recent.is_copy(owner, arrival.segment, arrival.options.timestamps, arrival.tap) {
+            return Assigned::Copy(place);
+        }
+        self.feed(view, subflow, from, arrival.segment, arrival.options, arrival.at, &mut Silent);
+        place.map_or(Assigned::Copy(None), Assigned::View)
+    }
+
+    /// Where a view's subflow is in the connection that it shows: the initial one first, a join where its nonce is.
+    fn place_in_main(&self, view: ConnectionId, subflow: u16, from: Side) -> Option<Place> {
+        let state = self.connection(view)?;
+        let connection = state.view_of?;
+        let shown = state.subflows.get(usize::from(subflow))?;
+        let main = self.connection(connection)?;
+        let nonce = |record: &Subflow| record.join.as_ref().and_then(|join| join.initiator_nonce);
+        let same = |record: &Subflow| record.join.is_some() == shown.join.is_some() && nonce(record) == nonce(shown);
+        let subflow = main.subflows.iter().position(same).unwrap_or(0) as u16;
+        Some(Place { connection, subflow, from })
+    }
+
+    fn holds_syn(&self, connection: ConnectionId, subflow: u16, seq: u32) -> bool {
+        let record = self.connection(connection).and_then(|state| state.subflows.get(usize::from(subflow)));
+        record.is_some_and(|record| record.syn.as_ref().is_none_or(|syn| syn.seq == seq))
+    }
+
+    /// Finds or makes the view of a connection at another input, and in it the subflow.
+    pub(super) fn open_view<O: Observer>(
+        &mut self,
+        of: ConnectionId,
+        of_subflow: u16,
+        low_side: Side,
+        arrival: &Arrival<'_, '_>,
+        observer: &mut O,
+    ) -> Option<(ConnectionId, u16, Side)> {
+        let main = self.connection(of)?;
+        let of = main.view_of.unwrap_or(of);
+        let template = main.subflows.get(usize::from(of_subflow))?.clone_identity(arrival);
+        let (dialect, ends) = (main.dialect, main.ends.clone());
+        let is_join = template.join.is_some();
+        let holds = |view: &Connection| view.subflows.iter().any(|known| known.same_tuple(&template));
+        let input = arrival.frame.id.input;
+        let here = self.connections.views_of(of).find(|view| !holds(view) && view.input == input);
+        // A host's second interface may be an input of its own: its joins belong to the view of the first.
+        let open = |view: &&Connection| !holds(view) && (is_join || view.subflows.is_empty());
+        let other = || self.connections.views_of(of).find(open);
+        let found = here.or_else(other).map(|view| view.id);
+        let id = if let Some(id) = found {
+            id
+        } else {
+            if self.connections.views_of(of).count() >= limits::VIEWS {
+                return None;
+            }
+            let id = self.open_connection(arrival, observer)?;
+            let view = self.connections.get_mut(id)?;
+            view.view_of = Some(of);
+            if is_join {
+                // The other end's initial subflow is not in this input: its keys are those of the connection.
+                view.dialect = dialect;
+                view.ends = ends;
+                for side in Side::BOTH {
+                    view.keys_changed(side);
+                }
+            }
+            self.connections.add_view(of, id);
+            id
+        };
+        let view = self.connections.get_mut(id)?;
+        if view.subflows.len() >= limits::SUBFLOWS {
+            return None;
+        }
+        view.add_subflow(template);
+        Some((id, (view.subflows.len() - 1) as u16, low_side))
+    }
+
+    /// The view of a connection that another input gives.
+    pub(super) fn view_at(&self, of: ConnectionId, input: u16) -> Option<ConnectionId> {
+        if self.connection(of)?.input == input {
+            return None;
+        }
+        self.connections.views_of(of).find(|view| view.input == input).map(|view| view.id)
+    }
+}
+
+impl Subflow {
+    /// The same subflow, with nothing seen, at the tap of `arrival`.
+    fn clone_identity(&self, arrival: &Arrival<'_, '_>) -> Self {
+        let source = self.initiator;
+        let mut fresh = Self::new(arrival, source, source, self.join.as_ref().map(|_| Join::default()));
+        let turned =
+            arrival.segment.ip.source() != self.ip.source() && arrival.segment.ip.source() == self.ip.destination();
+        if turned || (arrival.segment.flags.syn() && arrival.segment.flags.ack()) {
+            fresh.ip = fresh.ip.reversed();
+            std::mem::swap(&mut fresh.source_port, &mut fresh.destination_port);
+        }
+        fresh
+    }
+
+    fn same_tuple(&self, other: &Self) -> bool {
+        (self.ip, self.source_port, self.destination_port) == (other.ip, other.source_port, other.destination_port)
+            && self.syn.as_ref().is_none_or(|syn| other.syn.as_ref().is_none_or(|other| other.seq == syn.seq))
+    }
+}

@@ -1,0 +1,168 @@
+//! DSS checksums (RFC 8684 §3.3): each mapping that is complete or given up is judged, counted, and told of.
+
+use super::{Connection, Env};
+use crate::limits;
+use crate::packet::checksum::add16;
+use crate::track::data::DataLevel;
+use crate::track::mapping::{Complete, Missing, Placed};
+use crate::track::mark::Mark;
+use crate::track::observer::{Checked, Event, Observer, What};
+use crate::track::side::Side;
+use crate::track::sparse::{Sparse, empty};
+
+/// Outcomes of the checksums of what one side sent.
+#[derive(Clone, Debug, Default)]
+pub struct ChecksumTally {
+    /// Right.
+    pub verified: u64,
+    /// Wrong.
+    pub mismatch: u64,
+    /// Bytes cut by the snaplen.
+    pub cut: u64,
+    /// Bytes never captured.
+    pub missing: u64,
+    /// High half of the DSN unknown: each candidate for its contribution and how many mappings it makes right.
+    pub inferred: Sparse<Vec<(u16, u64)>>,
+    /// The wrong ones, up to a limit.
+    pub mismatches: Sparse<Vec<Mismatch>>,
+}
+
+/// One wrong checksum.
+#[derive(Clone, Copy, Debug)]
+pub struct Mismatch {
+    /// Its subflow.
+    pub subflow: u16,
+    /// Its mapping.
+    pub placed: Placed,
+    /// Frame with the mapping's last byte.
+    pub last_frame: Mark,
+    /// Checksum of what was seen.
+    pub expected: u16,
+    /// First DSN.
+    pub dsn: u64,
+}
+
+empty! {
+    Vec<(u16, u64)> = Vec::new();
+    Vec<Mismatch> = Vec::new();
+}
+
+impl ChecksumTally {
+    /// Bytes on the heap.
+    pub(in crate::track) fn heap_bytes(&self) -> usize {
+        self.inferred.capacity() * size_of::<(u16, u64)>() + self.mismatches.capacity() * size_of::<Mismatch>()
+    }
+
+    /// Judges a mapping that is complete or given up; tells whether it is right, where that can be told.
+    pub(super) fn settle(&mut self, complete: &Complete, data: &DataLevel, subflow: u16) -> Option<bool> {
+        let seen = complete.placed.checksum?;
+        let payload = match complete.sum {
+            Ok(sum) => sum,
+            Err(Missing::Cut) => {
+                self.cut += 1;
+                return None;
+            }
+            Err(Missing::Segments) => {
+                self.missing += 1;
+                return None;
+            }
+        };
+        let (dsn, high_known) = data.dsn(complete.placed.position);
+        let placed = &complete.placed;
+        let header = sum_words(&[dsn as u32, placed.ssn, u32::from(placed.data_len)]);
+        let low = add16(header, payload);
+        let high = sum_words(&[(dsn >> 32) as u32]);
+        if !high_known {
+            self.infer(!add16(low, seen), high);
+            return None;
+        }
+        let right = |payload_difference: u16| {
+            let sum = add16(add16(add16(low, high), payload_difference), seen);
+            sum == 0xffff || sum == 0
+        };
+        if right(0) || complete.other_copy.is_some_and(right) {
+            self.verified += 1;
+            return Some(true);
+        }
+        self.mismatch += 1;
+        if self.mismatches.len() < limits::MISMATCHES {
+            let expected = !add16(low, high);
+            self.mismatches.push(Mismatch { subflow, placed: *placed, last_frame: complete.last_frame, expected, dsn });
+        }
+        Some(false)
+    }
+
+    /// The high half of the DSN adds one constant to all sums until the low half wraps: mappings that agree on it are
+    /// consistent, though not verified.
+    fn infer(&mut self, needed: u16, made_up_high: u16) {
+        let constant = add16(needed, !made_up_high);
+        let constant = if constant == 0xffff { 0 } else { constant };
+        if let Some(candidate) = self.inferred.iter_mut().find(|candidate| candidate.0 == constant) {
+            candidate.1 += 1;
+        } else if self.inferred.len() < limits::INFERRED {
+            self.inferred.push((constant, 1));
+        } else {
+            self.missing += 1;
+        }
+    }
+
+    /// Counts what another tally saw, on subflows that are numbered from `base` here.
+    pub(in crate::track) fn absorb(&mut self, other: &Self, base: u16) {
+        self.verified += other.verified;
+        self.mismatch += other.mismatch;
+        self.cut += other.cut;
+        self.missing += other.missing;
+        for &candidate in other.inferred.iter().take(limits::INFERRED.saturating_sub(self.inferred.len())) {
+            self.inferred.push(candidate);
+        }
+        for mismatch in other.mismatches.iter().take(limits::MISMATCHES - self.mismatches.len()) {
+            self.mismatches.push(Mismatch { subflow: mismatch.subflow + base, ..*mismatch });
+        }
+    }
+
+    /// Mappings whose checksum could not be judged.
+    pub fn unverifiable(&self) -> u64 {
+        self.cut + self.missing + self.inferred.iter().map(|candidate| candidate.1).sum::<u64>()
+    }
+
+    /// Of those, how many agree with each other on an unknown high half beyond the one that told it.
+    pub fn consistent(&self) -> u64 {
+        self.inferred.iter().map(|candidate| candidate.1).max().map_or(0, |most| most - 1)
+    }
+}
+
+fn sum_words(words: &[u32]) -> u16 {
+    words.iter().fold(0, |sum, word| add16(add16(sum, (word >> 16) as u16), *word as u16))
+}
+
+impl Connection {
+    /// Judges a mapping that is complete or given up, and tells whoever listens.
+    #[inline]
+    pub(super) fn settle<O: Observer>(&mut self, complete: &Complete, side: Side, subflow: u16, env: &mut Env<'_, O>) {
+        if complete.placed.checksum.is_none() {
+            return;
+        }
+        let right = self.checksums[side].settle(complete, &self.data[side], subflow);
+        if right == Some(false) {
+            env.observer.event(Event {
+                connection: self.id,
+                number: self.number,
+                subflow: Some(subflow),
+                at: env.at,
+                what: What::ChecksumMismatch(side, self.data[side].dsn(complete.placed.position).0),
+            });
+        }
+        if O::WANTS_DATA {
+            let (offset, len) = (self.data[side].offset(complete.placed.position), complete.placed.len);
+            env.observer.checked(Checked {
+                connection: self.id,
+                number: self.number,
+                side,
+                subflow,
+                offset,
+                len,
+                right,
+            });
+        }
+    }
+}

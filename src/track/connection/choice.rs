@@ -1,0 +1,102 @@
+//! Which path new data takes: choices among free ones, and handovers from those that went silent.
+
+use super::{Connection, Env};
+use crate::limits;
+use crate::track::data::Delivered;
+use crate::track::mark::{Mark, Moment};
+use crate::track::observer::Observer;
+use crate::track::side::Side;
+use crate::track::subflow::Subflow;
+
+/// Silence that makes a change of path a handover: longer than the reordering of paths in use, shorter than a person's
+/// patience. TCP's minimum retransmission timeout on Linux is 200 ms.
+const HANDOVER_SILENCE_NS: u64 = 200_000_000;
+
+/// New data moved from a silent subflow to another.
+#[derive(Clone, Copy, Debug)]
+pub struct HandoverSeen {
+    /// Fell silent.
+    pub from: u16,
+    /// Took over.
+    pub to: u16,
+    /// First frame on `to`.
+    pub frame: Mark,
+    /// Silence.
+    pub gap: u64,
+    /// What announced it.
+    pub signal: Option<&'static str>,
+}
+
+impl Connection {
+    /// Data went to a subflow while others were free, or though an end had asked for it to be a backup.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn note_choice(&mut self, side: Side, chosen: u16, previous: u16, delivered: Delivered) {
+        let usable = |subflow: &Subflow| {
+            let open =
+                subflow.reset.is_none() && subflow.halves.client.fin.is_none() && subflow.halves.server.fin.is_none();
+            open && subflow.is_established()
+        };
+        let is_backup = |subflow: &Subflow| subflow.backup.client || subflow.backup.server;
+        let chosen_backup = self.subflows.get(usize::from(chosen)).is_some_and(is_backup);
+        let regular = |subflow: &&Subflow| usable(subflow) && !is_backup(subflow);
+        if chosen_backup {
+            if self.subflows.iter().take(limits::CHOICE_SUBFLOWS).any(|subflow| regular(&subflow))
+                && let Some(record) = self.subflows.get_mut(usize::from(chosen))
+            {
+                record.halves[side].seldom.against_priority += delivered.fresh;
+            }
+            return;
+        }
+        let times = |subflow: &Subflow| subflow.halves[side].rtt.smoothed;
+        let own = self.subflows.get(usize::from(chosen)).map_or(0, times);
+        let others = self
+            .subflows
+            .iter()
+            .take(limits::CHOICE_SUBFLOWS)
+            .enumerate()
+            .filter(|(index, _)| *index != usize::from(chosen));
+        let others = others.map(|(_, subflow)| subflow).filter(regular).map(times);
+        self.data[side].choices.note((chosen, own), previous, others);
+    }
+
+    /// New data moved to another subflow: a handover where the old one is gone, demoted, or has long been silent.
+    pub(super) fn note_switch<O: Observer>(
+        &mut self,
+        from: u16,
+        to: u16,
+        side: Side,
+        before: Moment,
+        env: &mut Env<'_, O>,
+    ) {
+        let Some(old) = self.subflows.get(usize::from(from)) else { return };
+        let half = &old.halves[side];
+        let gap = env.at.time.since(half.last_data_time);
+        let since_last_data = |mark: Mark| half.last_data.is_none_or(|last| mark >= last);
+        let removed = || {
+            let uses = |by: Side, id| old.address_ids[by] == Some(id);
+            self.removals.iter().any(|removal| since_last_data(removal.frame) && uses(removal.by, removal.id))
+        };
+        let signal = if old.reset.is_some() {
+            Some("reset")
+        } else if half.fin.is_some() {
+            Some("fin")
+        } else if old.backup_changes.last().is_some_and(|change| change.2 && since_last_data(change.0)) {
+            Some("mp_prio")
+        } else if removed() {
+            Some("remove_addr")
+        } else {
+            None
+        };
+        let stalled = half.acked.is_some_and(|acked| acked < half.next) && gap >= HANDOVER_SILENCE_NS;
+        let all_silent = env.at.time.since(before.time) >= HANDOVER_SILENCE_NS;
+        if signal.is_none() && !(stalled && all_silent) {
+            return;
+        }
+        if self.handovers[side].len() < limits::HANDOVERS {
+            self.handovers[side].push(HandoverSeen { from, to, frame: env.at.frame, gap, signal });
+        } else {
+            self.left_out.handovers += 1;
+        }
+    }
+}

@@ -1,0 +1,254 @@
+//! The DSS mappings of one direction of one subflow that may still matter, and what those that are offered become.
+
+use std::collections::VecDeque;
+
+use super::mapping::{Complete, Mapping, Payload, Piece, Placed};
+use super::mark::Mark;
+use crate::limits;
+
+/// What became of a mapping that was offered.
+#[derive(Clone, Copy, Debug)]
+pub enum Inserted {
+    /// It is new.
+    New,
+    /// It repeats what is known.
+    Known,
+    /// It is the known one with, or without, a DATA_FIN behind it: another checksum over the same bytes. It is complete
+    /// if the known one was.
+    Variant(Option<Complete>),
+    /// It contradicts the mapping first shown in this frame: that one stays (RFC 8684 §3.3.1).
+    Conflict(Mark),
+}
+
+/// The mappings of one direction of one subflow that may still matter, sorted by `start`.
+#[derive(Clone, Debug, Default)]
+pub struct Mappings {
+    open: VecDeque<Mapping>,
+    /// Everything below was settled.
+    floor: u64,
+    /// Parts that came out of order since no mapping was open: their memory is counted with them.
+    parts: usize,
+    /// A later copy of payload had other bytes: the frame with the first copy.
+    changed: Option<Mark>,
+}
+
+impl Mappings {
+    /// Offers a mapping.
+    #[inline]
+    pub fn insert(&mut self, placed: Placed) -> Inserted {
+        if let Some(last) = self.open.back() {
+            if last.placed.start == placed.start && same(&last.placed, &placed) {
+                return Inserted::Known;
+            }
+            if placed.start >= last.placed.end() {
+                self.push(placed);
+                return Inserted::New;
+            }
+        } else if placed.end() > self.floor {
+            self.push(placed);
+            return Inserted::New;
+        }
+        self.insert_slowly(placed)
+    }
+
+    fn push(&mut self, placed: Placed) {
+        self.open.push_back(Mapping::new(placed));
+    }
+
+    #[cold]
+    fn insert_slowly(&mut self, placed: Placed) -> Inserted {
+        if placed.end() <= self.floor {
+            return Inserted::Known;
+        }
+        let at = self.open.partition_point(|mapping| mapping.placed.start < placed.start);
+        for mapping in self.open.range(at.saturating_sub(2)..).take(4) {
+            let other = &mapping.placed;
+            if other.start >= placed.end() || other.end() <= placed.start {
+                continue;
+            }
+            let same_bytes = other.start == placed.start && other.data_len == placed.data_len;
+            if !other.agrees_with(&placed) || (same_bytes && other.checksum != placed.checksum) {
+                return Inserted::Conflict(other.frame);
+            }
+            if same_bytes {
+                return Inserted::Known;
+            }
+            if other.start == placed.start && other.len == placed.len {
+                return self.insert_variant(placed);
+            }
+            if other.start <= placed.start && other.end() >= placed.end() {
+                return Inserted::Known;
+            }
+        }
+        self.open.insert(at, Mapping::new(placed));
+        Inserted::New
+    }
+
+    /// The same bytes with another data-level length: only the DATA_FIN can make that difference.
+    fn insert_variant(&mut self, placed: Placed) -> Inserted {
+        let known = |mapping: &&Mapping| mapping.placed.start == placed.start && mapping.placed.len == placed.len;
+        if self.open.iter().filter(known).any(|mapping| mapping.placed.data_len == placed.data_len) {
+            return Inserted::Known;
+        }
+        let Some(at) = self.open.iter().position(|mapping| known(&mapping)) else { return Inserted::Known };
+        let Some(mut variant) = self.open.get(at).cloned() else { return Inserted::Known };
+        variant.placed = placed;
+        let complete = variant.done.then(|| variant.complete());
+        self.open.insert(at + 1, variant);
+        Inserted::Variant(complete)
+    }
+
+    /// Hands payload to every mapping it belongs to; `complete` hears of those it completes.
+    #[inline]
+    pub fn cover(
+        &mut self,
+        start: u64,
+        payload: Payload<'_>,
+        wire_end: u64,
+        frame: Mark,
+        mut complete: impl FnMut(Complete),
+    ) {
+        let Some(back) = self.open.back_mut() else { return };
+        if start >= back.placed.start {
+            if let Some(first) = back.cover(start, payload, wire_end, frame) {
+                self.changed = Some(first);
+            }
+            self.parts += usize::from(!back.pieces.is_empty());
+            if back.is_complete() && !back.done {
+                back.done = true;
+                complete(back.complete());
+            }
+            if self.open.len() > 1 && self.open.get(self.open.len() - 2).is_some_and(|m| m.placed.end() > start) {
+                self.cover_slowly(start, payload, wire_end, frame, &mut complete);
+            }
+        } else {
+            self.cover_slowly(start, payload, wire_end, frame, &mut complete);
+        }
+    }
+
+    /// The frame with the first copy of payload that came again with other bytes, once.
+    #[inline]
+    pub(crate) fn take_changed(&mut self) -> Option<Mark> {
+        self.changed.take()
+    }
+
+    /// Bytes on the heap. Parts are walked over only where there were many.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let parts = if self.parts < limits::PIECES {
+            self.parts
+        } else {
+            self.open.iter().map(|mapping| mapping.pieces.capacity()).sum()
+        };
+        self.open.capacity() * size_of::<Mapping>() + parts * size_of::<Piece>()
+    }
+
+    /// Whether there are more mappings than are kept.
+    #[inline]
+    pub fn is_overfull(&self) -> bool {
+        self.open.len() > limits::MAPPINGS
+    }
+
+    #[cold]
+    fn cover_slowly(
+        &mut self,
+        start: u64,
+        payload: Payload<'_>,
+        wire_end: u64,
+        frame: Mark,
+        complete: &mut dyn FnMut(Complete),
+    ) {
+        let first = self.first_reaching(start);
+        self.parts = self.parts.saturating_add(1);
+        for mapping in self.open.range_mut(first..) {
+            if mapping.placed.start >= wire_end {
+                break;
+            }
+            if let Some(first) = mapping.cover(start, payload, wire_end, frame) {
+                self.changed = Some(first);
+            }
+            if mapping.is_complete() && !mapping.done {
+                mapping.done = true;
+                complete(mapping.complete());
+            }
+        }
+    }
+
+    /// Index of the first mapping that can cover a byte at or after `start`. Mappings that overlap are rare and short, so
+    /// looking three back from the last that begins before `start` finds them.
+    fn first_reaching(&self, start: u64) -> usize {
+        let after = self.open.partition_point(|mapping| mapping.placed.start <= start);
+        (after.saturating_sub(3)..after)
+            .find(|&index| self.open.get(index).is_some_and(|mapping| mapping.placed.end() > start))
+            .unwrap_or(after)
+    }
+
+    /// Splits `[start, end)` into parts with their data-level position, and parts that no mapping covers (`None`).
+    #[inline]
+    pub fn split(&self, start: u64, end: u64, mut part: impl FnMut(u64, u64, Option<&Placed>)) {
+        if let Some(back) = self.open.back().filter(|back| back.placed.start <= start && end <= back.placed.end()) {
+            part(start, end, Some(&back.placed));
+            return;
+        }
+        let mut at = start;
+        for mapping in self.open.range(self.first_reaching(start)..) {
+            let placed = &mapping.placed;
+            if placed.start >= end || at >= end {
+                break;
+            }
+            if placed.end() <= at {
+                continue;
+            }
+            if at < placed.start {
+                part(at, placed.start, None);
+                at = placed.start;
+            }
+            let stop = placed.end().min(end);
+            part(at, stop, Some(placed));
+            at = stop;
+        }
+        if at < end {
+            part(at, end, None);
+        }
+    }
+
+    /// Forgets mappings that the peer has acknowledged at the TCP level; `settled` hears of those that never completed.
+    #[inline]
+    pub fn acknowledged(&mut self, acked: u64, mut settled: impl FnMut(Complete)) {
+        while let Some(front) = self.open.front() {
+            let old = front.placed.end() <= acked;
+            let late = front.placed.end() + limits::LATE_PAYLOAD <= acked;
+            if !(old && front.done || late || self.open.len() > limits::MAPPINGS) {
+                break;
+            }
+            if !front.done {
+                settled(front.complete());
+            }
+            self.floor = self.floor.max(front.placed.end());
+            self.open.pop_front();
+        }
+    }
+
+    /// Gives back what a closed subflow no longer needs.
+    pub fn shrink(&mut self) {
+        while let Some(front) = self.open.front().filter(|front| front.done) {
+            self.floor = self.floor.max(front.placed.end());
+            self.open.pop_front();
+        }
+        self.open.shrink_to_fit();
+    }
+
+    /// Gives up on all that is open.
+    pub fn close(&mut self, settled: impl FnMut(Complete)) {
+        self.open.drain(..).filter(|mapping| !mapping.done).map(|mapping| mapping.complete()).for_each(settled);
+        self.open.shrink_to_fit();
+    }
+
+    /// The mapping that begins last.
+    pub fn last(&self) -> Option<&Placed> {
+        self.open.back().map(|mapping| &mapping.placed)
+    }
+}
+
+fn same(a: &Placed, b: &Placed) -> bool {
+    a.data_len == b.data_len && a.position == b.position && a.checksum == b.checksum
+}

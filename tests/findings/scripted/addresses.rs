@@ -1,0 +1,84 @@
+//! Addresses that are announced.
+
+use mptcp_inspect::track::side::Side::{Client, Server};
+use mptcp_inspect::wire::TcpOption;
+
+use super::{fires, silent};
+use crate::script::*;
+
+/// A connection in which the server announces an address, and the client sends enough to have echoed it.
+fn announced(options: &[TcpOption<'_>], echoed: Option<TcpOption<'_>>) -> Script {
+    let mut script = Script::default();
+    let mut flow = script.open();
+    for option in options {
+        script.send(&mut flow, Server, ACK, std::slice::from_ref(option), 0);
+    }
+    if let Some(echo) = echoed {
+        script.send(&mut flow, Client, ACK, &[echo], 0);
+    }
+    for number in 0..8 {
+        script.data(&mut flow, Client, number * 100, number as u32 * 100 + 1, 100);
+    }
+    script
+}
+
+#[test]
+pub(super) fn addresses() {
+    let there = SERVER_2.0;
+    let good = announce(1, there, None, SERVER_KEY);
+    let script = announced(std::slice::from_ref(&good), None);
+    fires(&script, "address-never-echoed", &[4]);
+    let mut script = announced(&[good], Some(echo(1, there, None)));
+    silent(&script, "address-never-echoed");
+    silent(&script, "add-addr-hmac-mismatch");
+    fires(&script, "address-never-used", &[4]);
+    script.join(CLIENT, SERVER_2, 0, [false; 2]);
+    silent(&script, "address-never-used");
+
+    let script = announced(&[announce(1, there, None, WRONG_KEY)], None);
+    fires(&script, "add-addr-hmac-mismatch", &[4]);
+
+    let twice = |second: [u8; 4], port| {
+        announced(&[announce(1, there, None, SERVER_KEY), announce(1, second, port, SERVER_KEY)], None)
+    };
+    fires(&twice([10, 0, 7, 7], None), "address-id-reused", &[4, 5]);
+    silent(&twice(there, Some(8443)), "address-id-reused");
+
+    fires(&announced(&[remove(&[9])], None), "remove-addr-hit-nothing", &[4]);
+    silent(&announced(&[announce(9, there, None, SERVER_KEY), remove(&[9])], None), "remove-addr-hit-nothing");
+}
+
+#[test]
+pub(super) fn a_private_address_on_a_public_connection() {
+    for (address, private) in [([192, 168, 1, 2], true), ([198, 51, 100, 3], false)] {
+        let mut script = Script::default();
+        let mut flow = script.open_between(([203, 0, 113, 1], 40000), ([198, 51, 100, 2], 443), 1, 1);
+        let frame = script.send(&mut flow, Server, ACK, &[announce(1, address, None, SERVER_KEY)], 0);
+        if private {
+            fires(&script, "private-address-announced", &[frame]);
+        } else {
+            silent(&script, "private-address-announced");
+        }
+    }
+    silent(&announced(&[announce(1, [192, 168, 1, 2], None, SERVER_KEY)], None), "private-address-announced");
+}
+
+#[test]
+pub(super) fn a_silent_address_that_was_announced() {
+    for there in [SERVER_2, SERVER] {
+        let mut script = Script::default();
+        let mut flow = script.open();
+        let frame = script.send(&mut flow, Server, ACK, &[announce(1, SERVER_2.0, None, SERVER_KEY)], 0);
+        let mut join = Flow::new(CLIENT_2, there);
+        let syn = join.join_syn(2, false);
+        script.send(&mut join, Client, SYN, std::slice::from_ref(&syn), 0);
+        script.wait(SECOND);
+        script.again(&mut join, Client, SYN, &[syn], 0);
+        let message = script.the("join-unanswered").message;
+        assert_eq!(
+            message.contains(&format!("announced this address in frame {frame}")),
+            there == SERVER_2,
+            "{message}"
+        );
+    }
+}

@@ -1,0 +1,154 @@
+//! Joins that are refused, late, forbidden or half done.
+
+use mptcp_inspect::track::side::Side::{Client, Server};
+use mptcp_inspect::wire::TcpOption;
+
+use super::{fires, silent};
+use crate::script::*;
+
+/// A connection, and a join that is answered with a RST.
+pub(super) fn refused_join(server: ([u8; 4], u16), options: &[TcpOption<'_>]) -> (Script, u64) {
+    let mut script = Script::default();
+    let mut first = script.open();
+    script.data(&mut first, Client, 0, 1, 100);
+    let mut join = Flow::new(CLIENT_2, server);
+    let syn = join.join_syn(2, false);
+    script.send(&mut join, Client, SYN, &[syn], 0);
+    let rst = script.send(&mut join, Server, RST | ACK, options, 0);
+    (script, rst)
+}
+
+#[test]
+pub(super) fn refused_joins() {
+    let other_port = (SERVER.0, 9999);
+    let cases = [
+        ("join-refused-with-reason", refused_join(SERVER, &[reason(2)])),
+        ("join-refused-prohibited", refused_join(SERVER, &[reason(3)])),
+        ("join-refused-unknown-token", refused_join(SERVER, &[reason(1)])),
+        ("join-refused-without-reason", refused_join(SERVER, &[])),
+        ("join-refused-no-listener", refused_join(other_port, &[])),
+    ];
+    for (id, (script, rst)) in &cases {
+        fires(script, id, &[*rst]);
+        for (other, _) in cases.iter().filter(|other| other.0 != *id) {
+            silent(script, other);
+        }
+    }
+}
+
+#[test]
+pub(super) fn a_join_whose_third_ack_lacks_its_option() {
+    for bare in [true, false] {
+        let mut script = Script::default();
+        let mut first = script.open();
+        script.data(&mut first, Client, 0, 1, 100);
+        let mut join = Flow::new(CLIENT_2, SERVER);
+        let (syn, syn_ack, ack) = (join.join_syn(2, false), join.join_syn_ack(false), join.join_ack());
+        script.send(&mut join, Client, SYN, &[syn], 0);
+        script.send(&mut join, Server, SYN | ACK, &[syn_ack], 0);
+        let third = script.send(&mut join, Client, ACK, if bare { &[] } else { std::slice::from_ref(&ack) }, 0);
+        script.send(&mut join, Server, RST | ACK, &[reason(1)], 0);
+        if bare {
+            fires(&script, "join-ack-without-option", &[third]);
+        } else {
+            silent(&script, "join-ack-without-option");
+        }
+    }
+}
+
+#[test]
+pub(super) fn unanswered_and_unfinished_joins() {
+    let mut script = Script::default();
+    script.open();
+    let mut join = Flow::new(CLIENT_2, SERVER);
+    let syn = join.join_syn(2, false);
+    let frame = script.send(&mut join, Client, SYN, std::slice::from_ref(&syn), 0);
+    silent(&script, "join-unanswered");
+    script.wait(SECOND);
+    let again = script.again(&mut join, Client, SYN, &[syn], 0);
+    fires(&script, "join-unanswered", &[frame, again]);
+
+    let mut script = Script::default();
+    let mut first = script.open();
+    let mut join = Flow::new(CLIENT_2, SERVER);
+    let (syn, syn_ack) = (join.join_syn(2, false), join.join_syn_ack(false));
+    script.send(&mut join, Client, SYN, &[syn], 0);
+    let frame = script.send(&mut join, Server, SYN | ACK, &[syn_ack], 0);
+    silent(&script, "join-incomplete");
+    script.wait(2 * SECOND);
+    script.data(&mut first, Client, 0, 1, 100);
+    fires(&script, "join-incomplete", &[frame]);
+}
+
+#[test]
+pub(super) fn a_late_join_and_a_forbidden_one() {
+    let mut script = Script::default();
+    script.open();
+    let mut join = Flow::new(CLIENT_2, SERVER);
+    let (syn, syn_ack, ack) = (join.join_syn(2, false), join.join_syn_ack(false), join.join_ack());
+    let frame = script.send(&mut join, Client, SYN, std::slice::from_ref(&syn), 0);
+    script.wait(SECOND);
+    script.again(&mut join, Client, SYN, &[syn], 0);
+    script.send(&mut join, Server, SYN | ACK, &[syn_ack], 0);
+    script.send(&mut join, Client, ACK, &[ack], 0);
+    script.send(&mut join, Server, ACK, &[data_ack(Client, 0)], 0);
+    fires(&script, "join-retransmitted", &[frame]);
+
+    for (flags, forbidden) in [(0x21, true), (0x01, false)] {
+        let mut script = Script::default();
+        script.open_with(1, flags);
+        script.join(CLIENT_2, SERVER, 2, [false; 2]);
+        silent(&script, "join-retransmitted");
+        if forbidden { fires(&script, "join-despite-c-flag", &[4]) } else { silent(&script, "join-despite-c-flag") }
+    }
+}
+
+#[test]
+pub(super) fn a_join_whose_data_lacks_its_option() {
+    for mapped in [false, true] {
+        let mut script = Script::default();
+        let mut first = script.open();
+        script.data(&mut first, Client, 0, 1, 100);
+        let mut join = script.join(CLIENT_2, SERVER, 2, [false; 2]);
+        let options = if mapped { vec![mapping(Client, 100, 1, 100, None)] } else { Vec::new() };
+        let bare = script.send(&mut join, Client, ACK, &options, 100);
+        let rst = script.send(&mut join, Server, RST | ACK, &[reason(6)], 0);
+        if mapped {
+            silent(&script, "join-data-without-option");
+        } else {
+            fires(&script, "join-data-without-option", &[bare, rst]);
+        }
+    }
+}
+
+/// What else the connection shows of why a join was refused.
+#[test]
+pub(super) fn refusals_and_what_else_is_known_of_them() {
+    let refused = |prepare: &dyn Fn(&mut Script), server, options: &[TcpOption<'_>]| {
+        let mut script = Script::default();
+        let mut first = script.open();
+        script.data(&mut first, Client, 0, 1, 100);
+        prepare(&mut script);
+        let mut join = Flow::new((CLIENT_2.0, 40077), server);
+        let syn = join.join_syn(2, false);
+        script.send(&mut join, Client, SYN, &[syn], 0);
+        script.send(&mut join, Server, RST | ACK, options, 0);
+        script
+    };
+    let other_address = |script: &mut Script| {
+        script.join(CLIENT_2, SERVER_2, 2, [false; 2]);
+    };
+    let same_path = |script: &mut Script| {
+        script.join(CLIENT_2, SERVER, 2, [false; 2]);
+    };
+    let unknown = |prepare| refused(prepare, SERVER, &[reason(1)]).the("join-refused-unknown-token").message;
+    assert!(
+        unknown(&other_address).contains("Subflow 1 to 10.0.8.8:443 works: a load balancer"),
+        "{}",
+        unknown(&other_address)
+    );
+    assert!(!unknown(&|_| ()).contains("load balancer"));
+    let limit = |prepare| refused(prepare, SERVER, &[reason(3)]).the("join-refused-prohibited").message;
+    assert!(limit(&same_path).contains("Subflow 1 joins the same two addresses already"), "{}", limit(&same_path));
+    assert!(!limit(&other_address).contains("already"));
+}

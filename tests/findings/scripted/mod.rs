@@ -1,0 +1,140 @@
+//! Connections written down segment by segment: each finding that no capture shows, and what looks like it and is not.
+
+mod addresses;
+mod data;
+mod handshake;
+mod joins;
+mod paths;
+mod taps;
+
+use std::collections::BTreeSet;
+use std::sync::Mutex;
+
+use crate::script::*;
+
+/// What the tests below make fire.
+pub(crate) const FIRES: &[&str] = &[
+    "connection-refused",
+    "connection-unanswered",
+    "syn-retransmitted",
+    "option-malformed",
+    "mp-capable-flags-illegal",
+    "version-illegal",
+    "keys-contradict",
+    "fallback-infinite-mapping",
+    "fallback-bad-option",
+    "syn-ack-not-of-server",
+    "fallback-simultaneous-open",
+    "options-stripped-on-one-port",
+    "options-stripped-for-one-prefix",
+    "join-refused-with-reason",
+    "join-refused-without-reason",
+    "join-refused-no-listener",
+    "join-ack-without-option",
+    "join-unanswered",
+    "join-incomplete",
+    "join-despite-c-flag",
+    "join-retransmitted",
+    "address-never-echoed",
+    "address-never-used",
+    "add-addr-hmac-mismatch",
+    "private-address-announced",
+    "address-id-reused",
+    "remove-addr-hit-nothing",
+    "checksum-absent",
+    "checksum-not-negotiated",
+    "mapping-conflict",
+    "sequence-out-of-reach",
+    "unmapped-payload",
+    "mp-fail-unanswered",
+    "head-of-line-blocking",
+    "backup-path-used",
+    "wrong-interface",
+    "path-stalled",
+    "subflow-reset",
+    "subflow-reset-reason-unsupported",
+    "fastclose-wrong-key",
+    "closed-without-data-fin",
+    "path-changed-option",
+    "path-changed-tcp-options",
+    "path-lost-packets",
+    "path-resegmented",
+    "join-data-without-option",
+    "payload-changed-on-retransmission",
+];
+
+/// Ids that fired where they should (true), and that did not where they should not.
+static TRIED: Mutex<BTreeSet<(String, bool)>> = Mutex::new(BTreeSet::new());
+
+fn tried(id: &str, fired: bool) {
+    TRIED.lock().expect("no test panics in here").insert((id.to_owned(), fired));
+}
+
+#[test]
+fn each_finding_is_tried_where_it_fires_and_where_it_does_not() {
+    let all: &[fn()] = &[
+        handshake::a_refused_connection,
+        handshake::an_unanswered_connection,
+        handshake::a_late_connection,
+        handshake::a_malformed_option,
+        handshake::flags_and_versions,
+        handshake::contradicting_keys,
+        handshake::infinite_mapping_and_bad_option,
+        handshake::one_port_or_one_network_without_mptcp,
+        handshake::a_syn_ack_that_is_not_of_the_server,
+        handshake::a_simultaneous_open,
+        joins::refused_joins,
+        joins::a_join_whose_third_ack_lacks_its_option,
+        joins::unanswered_and_unfinished_joins,
+        joins::a_late_join_and_a_forbidden_one,
+        addresses::addresses,
+        addresses::a_private_address_on_a_public_connection,
+        data::checksums_and_what_was_agreed,
+        data::mappings,
+        data::an_mp_fail_without_answer,
+        data::data_behind_a_slow_path,
+        paths::data_on_a_backup_path,
+        paths::one_source_on_two_interfaces,
+        paths::an_answer_on_another_interface,
+        paths::one_source_on_two_interfaces_of_the_other_end,
+        paths::data_that_stalls_before_it_moves,
+        paths::resets_in_mid_life,
+        paths::ends,
+        joins::a_join_whose_data_lacks_its_option,
+        data::payload_that_changes_on_a_retransmission,
+        joins::refusals_and_what_else_is_known_of_them,
+        addresses::a_silent_address_that_was_announced,
+        taps::the_stretch_at_fault_is_the_shortest,
+        taps::announcements_and_resets_that_change_on_the_way,
+        taps::streams_that_are_cut_or_written_anew,
+        taps::two_captures_of_one_connection,
+    ];
+    for test in all {
+        test();
+    }
+    let tried = TRIED.lock().expect("no test panics in there");
+    for id in FIRES {
+        for fired in [true, false] {
+            assert!(tried.contains(&((*id).to_owned(), fired)), "{id}: {fired}");
+        }
+    }
+}
+
+/// It fires once, with these frames among its evidence.
+#[track_caller]
+fn fires(script: &Script, id: &str, frames: &[u64]) {
+    tried(id, true);
+    let found = script.findings();
+    let mut of_id = found.iter().filter(|finding| finding.0 == id);
+    let Some(finding) = of_id.next() else { panic!("{id} did not fire: {found:?}") };
+    assert!(of_id.next().is_none(), "{id} fired twice: {found:?}");
+    for frame in frames {
+        assert!(finding.2.contains(frame), "{id} names {:?}, not {frame}", finding.2);
+    }
+}
+
+#[track_caller]
+fn silent(script: &Script, id: &str) {
+    tried(id, false);
+    assert!(!script.ids().contains(&id), "{id} fired: {:?}", script.findings());
+}

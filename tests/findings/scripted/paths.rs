@@ -1,0 +1,137 @@
+//! Which path and interface data takes, and how paths and connections end.
+
+use mptcp_inspect::track::side::Side::{Client, Server};
+use mptcp_inspect::wire::TcpOption;
+
+use super::joins::refused_join;
+use super::{fires, silent};
+use crate::script::*;
+
+#[test]
+pub(super) fn data_on_a_backup_path() {
+    for backup in [[false, true], [false, false], [true, false]] {
+        let mut script = Script::default();
+        let mut first = script.open();
+        let mut join = script.join(CLIENT_2, SERVER, 2, backup);
+        let frame = script.data(&mut join, Client, 0, 1, 60_000);
+        script.data(&mut first, Client, 60_000, 1, 60_000);
+        // The mark of the server binds the client; its own does not.
+        if backup[1] { fires(&script, "backup-path-used", &[frame]) } else { silent(&script, "backup-path-used") }
+    }
+}
+
+#[test]
+pub(super) fn one_source_on_two_interfaces() {
+    for (third, wrong) in [(0, true), (1, false)] {
+        let mut script = Script::default();
+        script.open();
+        script.interface = 1;
+        script.join(CLIENT_2, SERVER, 2, [false; 2]);
+        script.interface = third;
+        let join = (CLIENT_2.0, 40009);
+        script.join(join, SERVER_2, 2, [false; 2]);
+        if wrong { fires(&script, "wrong-interface", &[4, 8]) } else { silent(&script, "wrong-interface") }
+    }
+}
+
+/// The answer comes in on another interface than the one the SYN left through (packet types: 0 to us, 4 outgoing).
+#[test]
+pub(super) fn an_answer_on_another_interface() {
+    for (answered_on, wrong) in [(2, true), (3, false)] {
+        let mut script = Script::default();
+        script.open();
+        let mut join = Flow::new(CLIENT_2, SERVER);
+        let (syn, syn_ack, ack) = (join.join_syn(2, false), join.join_syn_ack(false), join.join_ack());
+        script.cooked = Some((3, 4));
+        let left = script.send(&mut join, Client, SYN, &[syn], 0);
+        script.cooked = Some((answered_on, 0));
+        let answer = script.send(&mut join, Server, SYN | ACK, &[syn_ack], 0);
+        script.cooked = Some((3, 4));
+        script.send(&mut join, Client, ACK, &[ack], 0);
+        if wrong {
+            fires(&script, "wrong-interface", &[left, answer]);
+        } else {
+            silent(&script, "wrong-interface");
+        }
+    }
+}
+
+/// At the server, whose answers come at once, the interfaces say nothing of the client's routes.
+#[test]
+pub(super) fn one_source_on_two_interfaces_of_the_other_end() {
+    let mut script = Script::default();
+    let mut flow = Flow::new(CLIENT, SERVER);
+    let handshake = |script: &mut Script, flow: &mut Flow, options: [TcpOption<'_>; 3]| {
+        let [syn, syn_ack, ack] = options;
+        script.send(flow, Client, SYN, &[syn], 0);
+        script.send(flow, Server, SYN | ACK, &[syn_ack], 0);
+        script.wait(SECOND);
+        script.send(flow, Client, ACK, &[ack], 0);
+        script.send(flow, Server, ACK, &[data_ack(Client, 0)], 0);
+    };
+    let keys =
+        [capable(1, None, None), capable(1, Some(SERVER_KEY), None), capable(1, Some(CLIENT_KEY), Some(SERVER_KEY))];
+    handshake(&mut script, &mut flow, keys);
+    script.interface = 1;
+    let mut join = Flow::new((CLIENT.0, 40009), SERVER_2);
+    let proofs = [join.join_syn(0, false), join.join_syn_ack(false), join.join_ack()];
+    handshake(&mut script, &mut join, proofs);
+    silent(&script, "wrong-interface");
+}
+
+#[test]
+pub(super) fn data_that_stalls_before_it_moves() {
+    for (acknowledged, stalled) in [(false, true), (true, false)] {
+        let mut script = Script::default();
+        let mut first = script.open();
+        let mut join = script.join(CLIENT_2, SERVER, 2, [false; 2]);
+        let last = script.send(&mut first, Client, ACK, &[mapping(Client, 0, 1, 100, None)], 100);
+        if acknowledged {
+            script.send(&mut first, Server, ACK, &[data_ack(Client, 100)], 0);
+        }
+        script.wait(3 * SECOND);
+        let moved = script.data(&mut join, Client, 100, 1, 100);
+        if stalled { fires(&script, "path-stalled", &[last, moved]) } else { silent(&script, "path-stalled") }
+    }
+}
+
+#[test]
+pub(super) fn resets_in_mid_life() {
+    for (code, unsupported) in [(4, false), (6, true)] {
+        let mut script = Script::default();
+        let mut first = script.open();
+        script.data(&mut first, Client, 0, 1, 100);
+        let mut join = script.join(CLIENT_2, SERVER, 2, [false; 2]);
+        script.data(&mut join, Client, 100, 1, 100);
+        let rst = script.send(&mut join, Server, RST | ACK, &[reason(code)], 0);
+        script.data(&mut first, Client, 200, 101, 100);
+        fires(&script, "subflow-reset", &[rst]);
+        let id = "subflow-reset-reason-unsupported";
+        if unsupported { fires(&script, id, &[rst]) } else { silent(&script, id) }
+    }
+    // A refused join was no subflow yet.
+    silent(&refused_join(SERVER, &[reason(2)]).0, "subflow-reset");
+}
+
+#[test]
+pub(super) fn ends() {
+    for (key, wrong) in [(WRONG_KEY, true), (SERVER_KEY, false)] {
+        let mut script = Script::default();
+        let mut flow = script.open();
+        script.data(&mut flow, Client, 0, 1, 100);
+        let frame = script.send(&mut flow, Client, RST | ACK, &[fastclose(key)], 0);
+        if wrong {
+            fires(&script, "fastclose-wrong-key", &[frame]);
+        } else {
+            silent(&script, "fastclose-wrong-key");
+        }
+        if wrong { silent(&script, "fastclose") } else { fires(&script, "fastclose", &[frame]) }
+    }
+    let mut script = Script::default();
+    let mut flow = script.open();
+    script.data(&mut flow, Client, 0, 1, 100);
+    script.send(&mut flow, Client, FIN | ACK, &[], 0);
+    silent(&script, "closed-without-data-fin");
+    let last = script.send(&mut flow, Server, FIN | ACK, &[], 0);
+    fires(&script, "closed-without-data-fin", &[last]);
+}

@@ -1,0 +1,161 @@
+//! One connection at several taps: what changes on the way between them.
+
+use mptcp_inspect::crypto::Key;
+use mptcp_inspect::track::side::Side::{Client, Server};
+use mptcp_inspect::wire::TcpOption;
+
+use super::{fires, silent};
+use crate::script::*;
+
+/// Three taps; the option of the SYN is gone at the last only, so the fault lies between the last two.
+#[test]
+pub(super) fn the_stretch_at_fault_is_the_shortest() {
+    for lost_from in [1, 2] {
+        let mut script = Script::default();
+        let mut flows = [(); 3].map(|()| Flow::new(CLIENT, SERVER));
+        for (input, flow) in flows.iter_mut().enumerate() {
+            script.input = input as u16;
+            let syn = capable(1, None, None);
+            script.send(flow, Client, SYN, if input < lost_from { std::slice::from_ref(&syn) } else { &[] }, 0);
+        }
+        for (input, flow) in flows.iter_mut().enumerate().rev() {
+            script.input = input as u16;
+            script.send(flow, Server, SYN | ACK, &[], 0);
+        }
+        for (input, flow) in flows.iter_mut().enumerate() {
+            script.input = input as u16;
+            script.send(flow, Client, ACK, &[], 0);
+        }
+        let between = script.the("path-stripped-option").between.expect("two inputs");
+        assert_eq!(between, [lost_from - 1, lost_from].map(|input| format!("input-{input}.pcap")));
+        fires(&script, "path-stripped-option", &[1]);
+    }
+}
+
+/// A NAT helper that puts another address into ADD_ADDR, and a device that takes the reason off a RST.
+#[test]
+pub(super) fn announcements_and_resets_that_change_on_the_way() {
+    for changed in [true, false] {
+        let mut script = Script::default();
+        for input in [0, 1] {
+            script.input = input;
+            let mut flow = script.open();
+            let far = changed && input == 1;
+            let address = if far { [192, 0, 2, 7] } else { SERVER_2.0 };
+            script.send(&mut flow, Server, ACK, &[announce(1, address, None, SERVER_KEY)], 0);
+            script.data(&mut flow, Client, 0, 1, 100);
+            // The server's packets are whole where they leave: at the second input, which shows the same delays.
+            let why = [reason(4)];
+            script.send(&mut flow, Server, RST | ACK, if changed && input == 0 { &[] } else { &why }, 0);
+        }
+        if changed {
+            fires(&script, "path-changed-option", &[4]);
+            assert!(script.the("path-stripped-option").message.contains("MP_TCPRST with reason 4"));
+        } else {
+            silent(&script, "path-changed-option");
+            silent(&script, "path-stripped-option");
+        }
+    }
+}
+
+/// One connection at two inputs: the client's data as it left and as it came, each as the lengths of its segments and what
+/// makes its bytes differ.
+fn two_streams(sent: &[usize], got: &[usize], salt: u8, server_key: Key) -> Script {
+    let mut script = Script::default();
+    for (input, segments, salt, key) in [(0, sent, 0, SERVER_KEY), (1, got, salt, server_key)] {
+        script.input = input;
+        let mut flow = Flow::new(CLIENT, SERVER);
+        let mss = || TcpOption::MaximumSegmentSize(1460);
+        script.send(&mut flow, Client, SYN, &[mss(), capable(1, None, None)], 0);
+        script.send(&mut flow, Server, SYN | ACK, &[mss(), capable(1, Some(key), None)], 0);
+        script.send(&mut flow, Client, ACK, &[capable(1, Some(CLIENT_KEY), Some(SERVER_KEY))], 0);
+        script.salt = salt;
+        let all = segments.iter().sum::<usize>() as u16;
+        for &len in segments {
+            script.send(&mut flow, Client, ACK, &[mapping(Client, 0, 1, all, None)], len);
+        }
+        script.salt = 0;
+    }
+    script
+}
+
+#[test]
+pub(super) fn streams_that_are_cut_or_written_anew() {
+    let id = "path-resegmented";
+    // Each segment counts up from 0, so 256 bytes hold the same in one or two segments.
+    fires(&two_streams(&[512], &[256, 256], 0, SERVER_KEY), id, &[4]);
+    fires(&two_streams(&[256, 256], &[512], 0, SERVER_KEY), id, &[4]);
+    silent(&two_streams(&[256, 256], &[256, 256], 0, SERVER_KEY), id);
+    // Larger than the MSS: offload in the sending host.
+    silent(&two_streams(&[2560], &[1280, 1280], 0, SERVER_KEY), id);
+
+    let id = "path-changed-payload";
+    fires(&two_streams(&[512], &[512], 7, SERVER_KEY), id, &[4]);
+    fires(&two_streams(&[512], &[256, 256], 7, SERVER_KEY), id, &[4]);
+    silent(&two_streams(&[512], &[256, 256], 0, SERVER_KEY), id);
+
+    let id = "path-changed-option";
+    fires(&two_streams(&[512], &[512], 0, WRONG_KEY), id, &[2]);
+    silent(&two_streams(&[512], &[256, 256], 7, SERVER_KEY), id);
+}
+
+/// One connection at two inputs, the second 1 ms later; `mss` there, and whether a segment gets lost on the way.
+fn two_views(mss: u16, lost: bool) -> Script {
+    let mut script = Script::default();
+    let mut near = Flow::new(CLIENT, SERVER);
+    let mut far = near.clone();
+    // The server's packets pass the second input first.
+    let mut both = |script: &mut Script, side, flags, options: [Vec<TcpOption<'_>>; 2], payload, skip: bool| {
+        let order = if side == Client { [0, 1] } else { [1, 0] };
+        for input in order {
+            script.input = input;
+            let flow = if input == 0 { &mut near } else { &mut far };
+            if input == 0 || !skip {
+                script.send(flow, side, flags, &options[usize::from(input)], payload);
+            }
+        }
+        if skip {
+            // It was sent, and it did not get here.
+            far = near.clone();
+        }
+    };
+    let syn = |mss| vec![TcpOption::MaximumSegmentSize(mss), capable(1, None, None)];
+    both(&mut script, Client, SYN, [syn(1460), syn(mss)], 0, false);
+    let same = |option: TcpOption<'static>| [vec![option], vec![option]];
+    both(&mut script, Server, SYN | ACK, same(capable(1, Some(SERVER_KEY), None)), 0, false);
+    both(&mut script, Client, ACK, same(capable(1, Some(CLIENT_KEY), Some(SERVER_KEY))), 0, false);
+    both(&mut script, Client, ACK, same(mapping(Client, 0, 1, 100, None)), 100, lost);
+    both(&mut script, Client, ACK, same(mapping(Client, 100, 101, 100, None)), 100, false);
+    if lost {
+        let back = |flow: &mut Flow| *flow = flow.clone().rewound(Client, 200);
+        back(&mut near);
+        back(&mut far);
+        let mut again = |script: &mut Script, offset: u64, ssn| {
+            for (input, flow) in [(0, &mut near), (1, &mut far)] {
+                script.input = input;
+                script.send(flow, Client, ACK, &[mapping(Client, offset, ssn, 100, None)], 100);
+            }
+        };
+        again(&mut script, 0, 1);
+        near = near.rewound(Client, -100);
+        far = far.rewound(Client, -100);
+    }
+    for side in [Client, Server] {
+        for (input, flow) in [(0, &mut near), (1, &mut far)] {
+            script.input = input;
+            script.send(flow, side, FIN | ACK, &[], 0);
+        }
+    }
+    script
+}
+
+#[test]
+pub(super) fn two_captures_of_one_connection() {
+    fires(&two_views(1400, false), "path-changed-tcp-options", &[1]);
+    fires(&two_views(1460, true), "path-lost-packets", &[]);
+    let whole = two_views(1460, false);
+    for id in ["path-changed-tcp-options", "path-lost-packets", "path-rewrote-sequence-numbers", "path-stripped-option"]
+    {
+        silent(&whole, id);
+    }
+}
