@@ -105,6 +105,10 @@ pub const VIEWS: usize = 16;
 /// How many of the oldest connections are looked at to find the least useful.
 pub const EVICTION_WINDOW: usize = 64;
 
+/// Joins without their connection that the report lists; beyond, they are counted. Each takes 3 kB there, and a capture
+/// that began in the middle of a busy server's connections has some thousands: with more tokens, somebody guesses.
+pub const ORPHAN_JOINS: usize = 16_384;
+
 /// Bytes that the kernel buffers for one live interface: at 1 Gbit/s, a quarter of a second in which nobody reads.
 pub const CAPTURE_RING_BYTES: i32 = 32 << 20;
 /// Milliseconds after which the kernel hands over what it has of a live interface, full block or not.

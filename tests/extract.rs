@@ -427,6 +427,54 @@ fn files_and_manifest() {
     assert_eq!(entry["client"], "10.0.0.1:40000");
 }
 
+/// The manifest's entries of what the packets carry, and the first file.
+fn extract(packets: &[Packet]) -> (Vec<serde_json::Value>, Vec<u8>) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let mut extractor = Extractor::new(directory.path(), &[]).expect("a directory");
+    let tracker = track(packets, &mut extractor);
+    extractor.finish(&tracker).expect("written");
+    let read = |name: &str| std::fs::read(directory.path().join(name)).expect("a file");
+    let manifest: serde_json::Value = serde_json::from_slice(&read("manifest.json")).expect("JSON");
+    let entries = manifest["streams"].as_array().expect("a list").clone();
+    let file = entries.first().map(|entry| read(entry["file"].as_str().expect("a name")));
+    (entries, file.unwrap_or_default())
+}
+
+#[test]
+fn what_a_join_carried_before_its_connection_showed_is_told() {
+    let mut first = handshakes(false, 1);
+    let join = first.split_off(3);
+    let early = mapping(1, 1, 0, b"0123456789", &[], false);
+    let late = mapping(0, 1, 10, b"abcdef", &[], false);
+    let again = mapping(0, 7, 0, b"0123456789", &[], false);
+    // Bytes carried before, bytes missing.
+    let told = |entry: &serde_json::Value| {
+        assert_eq!(entry["complete"], false, "no DATA_FIN was sent");
+        ["before_connection_bytes", "missing_bytes"].map(|field| entry[field].as_u64())
+    };
+
+    let late_first = [join.clone(), early.clone(), first.clone(), late.clone()].concat();
+    let (entries, file) = extract(&late_first);
+    assert_eq!(told(&entries[0]), [Some(10), Some(10)]);
+    assert_eq!(entries[0]["holes"], serde_json::json!([{ "offset": 0, "length": 10 }]));
+    assert_eq!(file, b"\0\0\0\0\0\0\0\0\0\0abcdef");
+
+    // Sent again on a path whose connection is known, they are there.
+    let (entries, file) = extract(&[late_first, again].concat());
+    assert_eq!(told(&entries[0]), [Some(10), Some(0)]);
+    assert_eq!(file, b"0123456789abcdef");
+
+    // Nothing else was sent: the stream is listed all the same.
+    let (entries, file) = extract(&[join.clone(), early.clone(), first.clone()].concat());
+    assert_eq!(told(&entries[0])[0], Some(10));
+    assert_eq!((entries.len(), file.len()), (1, 0));
+
+    // In the usual order nothing is said.
+    let (entries, file) = extract(&[first, join, early, late].concat());
+    assert_eq!(told(&entries[0]), [None, Some(0)]);
+    assert_eq!(file, b"0123456789abcdef");
+}
+
 #[test]
 fn only_what_was_asked_for_is_kept() {
     let mut packets = handshakes(false, 0);

@@ -163,7 +163,7 @@ fn verified(report: &TrackedReport) -> Verified {
     };
     let connections: Vec<_> = (0..report.connection_count()).map(|index| report.connection(index)).collect();
     connections.iter().flat_map(|connection| &connection.subflows).for_each(&mut join);
-    report.orphans().iter().flat_map(|group| &group.subflows).for_each(&mut join);
+    report.orphans(&|_| true, usize::MAX).iter().flat_map(|group| &group.subflows).for_each(&mut join);
     for connection in &connections {
         count.addresses +=
             connection.addresses.iter().filter_map(|address| address.hmac.as_ref()).map(is).sum::<usize>();

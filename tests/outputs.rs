@@ -123,8 +123,33 @@ fn a_token_names_connections_and_orphans() {
     assert_eq!(choose("#3").indices, [2]);
     assert_eq!(choose("b4eba729").indices, [0, 1]);
     let orphan = choose("11223344");
-    assert_eq!((orphan.indices.len(), orphan.orphans.len(), orphan.unmatched.len()), (0, 1, 0));
+    assert_eq!((orphan.indices.len(), orphan.orphan_joins, orphan.unmatched.len()), (0, 1, 0));
+    assert_eq!(orphan.orphans(&sample).len(), 1);
     assert_eq!(choose("99999999").unmatched.len(), 1);
+}
+
+#[test]
+fn joins_without_connection_beyond_the_limit_are_counted() {
+    let limit = mptcp_inspect::limits::ORPHAN_JOINS;
+    let sample = sample::guessed(limit as u32 + 5);
+    let said = |text: &str, line: &str| text.lines().any(|other| other == line);
+    let tree = tree_of(&sample, look(120));
+    assert!(tree.contains("; 16,389 joins without connection"), "{tree}");
+    assert!(said(&tree, "… 5 more joins without connection, beyond a limit"), "{tree}");
+    let table = table_of(&sample, look(120));
+    assert!(said(&table, "… 16,389 joins without connection (see --format tree)"), "{table}");
+    let report = |filters: &[ConnectionFilter]| -> serde_json::Value {
+        serde_json::from_str(&json_of(&sample, filters)).unwrap()
+    };
+    let all = report(&[]);
+    assert_eq!(all["orphans"].as_array().map(Vec::len), Some(limit));
+    assert_eq!(all["orphans_left_out"], serde_json::json!({ "joins": 5 }));
+    // Asked for by its token, one beyond the limit is listed.
+    let last = report(&["00004004".parse().unwrap()]);
+    assert_eq!(last["orphans"][0]["token"], "00004004");
+    assert_eq!(last.get("orphans_left_out"), None);
+    let few = sample::guessed(3);
+    assert!(!tree_of(&few, look(120)).contains("limit"));
 }
 
 #[test]

@@ -12,6 +12,7 @@ pub fn check(report: &TrackedReport) -> Vec<u8> {
     let accounted = capture.tcp_segments + capture.duplicates + skipped.not_ip + skipped.not_tcp + skipped.malformed;
     assert!(accounted <= capture.packets, "{capture:?}");
     assert!(capture.mptcp_segments <= capture.tcp_segments + capture.duplicates, "{capture:?}");
+    assert!(capture.view_segments <= capture.duplicates, "{capture:?}");
     assert!(capture.first <= capture.last);
     let mut last = 0;
     for index in 0..report.connection_count() {
@@ -26,9 +27,11 @@ pub fn check(report: &TrackedReport) -> Vec<u8> {
         assert_eq!(summary.findings, built.findings.iter().collect());
         assert_eq!(summary.client_token, built.client.token);
     }
-    for group in report.orphans() {
-        group.subflows.iter().for_each(subflow);
-    }
+    let orphans = report.orphans(&|_| true, limits::ORPHAN_JOINS);
+    orphans.iter().flat_map(|group| &group.subflows).for_each(subflow);
+    let listed: usize = orphans.iter().map(|group| group.subflows.len()).sum();
+    assert_eq!(listed as u64, report.orphan_joins(&|_| true).min(limits::ORPHAN_JOINS as u64));
+    assert_eq!(report.orphan_joins(&|_| true), report.header().capture.joins_without_connection);
     let mut text = Vec::new();
     json::write(&mut text, report, &[]).expect("a vector takes all");
     let value: Value = serde_json::from_slice(&text).expect("what is written as JSON reads back");

@@ -133,6 +133,50 @@ struct Tally {
     asked: u32,
     answered: u32,
     frames: Vec<Mark>,
+    look: Look,
+}
+
+/// What SYN/ACKs have in common: their input, TTL and MSS.
+#[derive(Clone, Copy, Default)]
+enum Look {
+    #[default]
+    None,
+    Same(u16, u8, Option<u16>),
+    Various,
+}
+
+impl Look {
+    fn and(self, other: Self) -> Self {
+        match (self, other) {
+            (Self::None, look) | (look, Self::None) => look,
+            (Self::Same(input, ttl, mss), Self::Same(other_input, other_ttl, other_mss))
+                if (input, ttl, mss) == (other_input, other_ttl, other_mss) =>
+            {
+                self
+            }
+            _ => Self::Various,
+        }
+    }
+
+    /// `, and its SYN/ACKs have TTL 62 rather than 51, as of another device`; empty where they are alike.
+    fn unlike(self, other: Self) -> String {
+        let (Self::Same(input, ttl, mss), Self::Same(other_input, other_ttl, other_mss)) = (self, other) else {
+            return String::new();
+        };
+        let mut what = Vec::new();
+        if ttl != other_ttl {
+            what.push(format!("TTL {ttl} rather than {other_ttl}"));
+        }
+        if let (Some(mss), Some(other_mss)) = (mss, other_mss)
+            && mss != other_mss
+        {
+            what.push(format!("MSS {mss} rather than {other_mss}"));
+        }
+        if what.is_empty() || input != other_input {
+            return String::new();
+        }
+        format!(" Its SYN/ACKs have {}, as if another device sent them.", what.join(" and "))
+    }
 }
 
 type Network = (IpAddr, IpAddr, u16);
@@ -159,7 +203,8 @@ impl Answers {
             .filter(|seen| seen.cause == FallbackCause::NoOptionInSynAck || seen.cause == FallbackCause::OptionEchoed);
         self.failed |= lost.is_some();
         let frames = lost.map(|seen| seen.frame).into_iter().collect();
-        self.count(network, Tally { asked: 1, answered: u32::from(lost.is_none()), frames });
+        let look = initial.syn_ack.as_ref().map_or(Look::None, |seen| Look::Same(connection.input, seen.ttl, seen.mss));
+        self.count(network, Tally { asked: 1, answered: u32::from(lost.is_none()), frames, look });
     }
 
     /// Adds what later connections showed.
@@ -175,6 +220,7 @@ impl Answers {
         let tally = self.groups.entry(network).or_default();
         tally.asked += other.asked;
         tally.answered += other.answered;
+        tally.look = tally.look.and(other.look);
         let room = crate::limits::SYNS.saturating_sub(tally.frames.len());
         tally.frames.extend(other.frames.into_iter().take(room));
     }
@@ -201,11 +247,12 @@ fn stripped(groups: &BTreeMap<Network, Tally>, found: &mut Vec<Found>) {
             groups.iter().filter(works).find(|(key, _)| key.0 != *network && key.1 == *server && key.2 == *port);
         if let Some((other, good)) = on_port {
             let message = format!(
-                "{server} answered MP_CAPABLE on {} of {} to port {} and on 0 of {} to port {port}: something on the way to port {port} removes it, or its listener is plain TCP.",
+                "{server} answered MP_CAPABLE on {} of {} to port {} and on 0 of {} to port {port}: something on the way to port {port} removes it, or its listener is plain TCP.{}",
                 good.answered,
                 text::counted(u64::from(good.asked), "connection"),
                 other.2,
                 tally.asked,
+                tally.look.unlike(good.look),
             );
             found.push(of_capture(fallback::OPTIONS_STRIPPED_ON_ONE_PORT, message, tally.frames.clone()));
         }

@@ -133,6 +133,8 @@ fn handshake(tally: &mut Tally<'_>, connection: &Connection) {
     tally.one(Side::Server, "MPTcpExtMPCapableSYNRX", asked && agreed);
     tally.one(Side::Client, "MPTcpExtMPCapableSYNACKRX", asked && agreed && acknowledged);
     tally.one(Side::Client, "MPTcpExtMPCapableFallbackSYNACK", bare);
+    let crossed = connection.fallback.is_some_and(|seen| seen.cause == FallbackCause::SimultaneousOpen);
+    tally.one(Side::Client, "MPTcpExtSimultConnectFallback", crossed);
     tally.one(Side::Server, "MPTcpExtMPCapableACKRX", asked && acknowledged && server_spoke);
     let third = connection.fallback.is_some_and(|seen| seen.cause == FallbackCause::NoOptionInThirdAck);
     tally.one(Side::Server, "MPTcpExtMPCapableFallbackACK", third);

@@ -68,16 +68,16 @@ fn checksums(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side) {
     };
     let verb = if tally.mismatch == 1 { "is" } else { "are" };
     text.push_str(&format!(" of the {} {verb} wrong", side.name()));
-    let last = if first.last_frame == first.placed.frame {
-        String::new()
+    let begins = finder.frame(first.placed.frame);
+    let frames = if first.last_frame == first.placed.frame {
+        format!("frame {begins}")
     } else {
-        format!(" to {}", finder.frame(first.last_frame))
+        format!("frames {begins} to {}", finder.frame(first.last_frame))
     };
     text.push_str(&format!(
-        ", first that of {} bytes from byte {} of its stream (frame {}{last})",
+        ", first that of {} bytes from byte {} of its stream ({frames})",
         text::count(u64::from(first.placed.data_len)),
         if data.counts_from_idsn() { text::count(offset(first)) } else { "?".to_owned() },
-        finder.frame(first.placed.frame),
     ));
     if let Some(why) = explain_mismatch(connection, side, first) {
         text.push_str(&format!(": {why}"));

@@ -20,6 +20,9 @@ pub(super) fn look(finder: &mut Finder<'_, '_>) {
     let connection = finder.connection();
     if let Some(seen) = &connection.fallback {
         fell_back(finder, connection, seen);
+        if seen.cause == FallbackCause::NoOptionInSynAck && finder.evidence.views.is_empty() {
+            answered_on_the_way(finder, connection);
+        }
     }
     for (index, subflow) in finder.subflows() {
         blanked(finder, connection, index, subflow);
@@ -40,6 +43,7 @@ pub fn fallback_by(connection: &Connection, views: &[&Connection]) -> Option<&'s
         | FallbackCause::MpFail
         | FallbackCause::NoOptionOnData
         | FallbackCause::OptionsVanished => Some("path"),
+        FallbackCause::SimultaneousOpen => None,
         FallbackCause::InfiniteMapping | FallbackCause::BadOption | FallbackCause::SynRetriedWithoutOption => {
             seen.side.map(Side::name)
         }
@@ -98,6 +102,7 @@ pub fn fallback_counter(seen: &FallbackSeen, connection: &Connection) -> Option<
         FallbackCause::MpFail if v0 => "MPTcpExtMPCsumFail",
         FallbackCause::MpFail => "MPTcpExtDataCsumErr",
         FallbackCause::InfiniteMapping => "MPTcpExtInfiniteMapRx",
+        FallbackCause::SimultaneousOpen => "MPTcpExtSimultConnectFallback",
         FallbackCause::OptionsVanished => return None,
     })
 }
@@ -125,6 +130,16 @@ fn fell_back(finder: &mut Finder<'_, '_>, connection: &Connection, seen: &Fallba
                 finder.frame(seen.frame)
             );
             (rule::FALLBACK_BAD_OPTION, text, Vec::new())
+        }
+        FallbackCause::SimultaneousOpen => {
+            let syn = syn_frame(connection);
+            let text = format!(
+                "Both ends sent a SYN{} before they had that of the other: a simultaneous open, in which MPTCP agrees on no keys.",
+                syn.map_or_else(String::new, |syn| {
+                    format!(" (frames {} and {})", finder.frame(syn), finder.frame(seen.frame))
+                }),
+            );
+            (rule::FALLBACK_SIMULTANEOUS_OPEN, text, syn.into_iter().collect())
         }
     };
     frames.push(seen.frame);
@@ -311,6 +326,35 @@ fn failed(finder: &Finder<'_, '_>, connection: &Connection, seen: &FallbackSeen)
     }
     text.push('.');
     (rule::FALLBACK_MP_FAIL, text, frames)
+}
+
+/// Signs that a SYN/ACK without MP_CAPABLE is not the server's own, or was rewritten.
+fn answered_on_the_way(finder: &mut Finder<'_, '_>, connection: &Connection) {
+    let Some(initial) = connection.initial() else { return };
+    let (Some(syn), Some(syn_ack)) = (&initial.syn, &initial.syn_ack) else { return };
+    let mut signs: Vec<String> = Vec::new();
+    // Interfaces at different places of the path see different TTLs.
+    let later = initial.halves.server.ttl;
+    if later != 0 && later != syn_ack.ttl && initial.more_interfaces.is_empty() {
+        signs.push(format!("it has TTL {} and what the server sends after it {later}", syn_ack.ttl));
+    }
+    // Window scale and timestamps come from one document (RFC 7323): a stack that has one has both.
+    let scale = syn.window_scale.is_some() && syn_ack.window_scale.is_none();
+    let offered_all = scale && syn.sack_permitted && syn.timestamps;
+    if scale && syn.timestamps && syn_ack.timestamps {
+        signs.push("it takes the timestamps that the SYN offers and not the window scale".to_owned());
+    } else if offered_all && !syn_ack.sack_permitted && !syn_ack.timestamps {
+        signs.push("it takes none of window scale, SACK and timestamps, all of which the SYN offers".to_owned());
+    }
+    if signs.is_empty() {
+        return;
+    }
+    let text = format!(
+        "The SYN/ACK in frame {} may come from a device on the way, or was rewritten by one: {}.",
+        finder.frame(syn_ack.first.frame),
+        signs.join("; "),
+    );
+    finder.report(rule::SYN_ACK_NOT_OF_SERVER, Some(0), &[syn.first.frame, syn_ack.first.frame], text);
 }
 
 /// A run of NOPs where an option should be.

@@ -86,6 +86,10 @@ pub struct Entry {
     pub wrong: Vec<Range>,
     /// Bytes left out because they came late, in a stream whose beginning was not captured.
     pub before_start_bytes: u64,
+    /// Bytes left out because a join carried them before its connection showed in the capture: missing, unless they came
+    /// again. Absent where there are none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub before_connection_bytes: u64,
 }
 
 /// A range of a stream.
@@ -198,6 +202,7 @@ impl Entry {
             wrong_bytes: outcome.wrong.bytes,
             wrong: ranges(&outcome.wrong),
             before_start_bytes: outcome.before_start,
+            before_connection_bytes: connection.carried_before[side],
         }
     }
 }

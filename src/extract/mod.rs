@@ -7,7 +7,7 @@
 //! A hole is filled with zeros, so that a byte's place in the file is its place in the stream, and listed in the manifest.
 //! Fast Open bytes come first. A connection that fell back goes on from its TCP stream: the tracker hands that out as data.
 //! Views of other taps have no files, nor have joins whose connection is not known; bytes that such a join carried before
-//! its connection showed are missing.
+//! its connection showed are missing, and the manifest tells how many.
 #![allow(clippy::indexing_slicing, reason = "an array of two, by side")]
 
 pub mod files;
@@ -27,7 +27,7 @@ use crate::track::observer::{Checked, Data, Event, Observer, What};
 use crate::track::side::{PerSide, Side};
 use files::{FileSink, Files};
 use manifest::{Entry, Manifest};
-use stream::{MappingName, Part, Stream};
+use stream::{MappingName, Part, Sink, Stream};
 
 /// Writes the streams of connections as they are tracked.
 #[derive(Debug)]
@@ -137,6 +137,10 @@ impl Extractor {
     }
 
     fn finish_stream(&mut self, number: u64, connection: &Connection, side: Side) {
+        if connection.carried_before[side] > 0 {
+            // Where nothing came after those bytes, an empty file: the manifest tells what it lacks.
+            self.with(number, side, |_, sink| sink.append(&[]));
+        }
         let Some(slot) = self.connections.get_mut(&number) else { return };
         let Some(stream) = slot.streams[side].take() else { return };
         self.held -= stream.held();

@@ -20,6 +20,8 @@ pub(super) fn tally(header: &Header, selection: &Selection) -> Vec<Cell> {
     } else {
         cells.push(Cell::plain(format!("{},", text::counted(seen, "TCP connection"))));
         cells.push(Cell::plain(match asked_for_mptcp {
+            // Those that began before the capture did.
+            0 if tally.connections > 0 => "none seen to ask for MPTCP".to_owned(),
             0 => "none asked for MPTCP".to_owned(),
             asked => format!("{} asked for MPTCP", text::count(asked)),
         }));
@@ -43,9 +45,8 @@ pub(super) fn tally(header: &Header, selection: &Selection) -> Vec<Cell> {
         push_after(&mut cells, punctuation, Cell::plain(text::counted(tally.subflows, "subflow")));
         punctuation = ",";
     }
-    let joins: u64 = selection.orphans.iter().map(|group| group.subflows.len() as u64).sum();
-    if joins > 0 {
-        let joins = text::counted(joins, "join") + " without connection";
+    if selection.orphan_joins > 0 {
+        let joins = text::counted(selection.orphan_joins, "join") + " without connection";
         push_after(&mut cells, punctuation, Cell::of(Role::Warning, joins));
     }
     cells
@@ -132,7 +133,7 @@ pub(super) fn connection(connection: &Connection) -> Vec<Cell> {
     }
     for (arrow, direction) in both(&directions.client_to_server, &directions.server_to_client) {
         let amounts = [
-            (direction.missing_bytes, "missing", Role::Warning),
+            (direction.missing_bytes, "not captured", Role::Warning),
             (if connection.options_cut { 0 } else { direction.unmapped_bytes }, "without mapping", Role::Warning),
             (unacknowledged(connection, direction), "never acknowledged", Role::Warning),
             (direction.reinjected_bytes, "reinjected", Role::Plain),

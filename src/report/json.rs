@@ -1,7 +1,8 @@
 //! `json`: the whole report, one object, in the shape and order of the report contract (`schema`, `tool`, `inputs`, `capture`,
 //! `tcp_connections`, `connections`, `orphans`, `findings`).
 //!
-//! Connections are built and written a few at a time, so the size of the output does not bound the size of a capture.
+//! Connections are built and written a few at a time, so the size of the output does not bound the size of a capture. Joins
+//! without connection beyond [`limits::ORPHAN_JOINS`] are not listed; `orphans_left_out` then tells how many.
 //! The fields and their units are those of [`super::model`].
 
 use std::io::{self, Write};
@@ -11,7 +12,9 @@ use serde_json::ser::{Formatter, PrettyFormatter};
 
 use super::gather::Gather;
 use super::in_groups::in_groups;
+use super::model::OrphansLeftOut;
 use super::{ConnectionFilter, Report, Selection, selection};
+use crate::limits;
 
 /// Connections that one thread builds and formats before it takes more, and those held at once.
 const GROUP: usize = 16;
@@ -38,7 +41,14 @@ pub fn write(out: &mut dyn Write, report: &dyn Report, filters: &[ConnectionFilt
     } else {
         connections(&mut object.out, report, &Selection::new(report, filters, None).indices)?;
     }
-    object.field("orphans", &selection::orphans(report, filters))?;
+    let wanted = |token| selection::names_orphans(filters, token);
+    let orphans = report.orphans(&wanted, limits::ORPHAN_JOINS);
+    let joins = report.orphan_joins(&wanted).saturating_sub(selection::joins_in(&orphans));
+    object.field("orphans", &orphans)?;
+    drop(orphans);
+    if joins > 0 {
+        object.field("orphans_left_out", &OrphansLeftOut { joins })?;
+    }
     object.field("findings", &report.findings())?;
     if let Some(counters) = report.kernel_counters() {
         object.field("kernel_counters", &counters)?;

@@ -71,8 +71,13 @@ pub trait Report: Sync {
     /// What orders, counts and finds a connection, without building it. `index` is below [`Report::connection_count`].
     fn summary(&self, index: usize) -> Summary;
 
-    /// Joins whose connection the capture lacks.
-    fn orphans(&self) -> Vec<Orphans>;
+    /// How many joins there are whose connection the capture lacks and whose token `wanted` takes, without building them.
+    /// The token is unknown where their SYNs were not captured.
+    fn orphan_joins(&self, wanted: &dyn Fn(Option<Token>) -> bool) -> u64;
+
+    /// Those joins by token, in order of their first packets; the first `most` of them only, because a flood can have a
+    /// million.
+    fn orphans(&self, wanted: &dyn Fn(Option<Token>) -> bool, most: usize) -> Vec<Orphans>;
 
     /// Findings of no connection.
     fn findings(&self) -> Vec<Finding>;

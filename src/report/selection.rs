@@ -5,6 +5,7 @@ use std::cmp::Reverse;
 use super::model::Orphans;
 use super::{FindingCounts, Report, Summary};
 use crate::crypto::Token;
+use crate::limits;
 
 /// One `--connection`: the number or a token of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,12 +77,13 @@ pub struct Selection {
     pub hidden: usize,
     /// Counts over the shown and the hidden ones.
     pub tally: Tally,
-    /// Joins whose connection the capture lacks, that the filters let through.
-    pub orphans: Vec<Orphans>,
+    /// Joins whose connection the capture lacks, that the filters let through: see [`Selection::orphans`].
+    pub orphan_joins: u64,
     /// Filters that name neither a connection nor such joins.
     pub unmatched: Vec<ConnectionFilter>,
     /// Whether connections were chosen by `--connection`.
     pub filtered: bool,
+    filters: Vec<ConnectionFilter>,
 }
 
 /// Counts over connections.
@@ -131,9 +133,10 @@ impl Selection {
                 chosen.truncate(limit);
             }
         }
-        let orphans = orphans(report, filters);
+        let orphan_joins = report.orphan_joins(&|token| names_orphans(filters, token));
         for (filter, hit) in filters.iter().zip(&mut matched) {
-            *hit |= orphans.iter().any(|group| filter.token().is_some() && filter.token() == group.token);
+            let joins = |token: Token| report.orphan_joins(&|other| other == Some(token)) > 0;
+            *hit = *hit || (orphan_joins > 0 && filter.token().is_some_and(joins));
         }
         let all_fit = tally.connections <= limit as u64;
         if !all_fit {
@@ -145,20 +148,27 @@ impl Selection {
             hidden: (tally.connections as usize).saturating_sub(indices.len()),
             indices,
             tally,
-            orphans,
+            orphan_joins,
             unmatched: filters.iter().zip(&matched).filter(|(_, hit)| !**hit).map(|(filter, _)| *filter).collect(),
             filtered: !filters.is_empty(),
+            filters: filters.to_vec(),
         }
+    }
+
+    /// Builds the joins without connection of `report` that the filters let through, as many as are listed.
+    pub fn orphans(&self, report: &dyn Report) -> Vec<Orphans> {
+        report.orphans(&|token| names_orphans(&self.filters, token), limits::ORPHAN_JOINS)
     }
 }
 
-/// The orphans of `report` that `filters` name by their token; all, if there is no filter.
-pub(super) fn orphans(report: &dyn Report, filters: &[ConnectionFilter]) -> Vec<Orphans> {
-    let mut orphans = report.orphans();
-    orphans.retain(|group| {
-        filters.is_empty() || filters.iter().any(|filter| filter.token().is_some() && filter.token() == group.token)
-    });
-    orphans
+/// Whether `filters` name joins without connection that ask for `token`; all of them, if there is no filter.
+pub(super) fn names_orphans(filters: &[ConnectionFilter], token: Option<Token>) -> bool {
+    filters.is_empty() || filters.iter().any(|filter| filter.token().is_some() && filter.token() == token)
+}
+
+/// How many joins are in these groups.
+pub(super) fn joins_in(orphans: &[Orphans]) -> u64 {
+    orphans.iter().map(|group| group.subflows.len() as u64).sum()
 }
 
 /// Notes which filters name this connection, and tells whether one does.

@@ -64,6 +64,7 @@ pub(super) fn state(state: &str) -> Cell {
 pub(super) fn fallback(fallback: &Fallback) -> String {
     let cause = match fallback.cause {
         "no_option_in_syn_ack" => "the SYN/ACK carries no MP_CAPABLE",
+        "simultaneous_open" => "both ends sent a SYN at once",
         "option_echoed" => "the SYN/ACK echoes the client's own MP_CAPABLE",
         "syn_retried_without_option" => "the SYN was only answered once it was sent without MP_CAPABLE",
         "no_option_in_third_ack" => "the third ACK carries no MP_CAPABLE",

@@ -94,6 +94,11 @@ pub fn write(out: &mut dyn Write, report: &dyn Report, selection: &Selection, lo
         let more = text::counted(selection.hidden as u64, "more connection");
         writeln!(out, "{}", text::clean(&format!("… {more} (--all shows them)"), look.unicode))?;
     }
+    if selection.orphan_joins > 0 {
+        let more = text::counted(selection.orphan_joins, "join");
+        let line = format!("… {more} without connection (see --format tree)");
+        writeln!(out, "{}", text::clean(&line, look.unicode))?;
+    }
     Ok(())
 }
 

@@ -15,6 +15,7 @@ use std::io::{self, Write};
 
 use super::layout::{Cell, Page, align, line_width, unaligned};
 use super::model::{Connection, Finding, Header, Orphans, Subflow};
+use super::selection::joins_in;
 use super::style::{Look, Role};
 use super::{FindingCounts, Report, Selection, cells, sentences, stack_lines, text};
 
@@ -29,7 +30,6 @@ pub fn write(out: &mut dyn Write, report: &dyn Report, selection: &Selection, lo
     let header = report.header();
     let mut page = Page::new(out, look);
     let findings = report.findings();
-    let orphans = &selection.orphans;
     headline(&mut page, &header, selection, &findings)?;
     let mut interfaces = header.inputs.iter().flat_map(|input| &input.interfaces).map(|interface| &interface.name);
     let first_interface = interfaces.next();
@@ -57,15 +57,7 @@ pub fn write(out: &mut dyn Write, report: &dyn Report, selection: &Selection, lo
         let more = text::counted(selection.hidden as u64, "more connection");
         tree.page.flow("", "", &[Cell::of(Role::Strong, format!("… {more}")), Cell::plain("(--all shows them)")], 1)?;
     }
-    for group in orphans.iter().take(tree.limit) {
-        tree.page.blank()?;
-        tree.orphans(group)?;
-    }
-    if orphans.len() > tree.limit {
-        tree.page.blank()?;
-    }
-    tree.and_more("", orphans.len(), "token of joins without connection")?;
-    Ok(())
+    tree.all_orphans(report, selection)
 }
 
 /// What was read, what was in it, and how much of that is wrong.
@@ -92,7 +84,7 @@ fn headline(page: &mut Page<'_>, header: &Header, selection: &Selection, finding
     if cells.is_empty() && tally.connections > 0 {
         cells.push(Cell::of(Role::Good, "nothing wrong found"));
     }
-    if capture.packets > 0 && tally.connections == 0 && selection.orphans.is_empty() && !selection.filtered {
+    if capture.packets > 0 && tally.connections == 0 && selection.orphan_joins == 0 && !selection.filtered {
         cells.push(Cell::plain("no Multipath TCP in it"));
     }
     if !cells.is_empty() {
@@ -103,9 +95,15 @@ fn headline(page: &mut Page<'_>, header: &Header, selection: &Selection, finding
 
 /// What was read and not looked at, and where inputs are incomplete: what a person must know before trusting the rest.
 fn set_aside(page: &mut Page<'_>, header: &Header) -> io::Result<()> {
-    let skipped = header.capture.skipped;
+    let capture = &header.capture;
+    let skipped = capture.skipped;
+    if capture.view_segments > 0 {
+        let compared = text::counted(capture.view_segments, "segment");
+        let words = format!("compared: {compared} of the same connections at another place");
+        page.flow("", "  ", &Cell::words(Role::Dim, &words).collect::<Vec<_>>(), 1)?;
+    }
     let kinds = [
-        (header.capture.duplicates, "seen again at another tap"),
+        (capture.duplicates.saturating_sub(capture.view_segments), "seen again at another tap"),
         (skipped.not_ip, "not IP"),
         (skipped.not_tcp, "not TCP"),
         (skipped.malformed, "malformed"),
@@ -155,7 +153,8 @@ impl Tree<'_> {
         let bar = if connection.subflows.is_empty() { "    " } else { "│   " };
         self.page.flow(&format!("#{:<2} ", connection.id), bar, &cells::connection(connection), GAP)?;
         let of_connection: Vec<&Finding> = connection.findings.iter().filter(|f| f.subflow.is_none()).collect();
-        let told = |fallback| of_connection.iter().any(|f| f.id.starts_with("fallback") && f.frames.contains(fallback));
+        let told =
+            |fallback| connection.findings.iter().any(|f| f.id.starts_with("fallback") && f.frames.contains(fallback));
         if let Some(fallback) = &connection.fallback
             && !fallback.frame.as_ref().is_some_and(told)
         {
@@ -182,7 +181,8 @@ impl Tree<'_> {
         for (arrow, direction) in
             cells::both(&connection.directions.client_to_server, &connection.directions.server_to_client)
         {
-            for handover in direction.handovers.iter().take(self.limit) {
+            let told = |frame| connection.findings.iter().any(|f| f.id == "handover" && f.frames.contains(frame));
+            for handover in direction.handovers.iter().take(self.limit).filter(|handover| !told(&handover.frame)) {
                 let message = format!(
                     "{arrow} data moved from subflow {} to {} at frame {} after {} of silence, {}",
                     handover.from,
@@ -214,6 +214,25 @@ impl Tree<'_> {
         let shares = connection.subflows.len() > 1;
         let findings = |id| connection.findings.iter().filter(move |f| f.subflow == Some(id)).collect::<Vec<_>>();
         self.branches(&connection.subflows[..shown], hidden, shares, findings)
+    }
+
+    /// Joins without connection, by token; then how many there are besides.
+    fn all_orphans(&mut self, report: &dyn Report, selection: &Selection) -> io::Result<()> {
+        let orphans = selection.orphans(report);
+        for group in orphans.iter().take(self.limit) {
+            self.page.blank()?;
+            self.orphans(group)?;
+        }
+        let beyond = selection.orphan_joins.saturating_sub(joins_in(&orphans));
+        if orphans.len() > self.limit || beyond > 0 {
+            self.page.blank()?;
+        }
+        self.and_more("", orphans.len(), "token of joins without connection")?;
+        if beyond > 0 {
+            let more = format!("… {} without connection, beyond a limit", text::counted(beyond, "more join"));
+            self.page.flow("", "  ", &Cell::words(Role::Warning, &more).collect::<Vec<_>>(), 1)?;
+        }
+        Ok(())
     }
 
     fn orphans(&mut self, group: &Orphans) -> io::Result<()> {
@@ -258,8 +277,9 @@ impl Tree<'_> {
                     self.page.flow(&rest, &rest, &loads, GAP)?;
                 }
             }
-            self.subflow_facts(&rest, subflow)?;
-            self.findings(&rest, &findings(subflow.id))?;
+            let findings = findings(subflow.id);
+            self.subflow_facts(&rest, subflow, &findings)?;
+            self.findings(&rest, &findings)?;
         }
         if hidden > 0 {
             let more = Cell::plain(format!("… {} (--all shows them)", text::counted(hidden as u64, "more subflow")));
@@ -268,13 +288,17 @@ impl Tree<'_> {
         Ok(())
     }
 
-    fn subflow_facts(&mut self, bar: &str, subflow: &Subflow) -> io::Result<()> {
+    /// What a subflow's line has no room for, without what `findings` tell.
+    fn subflow_facts(&mut self, bar: &str, subflow: &Subflow, findings: &[&Finding]) -> io::Result<()> {
         let hang = format!("{bar}  ");
         let details = subflow.join.as_ref().map(sentences::proof_details).unwrap_or_default();
         if !details.is_empty() {
             self.page.flow(bar, &hang, &details, GAP)?;
         }
-        if let Some(reset) = &subflow.reset {
+        let of_reset =
+            |f: &&Finding| ["subflow-reset", "join-refused", "connection-reset"].iter().any(|id| f.id.starts_with(id));
+        let told = |frame| findings.iter().copied().filter(of_reset).any(|f| f.frames.contains(frame));
+        if let Some(reset) = subflow.reset.as_ref().filter(|reset| !told(&reset.frame)) {
             let words: Vec<Cell> = Cell::words(Role::Plain, &sentences::reset(reset)).collect();
             self.page.flow(bar, &hang, &words, 1)?;
         }

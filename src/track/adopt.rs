@@ -98,6 +98,7 @@ impl Connection {
     fn absorb(&mut self, other: &mut Self) {
         let base = self.subflows.len() as u16;
         for side in Side::BOTH {
+            self.carried_before[side] += other.data[side].unique;
             let data = &mut self.data[side];
             let before = data.unique;
             data.absorb(&other.data[side], base);

@@ -46,6 +46,8 @@ pub struct Half {
     pub max_in_flight: u64,
     /// Unscaled window last announced by this side.
     pub window: u16,
+    /// TTL of its first segment after the SYNs that is no RST; 0 before it.
+    pub ttl: u8,
     /// First frame with new data.
     pub first_data: Option<Mark>,
     /// Last frame with new data.

@@ -82,8 +82,10 @@ pub struct Counts {
     pub tcp_segments: u64,
     /// Those with an option of kind 30.
     pub mptcp_segments: u64,
-    /// Copies of segments at other taps.
+    /// Segments seen again at other taps: copies, and those of views.
     pub duplicates: u64,
+    /// Those of views, which are compared.
+    pub view_segments: u64,
     /// Frames without IP.
     pub not_ip: u64,
     /// IP packets without TCP.
@@ -216,7 +218,11 @@ impl Tracker {
         let tap = self.taps.of(frame, segment);
         let assigned = self.assign(frame, segment, options, at, tap, observer);
         match assigned {
-            Assigned::Copy(_) | Assigned::View(_) => self.counts.duplicates += 1,
+            Assigned::Copy(_) => self.counts.duplicates += 1,
+            Assigned::View(_) => {
+                self.counts.duplicates += 1;
+                self.counts.view_segments += 1;
+            }
             _ => {
                 self.counts.tcp_segments += 1;
                 self.counts.mptcp_segments += u64::from(options.mptcp);
@@ -301,6 +307,7 @@ impl Tracker {
             if let Some(view) = self.connections.get_mut(view) {
                 view.view_of = Some(of);
                 self.counts.duplicates += view.segments;
+                self.counts.view_segments += view.segments;
                 self.counts.tcp_segments = self.counts.tcp_segments.saturating_sub(view.segments);
                 self.counts.tcp_connections = self.counts.tcp_connections.saturating_sub(1);
                 self.counts.asked_for_mptcp = self.counts.asked_for_mptcp.saturating_sub(1);

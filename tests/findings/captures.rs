@@ -142,6 +142,21 @@ fn findings_fire_where_they_should() {
     }
 }
 
+/// What another capture shows of a connection is compared, not set aside as a copy.
+#[test]
+fn segments_of_another_view_are_counted_as_such() {
+    let [client, server] = ["client-e1.pcap", "server-e1.pcap"].map(|name| format!("v1/13-strip-syn/{name}"));
+    let together = format!("{client}+server-e1.pcap");
+    let [Some(client), Some(server), Some(together)] = [&client, &server, &together].map(|case| report(case)) else {
+        return;
+    };
+    let count = |report: &Value, field: &str| report["capture"][field].as_u64();
+    assert_eq!(count(&together, "tcp_segments"), count(&client, "tcp_segments"));
+    assert_eq!(count(&together, "view_segments"), count(&server, "tcp_segments"));
+    assert_eq!(count(&together, "duplicates"), count(&server, "tcp_segments"));
+    assert_eq!(count(&client, "view_segments"), None);
+}
+
 /// Captures whose packets a middlebox made differ from what the end that counts sent.
 const NOT_AS_SENT: &[&str] = &["19e-fastclose-ack-variant", "52-encaps"];
 

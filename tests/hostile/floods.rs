@@ -13,7 +13,8 @@ use mptcp_inspect::track::observer::Silent;
 use mptcp_inspect::track::{Config, Tracker};
 use mptcp_inspect::wire::{AddAddr, Dss, Mapping, MpCapable, MpJoin, MptcpOption, RawSequence};
 
-use crate::fuzz::world::{ACK, Ends, Packet};
+use crate::fuzz;
+use crate::fuzz::world::{ACK, Ends, Packet, SYN};
 use crate::scene::{CLIENT, SERVER, Scene, flood_size, key_of, packet, peak_mib, stranger};
 
 #[test]
@@ -63,7 +64,52 @@ fn flood_of_joins_with_random_tokens() {
     assert_eq!(connection.subflows.len(), 2);
     let proof = format!("{:?}", connection.subflows[1].join);
     assert_eq!(proof.matches("Verified").count(), 3, "{proof}");
-    assert!(report.orphans().len() <= limits::CONNECTIONS);
+    let joins = report.orphan_joins(&|_| true);
+    assert!(joins > u64::from(flood_size()).min(1 << 16) - 1 && joins <= limits::CONNECTIONS as u64);
+    let text = fuzz::invariants::check(&report);
+    println!("… and their report: {} MiB", peak_mib());
+    let json: serde_json::Value = serde_json::from_slice(&text).expect("JSON");
+    assert_eq!(json["orphans"].as_array().map(Vec::len), Some(limits::ORPHAN_JOINS));
+    assert_eq!(json["orphans_left_out"]["joins"], joins - limits::ORPHAN_JOINS as u64);
+    assert_eq!(json["capture"]["joins_without_connection"], joins);
+}
+
+/// A capture of one direction: joins show by their SYN/ACKs, and are no connections of their own.
+#[test]
+fn a_join_whose_syn_is_missing_is_no_tcp_connection() {
+    let ends = Ends::new(1, 1, true, false);
+    let mut scene = Scene::new();
+    for subflow in 1..3 {
+        let option = MptcpOption::MpJoin(ends.join(1, CLIENT, subflow));
+        scene.send(&packet(&ends, subflow, SERVER, SYN | ACK, 0).with(&option));
+    }
+    let counts = scene.tracker.counts;
+    assert_eq!((counts.tcp_connections, counts.asked_for_mptcp), (0, 0));
+    assert_eq!(scene.report().orphan_joins(&|_| true), 2);
+}
+
+#[test]
+fn of_joins_without_connection_as_many_are_built_as_asked_for() {
+    let ends = Ends::new(1, 1, true, false);
+    let MpJoin::Syn { token: first, .. } = ends.join(0, CLIENT, 1) else { unreachable!() };
+    let mut scene = Scene::new();
+    for number in 0..12 {
+        let token = Token(first.0 + number % 3);
+        let join = MpJoin::Syn { backup: false, address_id: 1, token, nonce: Nonce(number), reserved: 0 };
+        scene.send(&stranger(number, &MptcpOption::MpJoin(join)));
+    }
+    let report = scene.report();
+    let groups = |most| -> Vec<(u32, usize)> {
+        let built = report.orphans(&|_| true, most);
+        built.iter().map(|group| (group.token.expect("seen").0 - first.0, group.subflows.len())).collect()
+    };
+    assert_eq!(groups(usize::MAX), [(0, 4), (1, 4), (2, 4)]);
+    assert_eq!(groups(6), [(0, 4), (1, 2)]);
+    assert_eq!(groups(0), []);
+    assert_eq!(report.orphan_joins(&|_| true), 12);
+    let last = Some(Token(first.0 + 2));
+    assert_eq!(report.orphan_joins(&|token| token == last), 4);
+    assert_eq!(report.orphans(&|token| token == last, 3)[0].subflows.len(), 3);
 }
 
 #[test]

@@ -40,8 +40,13 @@ impl Report for Sample {
             server_token: connection.server.token,
         }
     }
-    fn orphans(&self) -> Vec<Orphans> {
-        self.orphans.clone()
+    fn orphan_joins(&self, wanted: &dyn Fn(Option<Token>) -> bool) -> u64 {
+        let groups = self.orphans.iter().filter(|group| wanted(group.token));
+        groups.map(|group| group.subflows.len() as u64).sum()
+    }
+    fn orphans(&self, wanted: &dyn Fn(Option<Token>) -> bool, most: usize) -> Vec<Orphans> {
+        // Each has one join.
+        self.orphans.iter().filter(|group| wanted(group.token)).take(most).cloned().collect()
     }
     fn findings(&self) -> Vec<Finding> {
         self.findings.clone()
@@ -66,7 +71,8 @@ pub(crate) fn healthy() -> Sample {
 /// Everything that can go wrong.
 pub(crate) fn troubled() -> Sample {
     let mut header = header(&["phone.pcapng", "server\u{1b}[31m.pcap"], 1_234_567);
-    header.capture.duplicates = 12;
+    header.capture.duplicates = 9_012;
+    header.capture.view_segments = 9_000;
     header.capture.skipped = Skipped { not_ip: 1_203, not_tcp: 88, malformed: 1, ..Skipped::default() };
     header.inputs[1].cut_after = Some(98_123);
     header.inputs[1].interfaces[0].name = Some("rmnet0\u{202e}".to_owned());
@@ -93,6 +99,12 @@ pub(crate) fn troubled() -> Sample {
             ),
         }],
     }
+}
+
+/// `count` joins, each with a token that nobody has.
+pub(crate) fn guessed(count: u32) -> Sample {
+    let of = |token| Orphans { token: Some(Token(token)), subflows: vec![orphan()] };
+    Sample { orphans: (0..count).map(of).collect(), ..empty() }
 }
 
 /// `count` small connections, one of them with an error.

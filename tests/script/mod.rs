@@ -52,6 +52,8 @@ pub(crate) struct Script {
     pub(crate) interface: u16,
     /// Interface index and packet type of a cooked header (SLL2) before the packet.
     pub(crate) cooked: Option<(u32, u8)>,
+    /// TTL of what is sent; 64 unless told.
+    pub(crate) ttl: Option<u8>,
     /// What makes payload differ from that of other segments.
     pub(crate) salt: u8,
 }
@@ -168,6 +170,11 @@ impl Flow {
 }
 
 impl Script {
+    /// One that is captured where packets have this TTL.
+    pub(crate) fn at_ttl(ttl: u8) -> Self {
+        Self { ttl: Some(ttl), ..Self::default() }
+    }
+
     pub(crate) fn wait(&mut self, nanos: i64) {
         self.now += nanos;
     }
@@ -205,7 +212,7 @@ impl Script {
         let mut packet = vec![0x45, 0];
         packet.extend(total.to_be_bytes());
         packet.extend(self.ip_id.to_be_bytes());
-        packet.extend([0x40, 0, 64, 6, 0, 0]);
+        packet.extend([0x40, 0, self.ttl.unwrap_or(64), 6, 0, 0]);
         packet.extend(from.0);
         packet.extend(to.0);
         packet.extend([from.1.to_be_bytes(), to.1.to_be_bytes()].concat());

@@ -14,7 +14,9 @@ pub const ALL: &[&Explanation] = &[
     FALLBACK_MP_FAIL,
     FALLBACK_INFINITE_MAPPING,
     FALLBACK_BAD_OPTION,
+    FALLBACK_SIMULTANEOUS_OPEN,
     OPTION_BLANKED,
+    SYN_ACK_NOT_OF_SERVER,
     OPTIONS_STRIPPED_ON_ONE_PORT,
     OPTIONS_STRIPPED_FOR_ONE_PREFIX,
 ];
@@ -148,6 +150,21 @@ pub const FALLBACK_BAD_OPTION: &Explanation = &Explanation {
     counter: Some("MPTcpExtMPCapableFallbackSYNACK"),
 };
 
+/// Plain TCP: both ends sent a SYN at the same time.
+pub const FALLBACK_SIMULTANEOUS_OPEN: &Explanation = &Explanation {
+    id: "fallback-simultaneous-open",
+    severity: Severity::Note,
+    title: "plain TCP: both ends sent a SYN at the same time",
+    meaning: "Two hosts connected to each other from and to the same ports, and their SYNs crossed. TCP makes one \
+              connection of it; MPTCP has no handshake for that, and Linux goes on as TCP.",
+    detection: "A SYN with MP_CAPABLE, a SYN of the other end on the same 4-tuple before any SYN/ACK, and a SYN/ACK \
+              without a key of its own.",
+    advice: "Let one of the two hosts listen and only the other connect. Programs that punch holes through NATs do this \
+              on purpose.",
+    rfc: "",
+    counter: Some("MPTcpExtSimultConnectFallback"),
+};
+
 /// An MPTCP option was probably overwritten with NOPs.
 pub const OPTION_BLANKED: &Explanation = &Explanation {
     id: "option-blanked",
@@ -158,6 +175,21 @@ pub const OPTION_BLANKED: &Explanation = &Explanation {
     detection: "Four or more NOPs in a row in a SYN or SYN/ACK that should carry MP_CAPABLE or MP_JOIN and does not.",
     advice: "A firewall with TCP normalisation is the usual cause: allow TCP option 30 there (Cisco ASA: tcp-map with \
               tcp-options range 30 30 allow).",
+    rfc: "8684 §3.7",
+    counter: None,
+};
+
+/// A SYN/ACK without MP_CAPABLE shows signs of a device that answers for the server.
+pub const SYN_ACK_NOT_OF_SERVER: &Explanation = &Explanation {
+    id: "syn-ack-not-of-server",
+    severity: Severity::Note,
+    title: "the SYN/ACK may come from a device on the way",
+    meaning: "The server seems not to speak MPTCP, but its SYN/ACK does not look like the rest of what it sends, or \
+              not like what current stacks send: a proxy or firewall that answers SYNs itself, or rewrites the \
+              options of a SYN/ACK. A simple stack, or a server that answers a flood of SYNs with cookies, looks alike.",
+    detection: "Beside a SYN/ACK without MP_CAPABLE: the server's next segment has another TTL; or the SYN/ACK takes \
+              timestamps and leaves out the window scale, or takes neither them nor SACK, where the SYN offers all.",
+    advice: "Capture at the server too and give both files together: that shows whether this SYN/ACK left there.",
     rfc: "8684 §3.7",
     counter: None,
 };

@@ -17,6 +17,7 @@ use super::model::{
 };
 use super::{FindingCounts, Report, Summary, text};
 use crate::capture::InputInfo;
+use crate::crypto::Token;
 use crate::diagnose;
 use crate::frame::{FrameId, Timestamp};
 use crate::infer::{self, Naming, Surroundings};
@@ -159,6 +160,15 @@ impl TrackedReport {
     fn capture_end(&self) -> Timestamp {
         self.tracker.counts.last.unwrap_or_default()
     }
+
+    /// Joins without their connection whose token `wanted` takes, in groups.
+    fn wanted_orphans<'a>(
+        &'a self,
+        wanted: &'a dyn Fn(Option<Token>) -> bool,
+    ) -> impl Iterator<Item = (Option<Token>, &'a tracked::Connection)> {
+        let tracked = self.orphans.iter().filter_map(|&id| self.tracker.connection(id));
+        tracked.map(|tracked| (tracked.ends.server.token(), tracked)).filter(|(token, _)| wanted(*token))
+    }
 }
 
 /// Connections by how the report shows them, and what each of them tells of the others' surroundings.
@@ -199,7 +209,10 @@ fn views_of<'a>(tracker: &'a Tracker, views: &Views, id: ConnectionId) -> Vec<&'
 
 impl Report for TrackedReport {
     fn header(&self) -> Header {
-        header(&self.tracker.counts, &self.inputs, self.incomplete_fragments, self.digest().stack.clone())
+        let mut header =
+            header(&self.tracker.counts, &self.inputs, self.incomplete_fragments, self.digest().stack.clone());
+        header.capture.joins_without_connection = self.orphan_joins(&|_| true);
+        header
     }
 
     fn connection_count(&self) -> usize {
@@ -244,14 +257,23 @@ impl Report for TrackedReport {
         self.digest().summary(index)
     }
 
-    fn orphans(&self) -> Vec<Orphans> {
+    fn orphan_joins(&self, wanted: &dyn Fn(Option<Token>) -> bool) -> u64 {
+        self.wanted_orphans(wanted).map(|(_, tracked)| tracked.subflows.len() as u64).sum()
+    }
+
+    fn orphans(&self, wanted: &dyn Fn(Option<Token>) -> bool, most: usize) -> Vec<Orphans> {
         let context = self.context();
         let mut list: Vec<Orphans> = Vec::new();
         let mut by_token = BTreeMap::new();
-        for tracked in self.orphans.iter().filter_map(|&id| self.tracker.connection(id)) {
-            let subflows: Vec<_> =
-                (0..tracked.subflows.len()).filter_map(|index| subflow::build(tracked, index, &context)).collect();
-            let token = tracked.ends.server.token();
+        let mut left = most;
+        for (token, tracked) in self.wanted_orphans(wanted) {
+            if left == 0 {
+                break;
+            }
+            let subflows: Vec<_> = (0..tracked.subflows.len().min(left))
+                .filter_map(|index| subflow::build(tracked, index, &context))
+                .collect();
+            left -= subflows.len();
             if let Some(known) = token.and_then(|token| by_token.get(&token)).and_then(|&at: &usize| list.get_mut(at)) {
                 known.subflows.extend(subflows);
             } else {
@@ -299,6 +321,7 @@ fn header(counts: &Counts, inputs: &[InputInfo], incomplete_fragments: u64, stac
             tcp_segments: counts.tcp_segments,
             mptcp_segments: counts.mptcp_segments,
             duplicates: counts.duplicates,
+            view_segments: counts.view_segments,
             skipped: Skipped {
                 not_ip: counts.not_ip,
                 not_tcp: counts.not_tcp,
@@ -312,6 +335,7 @@ fn header(counts: &Counts, inputs: &[InputInfo], incomplete_fragments: u64, stac
                 half_open: left.half_open,
                 limit: left.limit,
             }),
+            joins_without_connection: 0,
         },
         tcp_connections: TcpConnections {
             seen: counts.tcp_connections,

@@ -2,6 +2,7 @@
 
 use super::{Context, connection, finding, header, summary};
 use crate::capture::InputInfo;
+use crate::crypto::Token;
 use crate::diagnose;
 use crate::frame::Timestamp;
 use crate::report::model::{CaptureStack, Connection, Finding, Header, Orphans};
@@ -66,7 +67,11 @@ impl Report for ConnectionNow<'_> {
         summary(self.connection, self.number(), findings)
     }
 
-    fn orphans(&self) -> Vec<Orphans> {
+    fn orphan_joins(&self, _: &dyn Fn(Option<Token>) -> bool) -> u64 {
+        0
+    }
+
+    fn orphans(&self, _: &dyn Fn(Option<Token>) -> bool, _: usize) -> Vec<Orphans> {
         Vec::new()
     }
 

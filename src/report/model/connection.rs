@@ -133,7 +133,7 @@ pub struct CapableFlags {
 #[derive(Clone, Debug, Serialize)]
 pub struct Fallback {
     /// `no_option_in_syn_ack`, `option_echoed`, `syn_retried_without_option`, `no_option_in_third_ack`,
-    /// `no_option_on_data`, `options_vanished`, `mp_fail`, `infinite_mapping`, `bad_option`.
+    /// `no_option_on_data`, `options_vanished`, `mp_fail`, `infinite_mapping`, `bad_option`, `simultaneous_open`.
     pub cause: &'static str,
     /// `client`, `server`, `path`, or unknown from this capture.
     pub by: Option<&'static str>,

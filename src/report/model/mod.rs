@@ -138,13 +138,20 @@ pub struct CaptureSummary {
     pub tcp_segments: u64,
     /// Those of them that carry an MPTCP option.
     pub mptcp_segments: u64,
-    /// Segments seen again at another tap and set aside.
+    /// Segments seen again at another tap: copies, which are set aside, and `view_segments`.
     pub duplicates: u64,
+    /// Those of the `duplicates` that show a connection at another place of its path and are compared with the first view of
+    /// it; absent where there are none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub view_segments: u64,
     /// Frames that are no TCP segment, by reason.
     pub skipped: Skipped,
     /// Connections that left before the end and are not in this report: of a live capture, and those that a limit pushed out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connections_left: Option<ConnectionsLeft>,
+    /// All MP_JOIN subflows whose connection the capture lacks, listed or not; absent where there is none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub joins_without_connection: u64,
 }
 
 /// Why connections left before the end of the capture.
@@ -262,6 +269,13 @@ pub struct Orphans {
     pub token: Option<Token>,
     /// The subflows.
     pub subflows: Vec<Subflow>,
+}
+
+/// What a limit left out of the list of such joins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct OrphansLeftOut {
+    /// Joins.
+    pub joins: u64,
 }
 
 /// Linux `MPTcpExt…` counters that the packets imply, by name, over all connections. One that is not listed is not known.

@@ -133,7 +133,8 @@ impl Tracker {
     fn new_flow<O: Observer>(&mut self, key: FlowKey, arrival: &Arrival<'_, '_>, observer: &mut O) -> Assigned {
         let options = arrival.options;
         let is_syn = arrival.segment.flags.syn() && !arrival.segment.flags.ack();
-        if !(is_syn && options.join.is_some()) {
+        let is_join = options.join.is_some() && (is_syn || options.capable.is_none());
+        if !is_join {
             self.counts.tcp_connections += 1;
             self.counts.asked_for_mptcp += u64::from(is_syn && options.capable.is_some());
         }

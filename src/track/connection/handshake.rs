@@ -23,6 +23,8 @@ pub struct Handshake {
     pub syn_ack: Option<(MpCapable, Mark)>,
     /// A SYN/ACK without MP_CAPABLE.
     pub bare_syn_ack: Option<Mark>,
+    /// The SYN of the other end, that crossed the first one: a simultaneous open (RFC 9293 §3.5).
+    pub crossed: Option<Mark>,
     /// The SYN/ACK's option is the SYN's.
     pub echoed: bool,
     /// MP_CAPABLE of the third ACK, or of the first data.
@@ -49,8 +51,14 @@ impl Connection {
         let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return };
         let from_initiator = input.side == subflow.initiator;
         if from_initiator == is_ack {
-            // Simultaneous open: the initiator's SYN/ACK, or a SYN of the other end.
-            self.anomaly(AnomalyKind::OptionOutOfPlace, input, env.at, None, 0);
+            // A SYN of the other end, then the initiator's SYN/ACK.
+            let initial = subflow.join.is_none();
+            if initial && !is_ack {
+                self.handshake.crossed.get_or_insert(env.at.frame);
+            }
+            if !initial || self.handshake.crossed.is_none() {
+                self.anomaly(AnomalyKind::OptionOutOfPlace, input, env.at, None, 0);
+            }
             return;
         }
         let half = &mut subflow.halves[input.side];
@@ -124,6 +132,11 @@ impl Connection {
         if self.handshake.syns.last().is_some_and(|syn| !syn.2) && self.handshake.syn.is_some() {
             let frame = self.handshake.syns.iter().find(|syn| !syn.2).map_or(env.at.frame, |syn| syn.0);
             self.fall_back(FallbackCause::SynRetriedWithoutOption, frame, Some(Side::Client), env);
+        }
+        // Each end repeats its SYN with an ACK, and no server's key with it: Linux goes on as TCP.
+        let no_key = input.options.capable.is_none_or(|capable| capable.sender_key.is_none());
+        if let Some(crossed) = self.handshake.crossed.filter(|_| no_key && self.handshake.syn.is_some()) {
+            self.fall_back(FallbackCause::SimultaneousOpen, crossed, None, env);
         }
         let Some(capable) = input.options.capable else {
             self.handshake.bare_syn_ack.get_or_insert(env.at.frame);

@@ -75,6 +75,8 @@ pub struct Connection {
     pub left_out: Sparse<LeftOut>,
     /// Moves of data from a silent path.
     pub handovers: PerSide<Sparse<Vec<HandoverSeen>>>,
+    /// Data-level bytes by sender that joins carried before it was known whose they are: observers never had them.
+    pub carried_before: PerSide<u64>,
     /// Segments of it.
     pub segments: u64,
     /// First segment.
@@ -130,6 +132,7 @@ pub enum FallbackCause {
     MpFail,
     InfiniteMapping,
     BadOption,
+    SimultaneousOpen,
 }
 
 impl FallbackCause {
@@ -145,6 +148,7 @@ impl FallbackCause {
             Self::MpFail => "mp_fail",
             Self::InfiniteMapping => "infinite_mapping",
             Self::BadOption => "bad_option",
+            Self::SimultaneousOpen => "simultaneous_open",
         }
     }
 }
@@ -240,6 +244,7 @@ impl Connection {
             anomalies: Sparse::default(),
             left_out: Sparse::default(),
             handovers: PerSide::default(),
+            carried_before: PerSide::default(),
             segments: 0,
             first: at,
             last: at,
@@ -277,6 +282,9 @@ impl Connection {
             return effects;
         }
         half.window = segment.window;
+        if half.ttl == 0 && !segment.flags.any(TcpFlags::RST) {
+            half.ttl = segment.ttl;
+        }
         if segment.flags.ack() {
             self.acknowledge(input, env);
         }

@@ -1,6 +1,7 @@
 //! Connections that ask for MPTCP and do not get it, or get it by halves.
 
 use mptcp_inspect::track::side::Side::{Client, Server};
+use mptcp_inspect::wire::TcpOption;
 
 use super::{fires, silent};
 use crate::script::*;
@@ -143,10 +144,106 @@ pub(super) fn one_port_or_one_network_without_mptcp() {
     script.open_plain((CLIENT.0, 40011), port(80));
     silent(&script, "options-stripped-on-one-port");
 
+    // Where SYN/ACKs of the two ports differ, that is said.
+    let said = |ttls: [u8; 3]| {
+        let mut script = Script::at_ttl(ttls[0]);
+        script.open_between(CLIENT, SERVER, 1, 1);
+        for (index, ttl) in ttls[1..].iter().enumerate() {
+            script.ttl = Some(*ttl);
+            script.open_plain((CLIENT.0, 40010 + index as u16), port(80));
+        }
+        script.the("options-stripped-on-one-port").message
+    };
+    assert!(said([51, 62, 62]).ends_with(" Its SYN/ACKs have TTL 62 rather than 51, as if another device sent them."));
+    assert!(!said([51, 51, 51]).contains("TTL"));
+    assert!(!said([51, 62, 51]).contains("TTL"), "they vary by themselves");
+
     let mut script = Script::default();
     script.open_between(CLIENT, SERVER, 1, 1);
     script.open_plain((CLIENT_2.0, 40010), SERVER);
     script.open_plain((CLIENT_2.0, 40011), SERVER);
     fires(&script, "options-stripped-for-one-prefix", &[]);
     silent(&script, "options-stripped-on-one-port");
+}
+
+#[test]
+pub(super) fn a_syn_ack_that_is_not_of_the_server() {
+    use TcpOption::{MaximumSegmentSize, SackPermitted, Timestamps, WindowScale};
+    const ID: &str = "syn-ack-not-of-server";
+    let stamps = || Timestamps { value: 7, echo_reply: 0 };
+    let offer = || vec![MaximumSegmentSize(1460), SackPermitted, stamps(), WindowScale(7), capable(1, None, None)];
+    // The handshake, a segment of the server with its TTL, and one more.
+    let script = |syn: &[TcpOption<'_>], syn_ack: &[TcpOption<'_>], ttls: [u8; 2], flags: u8| {
+        let mut script = Script::at_ttl(ttls[0]);
+        let mut flow = Flow::new(CLIENT, SERVER);
+        script.send(&mut flow, Client, SYN, syn, 0);
+        script.send(&mut flow, Server, SYN | ACK, syn_ack, 0);
+        script.send(&mut flow, Client, ACK, &[], 0);
+        script.ttl = Some(ttls[1]);
+        script.send(&mut flow, Server, flags, &[], 0);
+        script
+    };
+    let sound = [MaximumSegmentSize(1460), SackPermitted, stamps(), WindowScale(9)];
+    let unscaled = [MaximumSegmentSize(1460), SackPermitted, stamps()];
+    let bare = [MaximumSegmentSize(1380)];
+    fires(&script(&offer(), &sound, [62, 51], ACK), ID, &[1, 2]);
+    fires(&script(&offer(), &unscaled, [51, 51], ACK), ID, &[1, 2]);
+    fires(&script(&offer(), &bare, [51, 51], ACK), ID, &[1, 2]);
+    let both = script(&offer(), &bare, [62, 51], ACK).the(ID).message;
+    assert!(both.contains("TTL 62 and what the server sends after it 51; it takes none of"), "{both}");
+
+    silent(&script(&offer(), &sound, [51, 51], ACK), ID);
+    // A forged RST says nothing of the handshake.
+    silent(&script(&offer(), &sound, [51, 62], RST), ID);
+    // What the SYN does not offer cannot be taken; SACK alone is no sign.
+    silent(&script(&[capable(1, None, None)], &bare, [51, 51], ACK), ID);
+    silent(&script(&offer(), &[SackPermitted], [51, 51], ACK), ID);
+    // An MPTCP server is the server.
+    let mptcp = [MaximumSegmentSize(1460), capable(1, Some(SERVER_KEY), None)];
+    let mut agreed = Script::at_ttl(62);
+    let mut flow = Flow::new(CLIENT, SERVER);
+    agreed.send(&mut flow, Client, SYN, &offer(), 0);
+    agreed.send(&mut flow, Server, SYN | ACK, &mptcp, 0);
+    agreed.send(&mut flow, Client, ACK, &[capable(1, Some(CLIENT_KEY), Some(SERVER_KEY))], 0);
+    agreed.ttl = Some(51);
+    agreed.data(&mut flow, Client, 0, 1, 100);
+    silent(&agreed, ID);
+}
+
+#[test]
+pub(super) fn a_simultaneous_open() {
+    const ID: &str = "fallback-simultaneous-open";
+    // Linux repeats its SYN with an ACK: the option is that of the SYN.
+    let mut script = Script::default();
+    let mut flow = Flow::new(CLIENT, SERVER);
+    let asks = || [capable(1, None, None)];
+    let one = script.send(&mut flow, Client, SYN, &asks(), 0);
+    let other = script.send(&mut flow, Server, SYN, &asks(), 0);
+    script.again(&mut flow, Client, SYN | ACK, &asks(), 0);
+    script.again(&mut flow, Server, SYN | ACK, &asks(), 0);
+    script.send(&mut flow, Client, ACK, &[], 100);
+    script.send(&mut flow, Server, ACK, &[], 100);
+    fires(&script, ID, &[one, other]);
+    silent(&script, "fallback-option-echoed");
+    silent(&script, "option-out-of-place");
+    assert_eq!(script.the(ID).counter, Some("MPTcpExtSimultConnectFallback"));
+
+    // The other end's does not ask for MPTCP.
+    let mut script = Script::default();
+    let mut flow = Flow::new(CLIENT, SERVER);
+    script.send(&mut flow, Client, SYN, &asks(), 0);
+    script.send(&mut flow, Server, SYN, &[], 0);
+    script.again(&mut flow, Server, SYN | ACK, &[], 0);
+    fires(&script, ID, &[1, 2]);
+
+    // A SYN that is repeated, and one that is answered.
+    let mut script = Script::default();
+    let mut flow = Flow::new(CLIENT, SERVER);
+    script.send(&mut flow, Client, SYN, &asks(), 0);
+    script.again(&mut flow, Client, SYN, &asks(), 0);
+    script.send(&mut flow, Server, SYN | ACK, &asks(), 0);
+    silent(&script, ID);
+    let mut script = Script::default();
+    script.open();
+    silent(&script, ID);
 }
