@@ -114,7 +114,7 @@ pub struct InputInfo {
     pub cut_after: Option<u64>,
     /// Live: what the kernel dropped.
     pub dropped: Option<u64>,
-    /// Bytes of the file (as stored: compressed ones if it is compressed) that the frames so far took, about 1 MiB coarse.
+    /// Bytes of the file (as stored: compressed ones if it is compressed) that the frames so far took, about 512 KiB coarse.
     pub bytes_read: u64,
     /// The file's size where it is a regular file.
     pub bytes_total: Option<u64>,
