@@ -181,8 +181,8 @@ fn panel(svg: &mut String, (left, right): (f64, f64), points: &[Point], title: &
     let limit = y(first.nanoseconds * 1.3);
     let _ = writeln!(
         svg,
-        "<path d=\"M{left} {limit:.1}H{right}\" stroke=\"#c33\" stroke-dasharray=\"5 4\"/><text x=\"{right}\" y=\"{:.1}\" \
-         text-anchor=\"end\" fill=\"#c33\">1.3 × the first</text>",
+        "<path d=\"M{left} {limit:.1}H{right}\" stroke=\"#c33\" stroke-dasharray=\"5 4\"/><text x=\"{left}\" y=\"{:.1}\" \
+         fill=\"#c33\">1.3 × the first</text>",
         limit - 5.0
     );
     let path: Vec<String> =
