@@ -15,6 +15,7 @@ pub mod control;
 pub mod handshake;
 pub mod outcome;
 pub mod payload;
+mod subflows;
 mod unmapped;
 
 use super::data::DataLevel;
@@ -26,7 +27,7 @@ use super::options::Options;
 use super::side::{PerSide, Side};
 use super::sparse::{Sparse, empty};
 use super::subflow::{Join, JoinProof, Subflow};
-use crate::crypto::{Nonce, Token};
+use crate::crypto::Nonce;
 use crate::frame::Timestamp;
 use crate::limits;
 use crate::packet::{Segment, TcpFlags};
@@ -424,50 +425,6 @@ impl Connection {
     ) {
         let anomaly = Anomaly { kind, frame: at.frame, subflow: input.subflow, side: input.side, other, value };
         self.note(anomaly);
-    }
-
-    /// Whether all subflows are closed. One that was found open is looked at first the next time: of hundreds that close one
-    /// by one, not all are looked at for each.
-    fn all_closed(&mut self) -> bool {
-        let is_open = |subflow: &Subflow| !subflow.is_closed();
-        if self.subflows.get(usize::from(self.open)).is_some_and(is_open) {
-            return false;
-        }
-        let open = self.subflows.iter().position(is_open);
-        self.open = open.unwrap_or(0) as u16;
-        open.is_none()
-    }
-
-    /// Adds a subflow. Most connections have one or two, and a subflow is large: room is made for no more than needed.
-    pub(crate) fn add_subflow(&mut self, subflow: Subflow) {
-        if self.subflows.len() == self.subflows.capacity() {
-            self.subflows.reserve_exact(self.subflows.len().max(1));
-        }
-        let nonce = subflow.join.as_ref().and_then(|join| join.initiator_nonce);
-        self.subflows.push(subflow);
-        if self.nonces.len() + 1 == self.subflows.len() && self.subflows.len() > Self::MANY {
-            self.nonces.push(nonce);
-        }
-    }
-
-    /// Subflows from which on their nonces are kept beside them, to be looked through.
-    const MANY: usize = 16;
-
-    /// The subflow that was joined with this token and nonce.
-    pub(in crate::track) fn with_nonce(&mut self, token: Token, nonce: Nonce) -> Option<u16> {
-        let of = |subflow: &Subflow| subflow.join.as_ref().and_then(|join| join.initiator_nonce);
-        if self.subflows.len() > Self::MANY && self.nonces.len() != self.subflows.len() {
-            *self.nonces = self.subflows.iter().map(of).collect();
-        }
-        let named = |index: &usize| {
-            let join = self.subflows.get(*index).and_then(|subflow| subflow.join.as_deref());
-            join.is_some_and(|join| join.token == Some(token) && join.initiator_nonce == Some(nonce))
-        };
-        if self.subflows.len() > Self::MANY {
-            let alike = self.nonces.iter().enumerate().filter(|known| *known.1 == Some(nonce));
-            return alike.map(|known| known.0).find(named).map(|index| index as u16);
-        }
-        (0..self.subflows.len()).find(named).map(|index| index as u16)
     }
 
     pub(crate) fn note(&mut self, anomaly: Anomaly) {
