@@ -63,18 +63,7 @@ fn version_1(tally: &mut Tally<'_>, connection: &Connection) {
             join_1(tally, connection, subflow, join);
         }
     }
-    for announced in connection.addresses.iter() {
-        let (by, peer) = (announced.by, announced.by.peer());
-        tally.add(by, "MPTcpExtAddAddrTx", u64::from(announced.sent));
-        if announced.echoed.is_some() {
-            tally.one(peer, "MPTcpExtAddAddr", true);
-            tally.one(peer, "MPTcpExtEchoAddTx", true);
-            tally.one(by, "MPTcpExtEchoAdd", true);
-            for side in Side::BOTH {
-                tally.one(side, "MPTcpExtPortAdd", announced.port.is_some());
-            }
-        }
-    }
+    announced_1(tally, connection);
     for side in Side::BOTH {
         tally.add(
             side,
@@ -109,6 +98,21 @@ fn version_1(tally: &mut Tally<'_>, connection: &Connection) {
         failed(tally, connection, side, ["MPTcpExtMPFailTx", "MPTcpExtMPFailRx", "MPTcpExtDataCsumErr"]);
         tally.one(side, "MPTcpExtInfiniteMapTx", connection.infinite[side].is_some());
         tally.one(side.peer(), "MPTcpExtInfiniteMapRx", connection.infinite[side].is_some());
+    }
+}
+
+fn announced_1(tally: &mut Tally<'_>, connection: &Connection) {
+    for announced in connection.addresses.iter() {
+        let (by, peer) = (announced.by, announced.by.peer());
+        tally.add(by, "MPTcpExtAddAddrTx", u64::from(announced.sent));
+        if announced.echoed.is_some() {
+            tally.one(peer, "MPTcpExtAddAddr", true);
+            tally.one(peer, "MPTcpExtEchoAddTx", true);
+            tally.one(by, "MPTcpExtEchoAdd", true);
+            for side in Side::BOTH {
+                tally.one(side, "MPTcpExtPortAdd", announced.port.is_some());
+            }
+        }
     }
 }
 

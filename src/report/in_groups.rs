@@ -18,9 +18,9 @@ pub(super) fn in_groups<T: Sync, R: Send>(all: &[T], size: usize, look: impl Fn(
     let next = AtomicUsize::new(0);
     let results = Mutex::new(Vec::with_capacity(groups.len()));
     let work = || {
-        while let Some((index, group)) =
-            Some(next.fetch_add(1, Ordering::Relaxed)).and_then(|at| Some((at, groups.get(at)?)))
-        {
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(group) = groups.get(index) else { break };
             let result = look(group);
             if let Ok(mut results) = results.lock() {
                 results.push((index, result));

@@ -1,8 +1,8 @@
 //! From the tracker to the report model: the only place that knows both.
 
 pub(super) mod connection;
-mod digest;
 mod now;
+mod overview;
 mod subflow;
 
 use std::collections::BTreeMap;
@@ -25,7 +25,7 @@ use crate::track::connection as tracked;
 use crate::track::mark::{Mark, Moment};
 use crate::track::observer::ConnectionId;
 use crate::track::{Counts, Tracker};
-use digest::{Digest, Scene};
+use overview::{Overview, Scene};
 
 /// A report over a tracker whose capture has ended.
 pub struct TrackedReport {
@@ -39,7 +39,7 @@ pub struct TrackedReport {
     orphans: Vec<ConnectionId>,
     around: Surroundings,
     /// Made when first asked for: it looks at every connection.
-    digest: OnceLock<Digest>,
+    overview: OnceLock<Overview>,
 }
 
 /// What building a connection needs besides the connection.
@@ -96,7 +96,7 @@ impl TrackedReport {
     /// A report of what `tracker` saw. [`Tracker::finish`] must have been called.
     pub fn new(tracker: Tracker, inputs: Vec<InputInfo>, incomplete_fragments: u64) -> Self {
         let all: Vec<&tracked::Connection> = tracker.connections().collect();
-        let parts = in_groups(&all, digest::GROUP, |group| {
+        let parts = in_groups(&all, overview::GROUP, |group| {
             let mut part = Sorted::default();
             for connection in group {
                 part.add(connection);
@@ -109,7 +109,7 @@ impl TrackedReport {
         }
         let around = whole.around.complete(tracker.plain_flows());
         let Sorted { listed, views, orphans, .. } = whole;
-        Self { tracker, inputs, incomplete_fragments, listed, views, orphans, around, digest: OnceLock::new() }
+        Self { tracker, inputs, incomplete_fragments, listed, views, orphans, around, overview: OnceLock::new() }
     }
 
     /// The tracker.
@@ -122,8 +122,8 @@ impl TrackedReport {
         self.listed.binary_search(&id).ok().and_then(|_| self.tracker.connection(id)?.number)
     }
 
-    fn digest(&self) -> &Digest {
-        self.digest.get_or_init(|| {
+    fn overview(&self) -> &Overview {
+        self.overview.get_or_init(|| {
             let (tracker, views) = (&self.tracker, &self.views);
             let scene = Scene {
                 tracker,
@@ -132,7 +132,7 @@ impl TrackedReport {
                 views: &|id| views_of(tracker, views, id),
                 capture_end: self.capture_end(),
             };
-            Digest::of(&scene, &self.listed)
+            Overview::of(&scene, &self.listed)
         })
     }
 
@@ -210,7 +210,7 @@ fn views_of<'a>(tracker: &'a Tracker, views: &Views, id: ConnectionId) -> Vec<&'
 impl Report for TrackedReport {
     fn header(&self) -> Header {
         let mut header =
-            header(&self.tracker.counts, &self.inputs, self.incomplete_fragments, self.digest().stack.clone());
+            header(&self.tracker.counts, &self.inputs, self.incomplete_fragments, self.overview().stack.clone());
         header.capture.joins_without_connection = self.orphan_joins(&|_| true);
         header
     }
@@ -254,7 +254,7 @@ impl Report for TrackedReport {
     }
 
     fn summary(&self, index: usize) -> Summary {
-        self.digest().summary(index)
+        self.overview().summary(index)
     }
 
     fn orphan_joins(&self, wanted: &dyn Fn(Option<Token>) -> bool) -> u64 {
@@ -289,7 +289,7 @@ impl Report for TrackedReport {
         let orphans = self.orphans.iter().filter_map(|&id| self.tracker.connection(id));
         let listed = self.listed.iter().filter_map(|&id| self.tracker.connection(id));
         let orphans = diagnose::across::orphans(orphans, &listed, &self.evidence(&nothing));
-        let found = orphans.iter().chain(&self.digest().across);
+        let found = orphans.iter().chain(&self.overview().across);
         let across = found.map(|found| finding(&self.context(), None, None, found)).collect::<Vec<_>>();
         dropped_packets(&self.inputs).into_iter().chain(across).collect()
     }

@@ -25,31 +25,8 @@ impl Tracker {
             None => (self.open_orphan(token, arrival, observer)?, Side::Server),
         };
         let source = joined.peer();
-        let state = self.connections.get_mut(connection)?;
-        if let Some(subflow) = state.with_nonce(token, nonce) {
-            let shown_here = state.subflows.get(usize::from(subflow))?.interface.0 == input;
-            let views = self.connections.views_of(connection).filter(|view| view.input == input);
-            let views: Vec<ConnectionId> = views.map(|view| view.id).collect();
-            let mut in_views = views
-                .into_iter()
-                .filter_map(|view| Some((view, self.connections.get_mut(view)?.with_nonce(token, nonce)?)));
-            let in_view = in_views.next();
-            if let Some((alias_of, subflow)) = if shown_here { Some((connection, subflow)) } else { in_view } {
-                // The same join under another 4-tuple: a NAT lies between two taps of one input.
-                let alias = (arrival.segment.ip, arrival.segment.source_port, arrival.segment.destination_port);
-                let state = self.connections.get_mut(alias_of)?;
-                let record = state.subflows.get_mut(usize::from(subflow))?;
-                if record.also_seen_as.len() < limits::VIEWS {
-                    record.also_seen_as.push(alias);
-                } else {
-                    state.left_out.tuples += 1;
-                }
-                return Some((alias_of, subflow, source));
-            }
-            let low_side = flow_side(source, arrival.from_low);
-            let (view, subflow, low) = self.open_view(connection, subflow, low_side, arrival, observer)?;
-            let source = if arrival.from_low { low } else { low.peer() };
-            return Some((view, subflow, source));
+        if let Some(subflow) = self.connections.get_mut(connection)?.with_nonce(token, nonce) {
+            return self.join_again((connection, subflow), source, (token, nonce), arrival, observer);
         }
         // At the tap of another end: the view that already shows this input.
         if let Some(view) = self.view_at(connection, input) {
@@ -78,6 +55,40 @@ impl Tracker {
             observer.event(Event { connection, number, subflow: Some(subflow), at, what });
         }
         Some((connection, subflow, source))
+    }
+
+    /// A join that is known, under another 4-tuple or at another tap.
+    fn join_again<O: Observer>(
+        &mut self,
+        (connection, subflow): (ConnectionId, u16),
+        source: Side,
+        (token, nonce): (Token, Nonce),
+        arrival: &Arrival<'_, '_>,
+        observer: &mut O,
+    ) -> Option<(ConnectionId, u16, Side)> {
+        let input = arrival.frame.id.input;
+        let shown_here = self.connection(connection)?.subflows.get(usize::from(subflow))?.interface.0 == input;
+        let views = self.connections.views_of(connection).filter(|view| view.input == input);
+        let views: Vec<ConnectionId> = views.map(|view| view.id).collect();
+        let mut in_views = views
+            .into_iter()
+            .filter_map(|view| Some((view, self.connections.get_mut(view)?.with_nonce(token, nonce)?)));
+        let in_view = in_views.next();
+        if let Some((alias_of, subflow)) = if shown_here { Some((connection, subflow)) } else { in_view } {
+            // A NAT lies between two taps of one input.
+            let alias = (arrival.segment.ip, arrival.segment.source_port, arrival.segment.destination_port);
+            let state = self.connections.get_mut(alias_of)?;
+            let record = state.subflows.get_mut(usize::from(subflow))?;
+            if record.also_seen_as.len() < limits::VIEWS {
+                record.also_seen_as.push(alias);
+            } else {
+                state.left_out.tuples += 1;
+            }
+            return Some((alias_of, subflow, source));
+        }
+        let low_side = flow_side(source, arrival.from_low);
+        let (view, subflow, low) = self.open_view(connection, subflow, low_side, arrival, observer)?;
+        Some((view, subflow, if arrival.from_low { low } else { low.peer() }))
     }
 
     /// The connection that a token names: a live one before a closed one, one with a known address before another, the

@@ -213,7 +213,6 @@ impl Tracker {
         observer: &mut O,
     ) -> Option<(ConnectionId, u16, Side)> {
         let id = self.open_connection(arrival, observer)?;
-        let keys = self.config.keys.clone();
         let state = self.connections.get_mut(id)?;
         self.listed += 1;
         let number = Some(self.listed);
@@ -222,7 +221,7 @@ impl Tracker {
         for (subflow, what) in [(None, What::ConnectionOpened), (Some(0), What::SubflowOpened)] {
             observer.event(Event { connection: id, number, subflow, at: arrival.at, what });
         }
-        if !arrival.segment.flags.syn() && !keys.is_empty() && self.undecided.len() < limits::CONNECTIONS {
+        if !arrival.segment.flags.syn() && !self.config.keys.is_empty() && self.undecided.len() < limits::CONNECTIONS {
             self.undecided.push(id);
         }
         Some((id, 0, source))

@@ -23,7 +23,7 @@ impl Connection {
         if self.subflows.len() == self.subflows.capacity() {
             self.subflows.reserve_exact(self.subflows.len().max(1));
         }
-        let nonce = subflow.join.as_ref().and_then(|join| join.initiator_nonce);
+        let nonce = nonce_of(&subflow);
         self.subflows.push(subflow);
         if self.nonces.len() + 1 == self.subflows.len() && self.subflows.len() > Self::MANY {
             self.nonces.push(nonce);
@@ -35,18 +35,19 @@ impl Connection {
 
     /// The subflow that was joined with this token and nonce.
     pub(in crate::track) fn with_nonce(&mut self, token: Token, nonce: Nonce) -> Option<u16> {
-        let of = |subflow: &Subflow| subflow.join.as_ref().and_then(|join| join.initiator_nonce);
-        if self.subflows.len() > Self::MANY && self.nonces.len() != self.subflows.len() {
-            *self.nonces = self.subflows.iter().map(of).collect();
+        let many = self.subflows.len() > Self::MANY;
+        if many && self.nonces.len() != self.subflows.len() {
+            *self.nonces = self.subflows.iter().map(nonce_of).collect();
         }
+        let alike = |index: &usize| !many || self.nonces.get(*index) == Some(&Some(nonce));
         let named = |index: &usize| {
             let join = self.subflows.get(*index).and_then(|subflow| subflow.join.as_deref());
             join.is_some_and(|join| join.token == Some(token) && join.initiator_nonce == Some(nonce))
         };
-        if self.subflows.len() > Self::MANY {
-            let alike = self.nonces.iter().enumerate().filter(|known| *known.1 == Some(nonce));
-            return alike.map(|known| known.0).find(named).map(|index| index as u16);
-        }
-        (0..self.subflows.len()).find(named).map(|index| index as u16)
+        (0..self.subflows.len()).filter(alike).find(named).map(|index| index as u16)
     }
+}
+
+fn nonce_of(subflow: &Subflow) -> Option<Nonce> {
+    subflow.join.as_ref()?.initiator_nonce
 }

@@ -22,7 +22,7 @@ pub(super) const GROUP: usize = 512;
 const _: () = assert!(GROUP <= crate::limits::HOST_PAIRS);
 
 /// The result.
-pub(super) struct Digest {
+pub(super) struct Overview {
     /// Of each listed connection, in their order and groups.
     summaries: Vec<Vec<Summary>>,
     /// Patterns between hosts.
@@ -48,7 +48,7 @@ struct Part {
     answers: Answers,
 }
 
-impl Digest {
+impl Overview {
     /// Looks at the connections `listed`.
     pub(super) fn of(scene: &Scene<'_>, listed: &[ConnectionId]) -> Self {
         let (mut summaries, mut patterns, mut answers) = (Vec::new(), Patterns::default(), Answers::default());
