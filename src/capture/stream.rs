@@ -233,8 +233,8 @@ impl Stream {
     }
 
     /// From now on a block that was passed over waits for [`take_kept`](Self::take_kept), which is to be asked each time
-    /// before more is looked at. The caller is a thread of its own:
-    /// only where bytes cost work before they can be looked at (decompression) does it pay to read them in yet another.
+    /// before more is looked at. The caller is a thread of its own: only where bytes cost work before they can be looked at
+    /// (decompression) does it pay to read them in yet another.
     pub(super) fn keep(&mut self) -> io::Result<BlockReturn> {
         self.passed = Passed::Kept(None);
         self.feed = match std::mem::replace(&mut self.feed, Feed::Ended) {
