@@ -102,7 +102,7 @@ impl Ends {
     pub fn tuple(&self, sender: usize, opener: usize, subflow: u8) -> (IpPair, u16, u16) {
         let v4 =
             |end: usize| u32::from(Ipv4Addr::new(10, end as u8, self.number, if end == opener { subflow } else { 1 }));
-        let v6 = |end: usize| u128::from(Ipv6Addr::from(0x2001_0db8_u128 << 96 | u128::from(v4(end))));
+        let v6 = |end: usize| Ipv6Addr::from(0x2001_0db8_u128 << 96 | u128::from(v4(end)));
         let port = |end: usize| if end == opener { 40_000 + u16::from(subflow) } else { 443 };
         let other = 1 - sender;
         let ip = if self.v6 {

@@ -23,7 +23,7 @@ pub(super) fn look(finder: &mut Finder<'_, '_>) {
         }
         private(finder, connection, announced);
     }
-    if !connection.anomalies.is_empty() {
+    if !connection.seldom.anomalies.is_empty() {
         many(finder, AnomalyKind::AddressIdReused, rule::ADDRESS_ID_REUSED, |anomaly, who| {
             format!("The {who} announced another address as id {} without removing the first", anomaly.value)
         });

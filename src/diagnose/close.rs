@@ -32,7 +32,7 @@ pub(super) fn look(finder: &mut Finder<'_, '_>) {
     if connection.is_closed() && matches!(close, Close::TcpFinOnly | Close::HalfClosed) {
         without_data_fin(finder, connection);
     }
-    if !connection.anomalies.is_empty() {
+    if !connection.seldom.anomalies.is_empty() {
         many(finder, AnomalyKind::FastcloseKeyWrong, rule::FASTCLOSE_WRONG_KEY, |_, who| {
             format!("The {who} sent MP_FASTCLOSE with a key that is not the peer's, so the peer ignores it")
         });
@@ -82,6 +82,7 @@ fn subflow_reset(finder: &mut Finder<'_, '_>, connection: &Connection, index: u1
     let ended =
         Side::BOTH.into_iter().all(|side| connection.data[side].fin_time.is_some_and(|fin| fin <= reset.at.time));
     let aborted = connection
+        .seldom
         .fastclose
         .is_some_and(|(_, at, _)| at.time.since(reset.at.time) < span::SECOND || at.time <= reset.at.time);
     if subflow.state() != SubflowState::Reset || ended || aborted || reset.fastclose {
@@ -91,7 +92,8 @@ fn subflow_reset(finder: &mut Finder<'_, '_>, connection: &Connection, index: u1
     if reset.fail {
         return;
     }
-    let removed = connection.removals.iter().rev().find(|removal| subflow.address_ids[removal.by] == Some(removal.id));
+    let removed =
+        connection.seldom.removals.iter().rev().find(|removal| subflow.address_ids[removal.by] == Some(removal.id));
     let mut frames = vec![reset.at.frame];
     let mut text = format!(
         "The {} reset subflow {index} in frame {}{}",
@@ -129,7 +131,7 @@ fn subflow_reset(finder: &mut Finder<'_, '_>, connection: &Connection, index: u1
 fn fits(connection: &Connection, index: u16, subflow: &Subflow, reset: &Reset) -> Option<bool> {
     let reason = reset.reason?.0;
     let broken = || {
-        let anomaly = connection.anomalies.iter().any(|anomaly| anomaly.subflow == index);
+        let anomaly = connection.seldom.anomalies.iter().any(|anomaly| anomaly.subflow == index);
         let wrong = Side::BOTH
             .into_iter()
             .any(|side| connection.checksums[side].mismatches.iter().any(|mismatch| mismatch.subflow == index));
@@ -145,7 +147,7 @@ fn fits(connection: &Connection, index: u16, subflow: &Subflow, reset: &Reset) -
 }
 
 fn fastclose(finder: &mut Finder<'_, '_>, connection: &Connection) {
-    let Some((side, at, right)) = connection.fastclose else { return };
+    let Some((side, at, right)) = connection.seldom.fastclose else { return };
     let key = match right {
         Some(true) => "with the right key",
         Some(false) => "with a wrong key",

@@ -68,12 +68,12 @@ fn version_1(tally: &mut Tally<'_>, connection: &Connection) {
         tally.add(
             side,
             "MPTcpExtRmAddrTx",
-            frames(connection.removals.iter().filter(|removal| removal.by == side).map(|removal| removal.frame)),
+            frames(connection.seldom.removals.iter().filter(|removal| removal.by == side).map(|removal| removal.frame)),
         );
         tally.add(
             side.peer(),
             "MPTcpExtRmAddr",
-            connection.removals.iter().filter(|removal| removal.by == side).count() as u64,
+            connection.seldom.removals.iter().filter(|removal| removal.by == side).count() as u64,
         );
         let changes = connection
             .subflows
@@ -96,8 +96,8 @@ fn version_1(tally: &mut Tally<'_>, connection: &Connection) {
         };
         tally.add(side, "MPTcpExtMPRstTx", connection.subflows.iter().filter(told).count() as u64);
         failed(tally, connection, side, ["MPTcpExtMPFailTx", "MPTcpExtMPFailRx", "MPTcpExtDataCsumErr"]);
-        tally.one(side, "MPTcpExtInfiniteMapTx", connection.infinite[side].is_some());
-        tally.one(side.peer(), "MPTcpExtInfiniteMapRx", connection.infinite[side].is_some());
+        tally.one(side, "MPTcpExtInfiniteMapTx", connection.seldom.infinite[side].is_some());
+        tally.one(side.peer(), "MPTcpExtInfiniteMapRx", connection.seldom.infinite[side].is_some());
     }
 }
 
@@ -184,9 +184,9 @@ fn join_1(tally: &mut Tally<'_>, connection: &Connection, subflow: &Subflow, joi
 
 /// The receiver of wrong data says MP_FAIL first; the other's MP_FAIL, if any, answers, and may come too late to count.
 fn failed(tally: &mut Tally<'_>, connection: &Connection, side: Side, [sent, received, checksum]: [&'static str; 3]) {
-    let Some((frame, _, index)) = connection.failed[side] else { return };
+    let Some((frame, _, index)) = connection.seldom.failed[side] else { return };
     tally.one(side, sent, !sent.is_empty());
-    if connection.failed[side.peer()].is_some_and(|other| other.0 < frame) {
+    if connection.seldom.failed[side.peer()].is_some_and(|other| other.0 < frame) {
         return;
     }
     tally.one(side, checksum, true);
@@ -194,7 +194,8 @@ fn failed(tally: &mut Tally<'_>, connection: &Connection, side: Side, [sent, rec
         .subflows
         .get(usize::from(index))
         .is_some_and(|subflow| subflow.reset.is_some_and(|reset| reset.fail));
-    let noticed = connection.failed[side.peer()].is_some() || connection.infinite[side.peer()].is_some() || reset;
+    let noticed =
+        connection.seldom.failed[side.peer()].is_some() || connection.seldom.infinite[side.peer()].is_some() || reset;
     tally.one(side.peer(), received, noticed);
 }
 
@@ -232,9 +233,9 @@ fn version_0(tally: &mut Tally<'_>, connection: &Connection) {
     }
     for side in Side::BOTH {
         failed(tally, connection, side, ["", "MPTcpExtMPFailRX", "MPTcpExtMPCsumFail"]);
-        tally.one(side.peer(), "MPTcpExtInfiniteMapRx", connection.infinite[side].is_some());
+        tally.one(side.peer(), "MPTcpExtInfiniteMapRx", connection.seldom.infinite[side].is_some());
     }
-    if let Some((side, _, Some(true))) = connection.fastclose {
+    if let Some((side, _, Some(true))) = connection.seldom.fastclose {
         tally.one(side, "MPTcpExtMPFastcloseTX", true);
     }
 }

@@ -29,7 +29,7 @@ pub(super) fn look(finder: &mut Finder<'_, '_>) {
     }
     disagreement(finder, connection);
     signalling_acks(finder);
-    if !connection.anomalies.is_empty() {
+    if !connection.seldom.anomalies.is_empty() {
         rules_broken(finder);
     }
 }
@@ -102,7 +102,7 @@ pub fn explain_mismatch(connection: &Connection, side: Side, mismatch: &Mismatch
     let (end, position) = half.last_mapping_end?;
     let is_last = mismatch.placed.end() == end;
     let trailing = half.next.saturating_sub(end);
-    if is_last && connection.infinite[side].is_none() && (1..=INSERTED).contains(&trailing) {
+    if is_last && connection.seldom.infinite[side].is_none() && (1..=INSERTED).contains(&trailing) {
         return Some("more payload came than its mapping covers: bytes were inserted on the way");
     }
     let others = tally
@@ -130,7 +130,7 @@ fn unmapped(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side) {
         }
         let Some(first) = half.unmapped.first_frame() else { continue };
         // After a FASTCLOSE or RST nobody maps what is left; and a subflow whose options were all cut shows none.
-        if subflow.bare[side].segments == 0 || connection.fastclose.is_some() {
+        if subflow.bare[side].segments == 0 || connection.seldom.fastclose.is_some() {
             continue;
         }
         let text = format!(
@@ -145,10 +145,10 @@ fn unmapped(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side) {
 
 /// MP_FAIL that is not the fallback itself.
 fn mp_fail(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side) {
-    let Some((frame, _, index)) = connection.failed[side] else { return };
+    let Some((frame, _, index)) = connection.seldom.failed[side] else { return };
     let peer = side.peer();
     // Where both sent one, the second is the answer.
-    if connection.failed[peer].is_some_and(|other| other.0 < frame) {
+    if connection.seldom.failed[peer].is_some_and(|other| other.0 < frame) {
         return;
     }
     let Some(subflow) = connection.subflows.get(usize::from(index)) else { return };
@@ -162,14 +162,14 @@ fn mp_fail(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side) {
         );
         return finder.report(rule::MP_FAIL, Some(index), &[frame, reset.at.frame], text);
     }
-    let answers = [connection.failed[peer].map(|failed| failed.0), connection.infinite[peer]];
+    let answers = [connection.seldom.failed[peer].map(|failed| failed.0), connection.seldom.infinite[peer]];
     let mut frames = vec![frame];
     frames.extend(answers.iter().flatten());
     let bare = subflow.bare[peer].segments > 0;
     if connection.fallback.is_some_and(|seen| seen.cause == FallbackCause::MpFail) && (frames.len() > 1 || bare) {
         // The fallback's own finding tells it.
     } else if frames.len() > 1 || bare {
-        let how = match (connection.infinite[peer], connection.failed[peer]) {
+        let how = match (connection.seldom.infinite[peer], connection.seldom.failed[peer]) {
             (Some(infinite), _) => format!("an infinite mapping in frame {}", finder.frame(infinite)),
             (None, Some(failed)) => format!("MP_FAIL in frame {}", finder.frame(failed.0)),
             (None, None) => "data without mappings".to_owned(),
@@ -183,8 +183,8 @@ fn mp_fail(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side) {
 }
 
 fn infinite(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side) {
-    let Some(frame) = connection.infinite[side] else { return };
-    let other_way = if connection.infinite[side.peer()].is_some() {
+    let Some(frame) = connection.seldom.infinite[side] else { return };
+    let other_way = if connection.seldom.infinite[side.peer()].is_some() {
         ""
     } else {
         "; the other direction has none, which is allowed"
@@ -257,16 +257,18 @@ fn blocked(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side) {
 
 fn reinjected(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side) {
     let data = &connection.data[side];
-    if data.unique < ENOUGH_BYTES || data.reinjected < data.unique / 5 || data.reinjected_useful >= data.reinjected / 2
+    if data.unique < ENOUGH_BYTES
+        || data.again.reinjected < data.unique / 5
+        || data.again.reinjected_useful >= data.again.reinjected / 2
     {
         return;
     }
     let text = format!(
         "{} of the {}'s {} were sent again on another subflow, {} of them after they had been acknowledged.",
-        text::bytes(data.reinjected),
+        text::bytes(data.again.reinjected),
         side.name(),
         text::bytes(data.unique),
-        text::bytes(data.reinjected - data.reinjected_useful),
+        text::bytes(data.again.reinjected - data.again.reinjected_useful),
     );
     finder.report(rule::REINJECTIONS_USELESS, None, &[], text);
 }

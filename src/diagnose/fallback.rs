@@ -53,7 +53,7 @@ pub fn fallback_by(connection: &Connection, views: &[&Connection]) -> Option<&'s
 /// The SYN's flags make its option one that must be ignored (RFC 8684 §3.1).
 fn syn_is_void(connection: &Connection) -> bool {
     let illegal = |anomaly: &Anomaly| anomaly.kind == AnomalyKind::CapableFlagsIllegal && anomaly.side == Side::Client;
-    connection.anomalies.iter().any(illegal)
+    connection.seldom.anomalies.iter().any(illegal)
 }
 
 /// The SYN asked, the SYN/ACK is silent.
@@ -289,7 +289,7 @@ fn options_vanished(finder: &Finder<'_, '_>, connection: &Connection, seen: &Fal
 fn failed(finder: &Finder<'_, '_>, connection: &Connection, seen: &FallbackSeen) -> Verdict {
     let first = Side::BOTH
         .into_iter()
-        .filter_map(|side| connection.failed[side].map(|(frame, dsn, _)| (frame, dsn, side)))
+        .filter_map(|side| connection.seldom.failed[side].map(|(frame, dsn, _)| (frame, dsn, side)))
         .min_by_key(|failed| failed.0);
     let mut frames: Vec<Mark> = Vec::new();
     let reporter = first.map_or("receiver", |first| first.2.name());
@@ -312,7 +312,7 @@ fn failed(finder: &Finder<'_, '_>, connection: &Connection, seen: &FallbackSeen)
                 side.peer().name()
             ));
         }
-        if let Some(infinite) = connection.infinite[side.peer()] {
+        if let Some(infinite) = connection.seldom.infinite[side.peer()] {
             text.push_str(&format!(
                 "; the {sender} went on with an infinite mapping in frame {}",
                 finder.frame(infinite)

@@ -22,7 +22,7 @@ pub(super) fn look(finder: &mut Finder<'_, '_>) {
             _ => late(finder, connection, initial),
         }
     }
-    if !connection.anomalies.is_empty() {
+    if !connection.seldom.anomalies.is_empty() {
         rules_broken(finder);
     }
 }

@@ -18,7 +18,7 @@ pub(super) fn look(finder: &mut Finder<'_, '_>) {
             one(finder, connection, index, subflow, join);
         }
     }
-    if !connection.anomalies.is_empty() {
+    if !connection.seldom.anomalies.is_empty() {
         many(finder, AnomalyKind::JoinDenied, rule::JOIN_DESPITE_C_FLAG, |_, who| {
             format!(
                 "The {who} sent a join to the address of the first subflow although the peer had set flag C, which forbids it"
@@ -259,7 +259,7 @@ fn refusal_hint(
 fn was_closing(connection: &Connection, reset: &Reset) -> bool {
     let before = |time| time <= reset.at.time;
     Side::BOTH.into_iter().any(|side| connection.data[side].fin_time.is_some_and(before))
-        || connection.fastclose.is_some_and(|(_, at, _)| before(at.time))
+        || connection.seldom.fastclose.is_some_and(|(_, at, _)| before(at.time))
         || connection.initial().is_some_and(|initial| initial.reset.is_some_and(|initial| before(initial.at.time)))
 }
 

@@ -101,7 +101,7 @@ impl<'a> Finder<'_, 'a> {
 
     /// Anomalies of one kind.
     fn anomalies(&self, kind: AnomalyKind) -> impl Iterator<Item = &'a Anomaly> + use<'a> {
-        let anomalies: &'a [Anomaly] = &self.evidence.connection.anomalies;
+        let anomalies: &'a [Anomaly] = &self.evidence.connection.seldom.anomalies;
         anomalies.iter().filter(move |anomaly| anomaly.kind == kind)
     }
 

@@ -22,7 +22,7 @@ pub(super) fn look(finder: &mut Finder<'_, '_>) {
     }
     for side in Side::BOTH {
         backup(finder, connection, side);
-        for handover in connection.handovers[side].iter() {
+        for handover in connection.seldom.handovers[side].iter() {
             moved(finder, connection, side, handover);
         }
     }
@@ -103,7 +103,7 @@ fn lopsided(finder: &mut Finder<'_, '_>, connection: &Connection) {
 fn moved(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side, handover: &HandoverSeen) {
     let HandoverSeen { from, to, frame, gap, signal } = *handover;
     // As a connection is aborted, its subflows end one after the other.
-    if signal == Some("reset") && connection.fastclose.is_some() {
+    if signal == Some("reset") && connection.seldom.fastclose.is_some() {
         return;
     }
     let last = connection.subflows.get(usize::from(from)).and_then(|subflow| subflow.halves[side].last_data);

@@ -202,7 +202,7 @@ impl Entry {
             wrong_bytes: outcome.wrong.bytes,
             wrong: ranges(&outcome.wrong),
             before_start_bytes: outcome.before_start,
-            before_connection_bytes: connection.carried_before[side],
+            before_connection_bytes: connection.seldom.carried_before[side],
         }
     }
 }

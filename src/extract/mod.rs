@@ -137,7 +137,7 @@ impl Extractor {
     }
 
     fn finish_stream(&mut self, number: u64, connection: &Connection, side: Side) {
-        if connection.carried_before[side] > 0 {
+        if connection.seldom.carried_before[side] > 0 {
             // Where nothing came after those bytes, an empty file: the manifest tells what it lacks.
             self.with(number, side, |_, sink| sink.append(&[]));
         }

@@ -58,12 +58,12 @@ fn median_rtt(half: &Half) -> Option<u64> {
 }
 
 fn loss(half: &Half) -> Option<f64> {
-    (half.payload_bytes > 0).then(|| half.retransmitted as f64 / half.payload_bytes as f64)
+    (half.payload_bytes > 0).then(|| half.seldom.retransmitted as f64 / half.payload_bytes as f64)
 }
 
 /// Loss enough to be no accident.
 fn clear_loss(half: &Half, mss: u64) -> Option<f64> {
-    loss(half).filter(|_| half.retransmitted >= LOSSES * mss)
+    loss(half).filter(|_| half.seldom.retransmitted >= LOSSES * mss)
 }
 
 fn one_tcp(half: &Half, mss: u64) -> Option<u64> {

@@ -60,7 +60,7 @@ fn removal(connection: &Connection, side: Side, address: IpAddr) -> Option<Momen
         .map(|known| known.id)
         .chain(used.filter_map(|subflow| if subflow.join.is_none() { Some(0) } else { subflow.address_ids[side] }))
         .collect();
-    let removals = connection.removals.iter().filter(|removal| removal.by == side && ids.contains(&removal.id));
+    let removals = connection.seldom.removals.iter().filter(|removal| removal.by == side && ids.contains(&removal.id));
     removals.map(|removal| Moment { frame: removal.frame, time: removal.time }).max_by_key(|at| (at.time, at.frame))
 }
 

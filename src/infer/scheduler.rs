@@ -74,7 +74,7 @@ pub(super) fn infer(connection: &Connection, side: Side) -> Scheduler {
     };
     let span = active_time(connection, side);
     let switches = data.blocks.count.saturating_sub(1);
-    let carried = data.unique + data.reinjected;
+    let carried = data.unique + data.again.reinjected;
     Scheduler {
         pattern,
         confidence,
@@ -83,7 +83,7 @@ pub(super) fn infer(connection: &Connection, side: Side) -> Scheduler {
         blocks: data.blocks.count,
         median_block_bytes: median(&data.blocks.sizes),
         switches_per_second: span.filter(|_| switches > 0).map(|span| round(switches as f64 * 1e9 / span as f64, 10.0)),
-        duplicate_share: (carried > 0).then(|| round(data.reinjected as f64 / carried as f64, 10_000.0)),
+        duplicate_share: (carried > 0).then(|| round(data.again.reinjected as f64 / carried as f64, 10_000.0)),
         rtt_correlation: facts.correlation(),
         choices: Choices {
             total: data.choices.total,
@@ -161,7 +161,7 @@ fn facts(connection: &Connection, side: Side, medians: bool) -> Facts {
         let half = &subflow.halves[side];
         Path {
             fresh: half.data_bytes,
-            reinjected: half.reinjected,
+            reinjected: half.seldom.reinjected,
             backup: subflow.backup.client || subflow.backup.server,
             open_throughout: first.zip(last).is_some_and(|(first, last)| {
                 subflow.first.time.since(first) < last.since(first) / 4 && subflow.last.time >= last
@@ -174,7 +174,7 @@ fn facts(connection: &Connection, side: Side, medians: bool) -> Facts {
     Facts {
         version: connection.dialect.map(crate::track::keys::Dialect::version),
         bytes: data.unique,
-        reinjected: data.reinjected,
+        reinjected: data.again.reinjected,
         paths: connection.subflows.iter().filter(|subflow| was_established(subflow)).map(path).collect(),
         choices: *data.choices,
         distance: distance(connection, side),

@@ -1,5 +1,7 @@
 //! IPv6 (RFC 8200) and its extension headers.
 
+use std::net::Ipv6Addr;
+
 use etherparse::{IpNumber, Ipv6HeaderSlice};
 
 use super::IpPair;
@@ -19,10 +21,7 @@ pub(super) fn header(view: View<'_>) -> Result<(IpHeader, Next, View<'_>), Rejec
     let rest = view.skip(FIXED, Layer::Ipv6)?;
     let rest = if len == 0 { rest } else { rest.with_len(len) };
     let ip = IpHeader {
-        pair: IpPair::V6 {
-            source: u128::from_be_bytes(header.source()),
-            destination: u128::from_be_bytes(header.destination()),
-        },
+        pair: IpPair::V6 { source: Ipv6Addr::from(header.source()), destination: Ipv6Addr::from(header.destination()) },
         id: 0,
         ttl: header.hop_limit(),
         source_routed: false,
@@ -80,7 +79,7 @@ pub(super) fn extension<'a>(number: IpNumber, view: View<'a>, around: &mut Aroun
         if let Some(IpHeader { pair: IpPair::V6 { destination, .. }, source_routed, .. }) = &mut around.ip {
             *source_routed = true;
             if let Some(last) = final_segment(kind, addresses).filter(|_| segments_left > 0) {
-                *destination = u128::from_be_bytes(last);
+                *destination = Ipv6Addr::from(last);
             }
         }
     }

@@ -211,12 +211,12 @@ pub enum IpPair {
         /// Destination: the last hop of a source route where the header holds one.
         destination: u32,
     },
-    /// IPv6, host order.
+    /// IPv6.
     V6 {
         /// Source.
-        source: u128,
+        source: Ipv6Addr,
         /// Destination: the last segment of a routing header where there is one.
-        destination: u128,
+        destination: Ipv6Addr,
     },
 }
 
@@ -225,7 +225,7 @@ impl IpPair {
     pub fn source(self) -> IpAddr {
         match self {
             Self::V4 { source, .. } => IpAddr::V4(Ipv4Addr::from(source)),
-            Self::V6 { source, .. } => IpAddr::V6(Ipv6Addr::from(source)),
+            Self::V6 { source, .. } => IpAddr::V6(source),
         }
     }
 
@@ -242,7 +242,7 @@ impl IpPair {
     pub fn destination(self) -> IpAddr {
         match self {
             Self::V4 { destination, .. } => IpAddr::V4(Ipv4Addr::from(destination)),
-            Self::V6 { destination, .. } => IpAddr::V6(Ipv6Addr::from(destination)),
+            Self::V6 { destination, .. } => IpAddr::V6(destination),
         }
     }
 }

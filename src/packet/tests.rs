@@ -1,5 +1,7 @@
 //! Frames built by hand around etherparse's `PacketBuilder`, one test per way in.
 
+use std::net::Ipv6Addr;
+
 use etherparse::PacketBuilder;
 use hex_literal::hex;
 use proptest::prelude::*;
@@ -150,7 +152,7 @@ fn every_way_in() {
             panic!("{name}: {:?}", Decoder::new().decode(&frame(link, &data)));
         };
         let is_v4 = matches!(segment.ip, IpPair::V4 { source: 0x0a00_0001, destination: 0x0a00_0002 });
-        let (one, two) = (u128::from_be_bytes([1; 16]), u128::from_be_bytes([2; 16]));
+        let (one, two) = (Ipv6Addr::from([1; 16]), Ipv6Addr::from([2; 16]));
         assert!(is_v4 || segment.ip == IpPair::V6 { source: one, destination: two }, "{name}: {:?}", segment.ip);
         assert_eq!((segment.source_port, segment.destination_port), (4660, 80), "{name}");
         assert_eq!((segment.seq, segment.ack, segment.window), (0x0102_0304, 0x0506_0708, 500), "{name}");
@@ -293,7 +295,7 @@ fn source_routes() {
         let mut decoder = Decoder::new();
         let segment = segment(&mut decoder, &frame(LinkType::RAW, &packet));
         let IpPair::V6 { destination, .. } = segment.ip else { panic!() };
-        (destination.to_be_bytes()[0], segment.source_routed)
+        (destination.octets()[0], segment.source_routed)
     };
     assert_eq!(v6_route(0, 1), (4, true), "type 0 lists addresses in order");
     assert_eq!(v6_route(4, 1), (3, true), "segment routing lists them in reverse");

@@ -386,7 +386,7 @@ impl EventLine<'_> {
                 let evidence = connection.fallback.map(|fallback| self.frame(fallback.frame));
                 map.serialize_entry("evidence_frame", &evidence)
             }
-            What::Fastclosed => map.serialize_entry("by", &connection.fastclose.map(|(side, _, _)| side.name())),
+            What::Fastclosed => map.serialize_entry("by", &connection.seldom.fastclose.map(|(side, _, _)| side.name())),
             What::DataFin(side) => map.serialize_entry("by", side.name()),
             What::ConnectionClosed => {
                 map.serialize_entry("close", connection.close().name())?;
@@ -453,7 +453,7 @@ impl EventLine<'_> {
 
     fn removed<M: SerializeMap>(&self, id: u8, map: &mut M) -> Result<(), M::Error> {
         let here = |removal: &&Removal| removal.frame == self.event.at.frame && removal.id == id;
-        let removal = self.connection.removals.iter().rev().find(here);
+        let removal = self.connection.seldom.removals.iter().rev().find(here);
         map.serialize_entry("by", &removal.map(|removal| removal.by.name()))?;
         map.serialize_entry("id", &id)
     }

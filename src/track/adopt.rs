@@ -4,7 +4,6 @@
 use super::Tracker;
 use super::connection::Connection;
 use super::flow::FlowKey;
-use super::left_out::LeftOut;
 use super::observer::ConnectionId;
 use super::side::Side;
 use super::subflow::Subflow;
@@ -72,9 +71,6 @@ impl Connection {
         self.ends.swap();
         self.data.swap();
         self.checksums.swap();
-        self.failed.swap();
-        self.infinite.swap();
-        self.handovers.swap();
         for subflow in &mut self.subflows {
             subflow.initiator = subflow.initiator.peer();
             subflow.halves.swap();
@@ -87,10 +83,8 @@ impl Connection {
             subflow.backup_changes.iter_mut().for_each(|change| change.1 = change.1.peer());
         }
         self.addresses.iter_mut().for_each(|address| address.by = address.by.peer());
-        self.removals.iter_mut().for_each(|removal| removal.by = removal.by.peer());
-        self.anomalies.iter_mut().for_each(|anomaly| anomaly.side = anomaly.side.peer());
-        if let Some((side, _, _)) = &mut self.fastclose {
-            *side = side.peer();
+        if let Some(seldom) = self.seldom.written() {
+            seldom.swap_sides();
         }
     }
 
@@ -98,7 +92,9 @@ impl Connection {
     fn absorb(&mut self, other: &mut Self) {
         let base = self.subflows.len() as u16;
         for side in Side::BOTH {
-            self.carried_before[side] += other.data[side].unique;
+            if other.data[side].unique > 0 {
+                self.seldom.carried_before[side] += other.data[side].unique;
+            }
             let data = &mut self.data[side];
             let before = data.unique;
             data.absorb(&other.data[side], base);
@@ -107,25 +103,18 @@ impl Connection {
         }
         self.subflows.append(&mut other.subflows);
         for side in Side::BOTH {
-            self.checksums[side].absorb(&other.checksums[side], base);
-        }
-        if *other.left_out != LeftOut::default() {
-            self.left_out.absorb(&other.left_out);
+            if let Some(checksums) = other.checksums[side].written() {
+                self.checksums[side].absorb(checksums, base);
+            }
         }
         self.addresses.append(&mut other.addresses);
-        self.removals.append(&mut other.removals);
-        let beyond = |len: usize| len.saturating_sub(limits::ADDRESSES) as u64;
-        let (addresses, removals) = (beyond(self.addresses.len()), beyond(self.removals.len()));
-        if addresses + removals > 0 {
-            self.left_out.addresses += addresses;
-            self.left_out.removals += removals;
+        if self.addresses.len() > limits::ADDRESSES {
+            self.seldom.left_out.addresses += (self.addresses.len() - limits::ADDRESSES) as u64;
             self.addresses.truncate(limits::ADDRESSES);
-            self.removals.truncate(limits::ADDRESSES);
         }
-        for anomaly in other.anomalies.drain(..) {
-            self.note(super::connection::Anomaly { subflow: anomaly.subflow + base, ..anomaly });
+        if let Some(seldom) = other.seldom.written() {
+            self.seldom.absorb(seldom, base);
         }
-        self.fastclose = self.fastclose.or(other.fastclose);
         self.segments += other.segments;
         if other.first.time < self.first.time {
             self.first = other.first;
@@ -145,7 +134,9 @@ fn share_out(moved: &mut [Subflow], side: Side, gained: u64) -> u64 {
         let half = &mut subflow.halves[side];
         let part = twice.min(half.data_bytes);
         half.data_bytes -= part;
-        half.reinjected += part;
+        if part > 0 {
+            half.seldom.reinjected += part;
+        }
         twice -= part;
     }
     carried.min(gained)

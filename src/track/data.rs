@@ -11,7 +11,7 @@ use super::histogram::Histogram;
 use super::mark::{Mark, Moment, unwrap};
 use super::order::Order;
 use super::range_set::RangeSet;
-use super::sparse::Sparse;
+use super::sparse::{Sparse, empty};
 use super::timeline::Timeline;
 use crate::frame::Timestamp;
 use crate::limits;
@@ -32,19 +32,15 @@ pub struct DataLevel {
     pub seen: RangeSet,
     /// Bytes first seen.
     pub unique: u64,
-    /// Same positions again on another subflow.
-    pub reinjected: u64,
-    /// Of those, not acknowledged yet when they were sent again.
-    pub reinjected_useful: u64,
-    /// Same positions again on the same subflow.
-    pub resent: u64,
+    /// What was sent again.
+    pub again: Sparse<Again>,
     /// Position up to which the peer acknowledged.
     pub acked: Option<u64>,
     /// Position of the DATA_FIN and its first frame.
     pub fin: Option<(u64, Mark)>,
     /// When the DATA_FIN was first seen.
     pub fin_time: Option<Timestamp>,
-    carriers: VecDeque<Carrier>,
+    carriers: Sparse<VecDeque<Carrier>>,
     /// Runs of new data on one subflow.
     pub blocks: Blocks,
     /// How data came into order.
@@ -53,6 +49,22 @@ pub struct DataLevel {
     pub choices: Sparse<Choices>,
     /// What subflows carried over time, where it was much.
     pub timeline: Option<Box<Timeline>>,
+}
+
+/// Bytes of positions that had been seen before.
+#[derive(Clone, Debug, Default)]
+pub struct Again {
+    /// On another subflow.
+    pub reinjected: u64,
+    /// Of those, not acknowledged yet when they were sent again.
+    pub reinjected_useful: u64,
+    /// On the same subflow.
+    pub resent: u64,
+}
+
+empty! {
+    Again = Again { reinjected: 0, reinjected_useful: 0, resent: 0 };
+    VecDeque<Carrier> = VecDeque::new();
 }
 
 /// Where DSNs are counted from.
@@ -137,7 +149,7 @@ impl DataLevel {
             self.seen = moved;
         }
         self.rebased += shift;
-        for carrier in &mut self.carriers {
+        for carrier in self.carriers.iter_mut() {
             carrier.start += shift;
             carrier.end += shift;
         }
@@ -301,11 +313,11 @@ impl DataLevel {
             };
             let len = stop - at;
             if by == Some(subflow) {
-                self.resent += len;
+                self.again.resent += len;
             } else {
                 let unacked = stop.saturating_sub(self.acked.unwrap_or(0).max(at));
-                self.reinjected += len;
-                self.reinjected_useful += unacked;
+                self.again.reinjected += len;
+                self.again.reinjected_useful += unacked;
                 delivered.reinjected += len;
                 delivered.useful += unacked;
             }
@@ -315,34 +327,14 @@ impl DataLevel {
 
     #[inline]
     fn carry(&mut self, start: u64, end: u64, subflow: u16) {
-        if let Some(last) = self.carriers.back_mut() {
-            if last.subflow == subflow && last.end == start {
-                last.end = end;
-                return;
+        let carriers = &mut *self.carriers;
+        match carriers.back_mut() {
+            Some(last) if last.subflow == subflow && last.end == start => last.end = end,
+            Some(last) if last.end > start => carry_slowly(carriers, start, end, subflow),
+            _ => {
+                carriers.push_back(Carrier { start, end, subflow });
+                bound(carriers);
             }
-            if last.end > start {
-                return self.carry_slowly(start, end, subflow);
-            }
-        }
-        self.carriers.push_back(Carrier { start, end, subflow });
-        if self.carriers.len() > limits::CARRIERS {
-            self.carriers.pop_front();
-        }
-    }
-
-    #[cold]
-    fn carry_slowly(&mut self, start: u64, end: u64, subflow: u16) {
-        let at = self.carriers.partition_point(|carrier| carrier.start < start);
-        if let Some(before) = at.checked_sub(1).and_then(|index| self.carriers.get_mut(index))
-            && before.subflow == subflow
-            && before.end == start
-        {
-            before.end = end;
-            return;
-        }
-        self.carriers.insert(at, Carrier { start, end, subflow });
-        if self.carriers.len() > limits::CARRIERS {
-            self.carriers.pop_front();
         }
     }
 
@@ -417,9 +409,11 @@ impl DataLevel {
                 self.deliver(place(start), place(end), base, at);
             }
         }
-        self.reinjected += other.reinjected;
-        self.reinjected_useful += other.reinjected_useful;
-        self.resent += other.resent;
+        if other.again.own_bytes() > 0 {
+            self.again.reinjected += other.again.reinjected;
+            self.again.reinjected_useful += other.again.reinjected_useful;
+            self.again.resent += other.again.resent;
+        }
         if let Some(acked) = other.acked {
             self.acknowledge(place(acked));
         }
@@ -432,6 +426,8 @@ impl DataLevel {
     pub(crate) fn heap_bytes(&self) -> usize {
         self.seen.heap_bytes()
             + self.timeline.as_ref().map_or(0, |timeline| timeline.heap_bytes())
+            + self.again.own_bytes()
+            + self.carriers.own_bytes()
             + self.carriers.capacity() * size_of::<Carrier>()
             + self.blocks.sizes.heap_bytes()
             + self.order.heap_bytes()
@@ -440,10 +436,30 @@ impl DataLevel {
     /// Gives back what only an open stream needs.
     pub fn close(&mut self) {
         if self.seen.is_contiguous() {
-            self.carriers = VecDeque::new();
+            self.carriers = Sparse::default();
             if let Some(order) = self.order.written() {
                 order.close();
             }
         }
+    }
+}
+
+#[cold]
+fn carry_slowly(carriers: &mut VecDeque<Carrier>, start: u64, end: u64, subflow: u16) {
+    let at = carriers.partition_point(|carrier| carrier.start < start);
+    if let Some(before) = at.checked_sub(1).and_then(|index| carriers.get_mut(index))
+        && before.subflow == subflow
+        && before.end == start
+    {
+        before.end = end;
+        return;
+    }
+    carriers.insert(at, Carrier { start, end, subflow });
+    bound(carriers);
+}
+
+fn bound(carriers: &mut VecDeque<Carrier>) {
+    if carriers.len() > limits::CARRIERS {
+        carriers.pop_front();
     }
 }

@@ -92,7 +92,8 @@ impl FlowKey {
                 (Self::V4(if from_low { (source, destination) } else { (destination, source) }), from_low)
             }
             IpPair::V6 { source, destination } => {
-                let (source, destination) = ((source, source_port), (destination, destination_port));
+                let (source, destination) =
+                    ((source.to_bits(), source_port), (destination.to_bits(), destination_port));
                 let from_low = source <= destination;
                 (Self::V6(if from_low { (source, destination) } else { (destination, source) }), from_low)
             }
@@ -340,6 +341,8 @@ impl FlowTable {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv6Addr;
+
     use super::*;
 
     fn flow(connection: ConnectionId) -> Flow {
@@ -357,8 +360,9 @@ mod tests {
 
     fn key(number: u32, v6: bool) -> FlowKey {
         let (source, destination) = (number, u32::MAX);
-        let ip = if v6 {
-            IpPair::V6 { source: source.into(), destination: destination.into() }
+        let v6 = v6.then_some(|end: u32| Ipv6Addr::from_bits(end.into()));
+        let ip = if let Some(v6) = v6 {
+            IpPair::V6 { source: v6(source), destination: v6(destination) }
         } else {
             IpPair::V4 { source, destination }
         };

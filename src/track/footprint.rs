@@ -2,7 +2,7 @@
 
 use std::mem::size_of;
 
-use super::connection::{Announced, Anomaly, Connection, HandoverSeen, Removal};
+use super::connection::{Announced, Connection};
 use super::half::Half;
 use super::side::Side;
 use super::subflow::{Join, Subflow};
@@ -12,14 +12,11 @@ impl Connection {
     pub(crate) fn footprint(&self) -> usize {
         let own = size_of::<Self>()
             + self.subflows.capacity() * size_of::<Subflow>()
-            + self.nonces.capacity() * size_of::<Option<crate::crypto::Nonce>>()
             + self.addresses.capacity() * size_of::<Announced>()
-            + self.removals.capacity() * size_of::<Removal>()
-            + self.anomalies.capacity() * size_of::<Anomaly>();
+            + self.seldom.own_bytes()
+            + self.seldom.heap_bytes();
         let sides = Side::BOTH.into_iter().map(|side| {
-            self.data[side].heap_bytes()
-                + self.checksums[side].heap_bytes()
-                + self.handovers[side].capacity() * size_of::<HandoverSeen>()
+            self.data[side].heap_bytes() + self.checksums[side].own_bytes() + self.checksums[side].heap_bytes()
         });
         let subflows = self.subflows.iter().map(Subflow::heap_bytes);
         own + sides.sum::<usize>() + subflows.sum::<usize>()

@@ -36,12 +36,8 @@ pub struct Half {
     pub segments: u64,
     /// Their payload bytes.
     pub payload_bytes: u64,
-    /// Bytes whose sequence numbers had been seen.
-    pub retransmitted: u64,
     /// Data-level bytes first carried here.
     pub data_bytes: u64,
-    /// Data-level bytes that another subflow had carried.
-    pub reinjected: u64,
     /// Most bytes sent and not acknowledged.
     pub max_in_flight: u64,
     /// Unscaled window last announced by this side.
@@ -71,6 +67,10 @@ pub struct Half {
 /// What few directions of subflows have.
 #[derive(Clone, Debug, Default)]
 pub struct Seldom {
+    /// Bytes whose sequence numbers had been seen.
+    pub retransmitted: u64,
+    /// Data-level bytes that another subflow had carried.
+    pub reinjected: u64,
     /// While the SYN is unknown: the SSN that follows the last mapping seen.
     pub base_hint: Option<u32>,
     /// Data-level bytes carried while an end had asked for backup and a path for regular use was open.
@@ -88,6 +88,8 @@ pub struct Seldom {
 
 super::sparse::empty! {
     Seldom = Seldom {
+        retransmitted: 0,
+        reinjected: 0,
         base_hint: None,
         against_priority: 0,
         told_retransmitted: None,
@@ -193,7 +195,7 @@ impl Half {
         if fresh == u64::from(len) {
             self.rtt.sent(end, stamp, now);
         } else {
-            self.retransmitted += u64::from(len) - fresh;
+            self.seldom.retransmitted += u64::from(len) - fresh;
             self.rtt.sent_again(start);
         }
         if !self.seen.is_contiguous() {

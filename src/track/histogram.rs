@@ -37,7 +37,12 @@ impl Histogram {
             return;
         }
         if self.weight == 0 {
-            self.min = nanoseconds;
+            // A single value needs no bucket.
+            (self.min, self.max, self.weight) = (nanoseconds, nanoseconds, weight);
+            return;
+        }
+        if self.buckets.is_empty() {
+            self.buckets.push((bucket_of(self.min), self.weight));
         }
         self.min = self.min.min(nanoseconds);
         self.max = self.max.max(nanoseconds);

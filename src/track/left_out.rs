@@ -20,7 +20,8 @@ pub struct LeftOut {
 }
 
 impl LeftOut {
-    const NOTHING: Self =
+    /// Nothing.
+    pub(crate) const NOTHING: Self =
         Self { subflows: 0, addresses: 0, removals: 0, priority_changes: 0, handovers: 0, anomalies: 0, tuples: 0 };
 
     /// Adds what was left out of another connection, now part of this one.
@@ -34,5 +35,3 @@ impl LeftOut {
         self.tuples += other.tuples;
     }
 }
-
-super::sparse::empty! { LeftOut = LeftOut::NOTHING; }

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use super::mapping::{Complete, Mapping, Payload, Piece, Placed};
 use super::mark::Mark;
+use super::sparse::{Sparse, empty};
 use crate::limits;
 
 /// What became of a mapping that was offered.
@@ -23,36 +24,39 @@ pub enum Inserted {
 /// The mappings of one direction of one subflow that may still matter, sorted by `start`.
 #[derive(Clone, Debug, Default)]
 pub struct Mappings {
-    open: VecDeque<Mapping>,
     /// Everything below was settled.
     floor: u64,
+    open: Sparse<Open>,
+}
+
+/// Those that are not settled: none on a closed subflow.
+#[derive(Clone, Debug, Default)]
+struct Open {
+    list: VecDeque<Mapping>,
     /// Parts that came out of order since no mapping was open: their memory is counted with them.
     parts: usize,
     /// A later copy of payload had other bytes: the frame with the first copy.
     changed: Option<Mark>,
 }
 
+empty! { Open = Open { list: VecDeque::new(), parts: 0, changed: None }; }
+
 impl Mappings {
     /// Offers a mapping.
     #[inline]
     pub fn insert(&mut self, placed: Placed) -> Inserted {
-        if let Some(last) = self.open.back() {
+        if let Some(last) = self.open.list.back() {
             if last.placed.start == placed.start && same(&last.placed, &placed) {
                 return Inserted::Known;
             }
-            if placed.start >= last.placed.end() {
-                self.push(placed);
-                return Inserted::New;
+            if placed.start < last.placed.end() {
+                return self.insert_slowly(placed);
             }
-        } else if placed.end() > self.floor {
-            self.push(placed);
-            return Inserted::New;
+        } else if placed.end() <= self.floor {
+            return Inserted::Known;
         }
-        self.insert_slowly(placed)
-    }
-
-    fn push(&mut self, placed: Placed) {
-        self.open.push_back(Mapping::new(placed));
+        self.open.list.push_back(Mapping::new(placed));
+        Inserted::New
     }
 
     #[cold]
@@ -60,8 +64,9 @@ impl Mappings {
         if placed.end() <= self.floor {
             return Inserted::Known;
         }
-        let at = self.open.partition_point(|mapping| mapping.placed.start < placed.start);
-        for mapping in self.open.range(at.saturating_sub(2)..).take(4) {
+        let list = &mut self.open.list;
+        let at = list.partition_point(|mapping| mapping.placed.start < placed.start);
+        for mapping in list.range(at.saturating_sub(2)..).take(4) {
             let other = &mapping.placed;
             if other.start >= placed.end() || other.end() <= placed.start {
                 continue;
@@ -74,28 +79,14 @@ impl Mappings {
                 return Inserted::Known;
             }
             if other.start == placed.start && other.len == placed.len {
-                return self.insert_variant(placed);
+                return self.open.insert_variant(placed);
             }
             if other.start <= placed.start && other.end() >= placed.end() {
                 return Inserted::Known;
             }
         }
-        self.open.insert(at, Mapping::new(placed));
+        list.insert(at, Mapping::new(placed));
         Inserted::New
-    }
-
-    /// The same bytes with another data-level length: only the DATA_FIN can make that difference.
-    fn insert_variant(&mut self, placed: Placed) -> Inserted {
-        let known = |mapping: &&Mapping| mapping.placed.start == placed.start && mapping.placed.len == placed.len;
-        if self.open.iter().filter(known).any(|mapping| mapping.placed.data_len == placed.data_len) {
-            return Inserted::Known;
-        }
-        let Some(at) = self.open.iter().position(|mapping| known(&mapping)) else { return Inserted::Known };
-        let Some(mut variant) = self.open.get(at).cloned() else { return Inserted::Known };
-        variant.placed = placed;
-        let complete = variant.done.then(|| variant.complete());
-        self.open.insert(at + 1, variant);
-        Inserted::Variant(complete)
     }
 
     /// Hands payload to every mapping it belongs to; `complete` hears of those it completes.
@@ -106,91 +97,43 @@ impl Mappings {
         payload: Payload<'_>,
         wire_end: u64,
         frame: Mark,
-        mut complete: impl FnMut(Complete),
+        complete: impl FnMut(Complete),
     ) {
-        let Some(back) = self.open.back_mut() else { return };
-        if start >= back.placed.start {
-            if let Some(first) = back.cover(start, payload, wire_end, frame) {
-                self.changed = Some(first);
-            }
-            self.parts += usize::from(!back.pieces.is_empty());
-            if back.is_complete() && !back.done {
-                back.done = true;
-                complete(back.complete());
-            }
-            if self.open.len() > 1 && self.open.get(self.open.len() - 2).is_some_and(|m| m.placed.end() > start) {
-                self.cover_slowly(start, payload, wire_end, frame, &mut complete);
-            }
-        } else {
-            self.cover_slowly(start, payload, wire_end, frame, &mut complete);
+        if let Some(open) = self.open.written() {
+            open.cover(start, payload, wire_end, frame, complete);
         }
     }
 
     /// The frame with the first copy of payload that came again with other bytes, once.
     #[inline]
     pub(crate) fn take_changed(&mut self) -> Option<Mark> {
-        self.changed.take()
+        self.open.written()?.changed.take()
     }
 
     /// Bytes on the heap. Parts are walked over only where there were many.
     pub(crate) fn heap_bytes(&self) -> usize {
-        let parts = if self.parts < limits::PIECES {
-            self.parts
-        } else {
-            self.open.iter().map(|mapping| mapping.pieces.capacity()).sum()
-        };
-        self.open.capacity() * size_of::<Mapping>() + parts * size_of::<Piece>()
+        let Open { list, parts, .. } = &*self.open;
+        let parts =
+            if *parts < limits::PIECES { *parts } else { list.iter().map(|mapping| mapping.pieces.capacity()).sum() };
+        self.open.own_bytes() + list.capacity() * size_of::<Mapping>() + parts * size_of::<Piece>()
     }
 
     /// Whether there are more mappings than are kept.
     #[inline]
     pub fn is_overfull(&self) -> bool {
-        self.open.len() > limits::MAPPINGS
-    }
-
-    #[cold]
-    fn cover_slowly(
-        &mut self,
-        start: u64,
-        payload: Payload<'_>,
-        wire_end: u64,
-        frame: Mark,
-        complete: &mut dyn FnMut(Complete),
-    ) {
-        let first = self.first_reaching(start);
-        self.parts = self.parts.saturating_add(1);
-        for mapping in self.open.range_mut(first..) {
-            if mapping.placed.start >= wire_end {
-                break;
-            }
-            if let Some(first) = mapping.cover(start, payload, wire_end, frame) {
-                self.changed = Some(first);
-            }
-            if mapping.is_complete() && !mapping.done {
-                mapping.done = true;
-                complete(mapping.complete());
-            }
-        }
-    }
-
-    /// Index of the first mapping that can cover a byte at or after `start`. Mappings that overlap are rare and short, so
-    /// looking three back from the last that begins before `start` finds them.
-    fn first_reaching(&self, start: u64) -> usize {
-        let after = self.open.partition_point(|mapping| mapping.placed.start <= start);
-        (after.saturating_sub(3)..after)
-            .find(|&index| self.open.get(index).is_some_and(|mapping| mapping.placed.end() > start))
-            .unwrap_or(after)
+        self.open.list.len() > limits::MAPPINGS
     }
 
     /// Splits `[start, end)` into parts with their data-level position, and parts that no mapping covers (`None`).
     #[inline]
     pub fn split(&self, start: u64, end: u64, mut part: impl FnMut(u64, u64, Option<&Placed>)) {
-        if let Some(back) = self.open.back().filter(|back| back.placed.start <= start && end <= back.placed.end()) {
+        let open = &*self.open;
+        if let Some(back) = open.list.back().filter(|back| back.placed.start <= start && end <= back.placed.end()) {
             part(start, end, Some(&back.placed));
             return;
         }
         let mut at = start;
-        for mapping in self.open.range(self.first_reaching(start)..) {
+        for mapping in open.list.range(open.first_reaching(start)..) {
             let placed = &mapping.placed;
             if placed.start >= end || at >= end {
                 break;
@@ -214,38 +157,123 @@ impl Mappings {
     /// Forgets mappings that the peer has acknowledged at the TCP level; `settled` hears of those that never completed.
     #[inline]
     pub fn acknowledged(&mut self, acked: u64, mut settled: impl FnMut(Complete)) {
-        while let Some(front) = self.open.front() {
+        let Some(Open { list, .. }) = self.open.written() else { return };
+        while let Some(front) = list.front() {
             let old = front.placed.end() <= acked;
             let late = front.placed.end() + limits::LATE_PAYLOAD <= acked;
-            if !(old && front.done || late || self.open.len() > limits::MAPPINGS) {
+            if !(old && front.done || late || list.len() > limits::MAPPINGS) {
                 break;
             }
             if !front.done {
                 settled(front.complete());
             }
             self.floor = self.floor.max(front.placed.end());
-            self.open.pop_front();
+            list.pop_front();
         }
     }
 
     /// Gives back what a closed subflow no longer needs.
     pub fn shrink(&mut self) {
-        while let Some(front) = self.open.front().filter(|front| front.done) {
+        let Some(Open { list, .. }) = self.open.written() else { return };
+        while let Some(front) = list.front().filter(|front| front.done) {
             self.floor = self.floor.max(front.placed.end());
-            self.open.pop_front();
+            list.pop_front();
         }
-        self.open.shrink_to_fit();
+        if list.is_empty() {
+            self.open = Sparse::default();
+        } else {
+            list.shrink_to_fit();
+        }
     }
 
     /// Gives up on all that is open.
     pub fn close(&mut self, settled: impl FnMut(Complete)) {
-        self.open.drain(..).filter(|mapping| !mapping.done).map(|mapping| mapping.complete()).for_each(settled);
-        self.open.shrink_to_fit();
+        if let Some(Open { list, .. }) = self.open.written() {
+            list.drain(..).filter(|mapping| !mapping.done).map(|mapping| mapping.complete()).for_each(settled);
+            self.open = Sparse::default();
+        }
     }
 
     /// The mapping that begins last.
     pub fn last(&self) -> Option<&Placed> {
-        self.open.back().map(|mapping| &mapping.placed)
+        self.open.list.back().map(|mapping| &mapping.placed)
+    }
+}
+
+impl Open {
+    /// The same bytes with another data-level length: only the DATA_FIN can make that difference.
+    fn insert_variant(&mut self, placed: Placed) -> Inserted {
+        let known = |mapping: &&Mapping| mapping.placed.start == placed.start && mapping.placed.len == placed.len;
+        if self.list.iter().filter(known).any(|mapping| mapping.placed.data_len == placed.data_len) {
+            return Inserted::Known;
+        }
+        let Some(at) = self.list.iter().position(|mapping| known(&mapping)) else { return Inserted::Known };
+        let Some(mut variant) = self.list.get(at).cloned() else { return Inserted::Known };
+        variant.placed = placed;
+        let complete = variant.done.then(|| variant.complete());
+        self.list.insert(at + 1, variant);
+        Inserted::Variant(complete)
+    }
+
+    #[inline]
+    fn cover(
+        &mut self,
+        start: u64,
+        payload: Payload<'_>,
+        wire_end: u64,
+        frame: Mark,
+        mut complete: impl FnMut(Complete),
+    ) {
+        let Some(back) = self.list.back_mut() else { return };
+        if start >= back.placed.start {
+            if let Some(first) = back.cover(start, payload, wire_end, frame) {
+                self.changed = Some(first);
+            }
+            self.parts += usize::from(!back.pieces.is_empty());
+            if back.is_complete() && !back.done {
+                back.done = true;
+                complete(back.complete());
+            }
+            if self.list.len() > 1 && self.list.get(self.list.len() - 2).is_some_and(|m| m.placed.end() > start) {
+                self.cover_slowly(start, payload, wire_end, frame, &mut complete);
+            }
+        } else {
+            self.cover_slowly(start, payload, wire_end, frame, &mut complete);
+        }
+    }
+
+    #[cold]
+    fn cover_slowly(
+        &mut self,
+        start: u64,
+        payload: Payload<'_>,
+        wire_end: u64,
+        frame: Mark,
+        complete: &mut dyn FnMut(Complete),
+    ) {
+        let first = self.first_reaching(start);
+        self.parts = self.parts.saturating_add(1);
+        for mapping in self.list.range_mut(first..) {
+            if mapping.placed.start >= wire_end {
+                break;
+            }
+            if let Some(first) = mapping.cover(start, payload, wire_end, frame) {
+                self.changed = Some(first);
+            }
+            if mapping.is_complete() && !mapping.done {
+                mapping.done = true;
+                complete(mapping.complete());
+            }
+        }
+    }
+
+    /// Index of the first mapping that can cover a byte at or after `start`. Mappings that overlap are rare and short, so
+    /// looking three back from the last that begins before `start` finds them.
+    fn first_reaching(&self, start: u64) -> usize {
+        let after = self.list.partition_point(|mapping| mapping.placed.start <= start);
+        (after.saturating_sub(3)..after)
+            .find(|&index| self.list.get(index).is_some_and(|mapping| mapping.placed.end() > start))
+            .unwrap_or(after)
     }
 }
 

@@ -27,11 +27,14 @@ pub(crate) use empty;
 
 impl<T> Default for Sparse<T> {
     fn default() -> Self {
-        Self(None)
+        Self::EMPTY
     }
 }
 
 impl<T> Sparse<T> {
+    /// Nothing written.
+    pub const EMPTY: Self = Self(None);
+
     /// Bytes on the heap of the value itself, 0 where there is none.
     pub(crate) fn own_bytes(&self) -> usize {
         self.0.as_ref().map_or(0, |_| size_of::<T>())

@@ -125,7 +125,7 @@ fn flood_of_joins_with_the_right_token() {
     }
     println!("{count} joins with the right token: {} MiB", peak_mib());
     assert_eq!(scene.only().subflows.len(), limits::SUBFLOWS);
-    assert!(scene.only().left_out.subflows >= u64::from(count) - limits::SUBFLOWS as u64);
+    assert!(scene.only().seldom.left_out.subflows >= u64::from(count) - limits::SUBFLOWS as u64);
     scene.report();
 }
 
@@ -141,7 +141,9 @@ fn flood_of_addresses() {
     }
     println!("{} ADD_ADDR: {} MiB", flood_size().max(20_000), peak_mib());
     assert_eq!(scene.only().addresses.len(), limits::ADDRESSES);
-    assert!(scene.only().anomalies.len() <= limits::ANOMALIES && scene.only().left_out.addresses > 10_000);
+    assert!(
+        scene.only().seldom.anomalies.len() <= limits::ANOMALIES && scene.only().seldom.left_out.addresses > 10_000
+    );
     scene.report();
 }
 
@@ -288,7 +290,7 @@ fn flows_that_collide_under_a_known_seed_cost_no_more_than_others() {
         syn.options.clear();
         let began = std::time::Instant::now();
         for host in 0..FLOWS {
-            let ip = IpPair::V6 { source: of_prefix(prefix, host), destination: server.0 };
+            let ip = IpPair::V6 { source: of_prefix(prefix, host).into(), destination: server.0.into() };
             syn.tuple = (ip, 1024, server.1);
             scene.send(&syn);
         }

@@ -126,7 +126,7 @@ fn segments(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, side: Side) {
     let (sent, got) = (&from.subflow.halves[side], &to.subflow.halves[side]);
     let (Some(one), Some(other)) = (&sent.seldom.digest, &got.seldom.digest) else { return };
     // What is sent again is cut anew.
-    let once = sent.retransmitted == 0 && got.retransmitted == 0;
+    let once = sent.seldom.retransmitted == 0 && got.seldom.retransmitted == 0;
     if !once || reached(sent).is_none() || reached(sent) != reached(got) || one.segments == other.segments {
         return;
     }

@@ -48,7 +48,7 @@ pub(super) fn build(
 /// What limits left out; nothing for all but attacks.
 fn left_out(connection: &tracked::Connection) -> Option<LeftOut> {
     let track::LeftOut { subflows, addresses, removals, priority_changes, handovers, anomalies, tuples } =
-        *connection.left_out;
+        connection.seldom.left_out;
     let unlisted = |side: Side| {
         let tally = &connection.checksums[side];
         tally.mismatch.saturating_sub(tally.mismatches.len() as u64)
@@ -97,9 +97,9 @@ fn direction(connection: &tracked::Connection, side: Side, context: &Context<'_>
     ConnectionDirection {
         bytes: data.unique,
         acked_bytes: data.acked_bytes(),
-        reinjected_bytes: data.reinjected,
-        reinjected_useful_bytes: data.reinjected_useful,
-        resent_bytes: data.resent,
+        reinjected_bytes: data.again.reinjected,
+        reinjected_useful_bytes: data.again.reinjected_useful,
+        resent_bytes: data.again.resent,
         unmapped_bytes: connection.subflows.iter().map(|subflow| subflow.halves[side].unmapped.bytes()).sum(),
         missing_bytes: data.missing(),
         data_fin: data.fin.map(|(_, frame)| DataFin { frame: context.frame(frame), acked: data.fin_acked() }),
@@ -116,7 +116,7 @@ fn direction(connection: &tracked::Connection, side: Side, context: &Context<'_>
                 .max_by_key(|entry| (entry.1, u16::MAX - entry.0))
                 .map(|entry| u64::from(entry.0)),
         },
-        handovers: connection.handovers[side]
+        handovers: connection.seldom.handovers[side]
             .iter()
             .map(|handover| Handover {
                 from: u64::from(handover.from),

@@ -139,10 +139,10 @@ fn direction(
     SubflowDirection {
         segments: half.segments,
         payload_bytes: half.payload_bytes,
-        retransmitted_bytes: half.retransmitted,
+        retransmitted_bytes: half.seldom.retransmitted,
         data_bytes: half.data_bytes,
         share: (all > 0).then(|| (half.data_bytes as f64 / all as f64 * 10_000.0).round() / 10_000.0),
-        reinjected_bytes: half.reinjected,
+        reinjected_bytes: half.seldom.reinjected,
         rtt: rtt(&half.rtt.by_ack),
         rtt_timestamps: rtt(&half.rtt.by_timestamp),
         max_in_flight_bytes: half.max_in_flight,

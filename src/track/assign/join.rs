@@ -35,7 +35,7 @@ impl Tracker {
         let is_view = self.connection(connection)?.view_of.is_some();
         let state = self.connections.get_mut(connection)?;
         if state.subflows.len() >= limits::SUBFLOWS {
-            state.left_out.subflows += 1;
+            state.seldom.left_out.subflows += 1;
             return None;
         }
         let join = Join { token: Some(token), initiator_nonce: Some(nonce), ..Join::default() };
@@ -82,7 +82,7 @@ impl Tracker {
             if record.also_seen_as.len() < limits::VIEWS {
                 record.also_seen_as.push(alias);
             } else {
-                state.left_out.tuples += 1;
+                state.seldom.left_out.tuples += 1;
             }
             return Some((alias_of, subflow, source));
         }

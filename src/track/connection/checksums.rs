@@ -45,6 +45,22 @@ pub struct Mismatch {
 empty! {
     Vec<(u16, u64)> = Vec::new();
     Vec<Mismatch> = Vec::new();
+    ChecksumTally = ChecksumTally {
+        verified: 0,
+        mismatch: 0,
+        cut: 0,
+        missing: 0,
+        inferred: Sparse::EMPTY,
+        mismatches: Sparse::EMPTY,
+    };
+}
+
+impl Sparse<ChecksumTally> {
+    /// Judges a mapping that is complete or given up; tells whether it is right, where that can be told.
+    pub(super) fn settle(&mut self, complete: &Complete, data: &DataLevel, subflow: u16) -> Option<bool> {
+        let seen = complete.placed.checksum?;
+        self.judge(seen, complete, data, subflow)
+    }
 }
 
 impl ChecksumTally {
@@ -53,9 +69,7 @@ impl ChecksumTally {
         self.inferred.capacity() * size_of::<(u16, u64)>() + self.mismatches.capacity() * size_of::<Mismatch>()
     }
 
-    /// Judges a mapping that is complete or given up; tells whether it is right, where that can be told.
-    pub(super) fn settle(&mut self, complete: &Complete, data: &DataLevel, subflow: u16) -> Option<bool> {
-        let seen = complete.placed.checksum?;
+    fn judge(&mut self, seen: u16, complete: &Complete, data: &DataLevel, subflow: u16) -> Option<bool> {
         let payload = match complete.sum {
             Ok(sum) => sum,
             Err(Missing::Cut) => {

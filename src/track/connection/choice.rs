@@ -75,7 +75,7 @@ impl Connection {
         let since_last_data = |mark: Mark| half.last_data.is_none_or(|last| mark >= last);
         let removed = || {
             let uses = |by: Side, id| old.address_ids[by] == Some(id);
-            self.removals.iter().any(|removal| since_last_data(removal.frame) && uses(removal.by, removal.id))
+            self.seldom.removals.iter().any(|removal| since_last_data(removal.frame) && uses(removal.by, removal.id))
         };
         let signal = if old.reset.is_some() {
             Some("reset")
@@ -93,10 +93,10 @@ impl Connection {
         if signal.is_none() && !(stalled && all_silent) {
             return;
         }
-        if self.handovers[side].len() < limits::HANDOVERS {
-            self.handovers[side].push(HandoverSeen { from, to, frame: env.at.frame, gap, signal });
+        if self.seldom.handovers[side].len() < limits::HANDOVERS {
+            self.seldom.handovers[side].push(HandoverSeen { from, to, frame: env.at.frame, gap, signal });
         } else {
-            self.left_out.handovers += 1;
+            self.seldom.left_out.handovers += 1;
         }
     }
 }

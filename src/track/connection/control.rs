@@ -129,7 +129,7 @@ impl Connection {
                 removed: None,
             });
         } else {
-            self.left_out.addresses += 1;
+            self.seldom.left_out.addresses += 1;
         }
         self.tell(Some(input.subflow), What::AddressAnnounced(add.address_id), env);
     }
@@ -151,6 +151,7 @@ impl Connection {
         let by = input.side;
         // REMOVE_ADDR is sent again on other subflows: only a new announcement makes a second one new.
         let again = self
+            .seldom
             .removals
             .iter()
             .rev()
@@ -169,10 +170,10 @@ impl Connection {
         if again.is_some() && !hit {
             return;
         }
-        if self.removals.len() < limits::ADDRESSES {
-            self.removals.push(Removal { by, id, frame: env.at.frame, time: env.at.time, hit });
+        if self.seldom.removals.len() < limits::ADDRESSES {
+            self.seldom.removals.push(Removal { by, id, frame: env.at.frame, time: env.at.time, hit });
         } else {
-            self.left_out.removals += 1;
+            self.seldom.left_out.removals += 1;
         }
         if !hit {
             self.anomaly(AnomalyKind::RemovedUnknown, input, env.at, None, u64::from(id));
@@ -192,7 +193,7 @@ impl Connection {
                 if subflow.backup_changes.len() < limits::ADDRESSES {
                     subflow.backup_changes.push((env.at.frame, side, prio.backup));
                 } else {
-                    self.left_out.priority_changes += 1;
+                    self.seldom.left_out.priority_changes += 1;
                 }
                 let subflow = Some(index as u16);
                 let what = What::BackupChanged;
@@ -202,7 +203,7 @@ impl Connection {
     }
 
     fn fail<O: Observer>(&mut self, dsn: u64, input: &Input<'_, '_>, env: &mut Env<'_, O>) {
-        self.failed[input.side].get_or_insert((env.at.frame, dsn, input.subflow));
+        self.seldom.failed[input.side].get_or_insert((env.at.frame, dsn, input.subflow));
         let alone = self.subflows.iter().filter(|subflow| !subflow.is_closed()).count() <= 1;
         if !input.segment.flags.rst() && alone {
             self.fall_back(FallbackCause::MpFail, env.at.frame, Some(input.side), env);
@@ -234,8 +235,8 @@ impl Connection {
             self.anomaly(AnomalyKind::FastcloseKeyWrong, input, env.at, None, 0);
             return;
         }
-        if self.fastclose.is_none() {
-            self.fastclose = Some((input.side, env.at, right));
+        if self.seldom.fastclose.is_none() {
+            self.seldom.fastclose = Some((input.side, env.at, right));
             self.tell(Some(input.subflow), What::Fastclosed, env);
         }
     }

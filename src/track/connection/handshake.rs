@@ -1,7 +1,7 @@
 //! MP_CAPABLE and MP_JOIN: keys, flags, nonces, and where an option was missing (RFC 8684 §3.1, §3.2).
 
 use super::{AnomalyKind, Connection, Effects, Env, FallbackCause, FallbackSeen, Input};
-use crate::crypto::{Key, identify};
+use crate::crypto::Key;
 use crate::frame::Timestamp;
 use crate::limits;
 use crate::track::half::SynSource;
@@ -247,7 +247,9 @@ impl Connection {
         if learned == Learned::Changed {
             self.keys_changed(side);
             effects.keys = true;
-            self.tell(Some(input.subflow), What::KeysLearned(side, identify(dialect.suite(), key).token), env);
+            if let Some(known) = self.ends[side].key {
+                self.tell(Some(input.subflow), What::KeysLearned(side, known.identity.token), env);
+            }
         }
         learned
     }
@@ -304,7 +306,7 @@ impl Connection {
         if join.syn_ack_hmac.is_none() {
             join.token = Some(token);
             join.initiator_nonce = Some(nonce);
-            if let Some(known) = self.nonces.written().and_then(|all| all.get_mut(usize::from(input.subflow))) {
+            if let Some(known) = self.seldom.written().and_then(|all| all.nonces.get_mut(usize::from(input.subflow))) {
                 *known = Some(nonce);
             }
         }

@@ -5,6 +5,7 @@
 //! * [`control`]: addresses, priority, failure, fast close, reset
 //! * [`payload`]: DSS, mappings, the data level
 //! * [`checksums`]: whether what was mapped is what was sent
+//! * `seldom`: what few connections have
 //! * `unmapped`: payload without a mapping, and the stream of a fallback
 //! * `choice`: which path new data takes
 //! * [`outcome`]: what all of it amounts to
@@ -15,27 +16,26 @@ pub mod control;
 pub mod handshake;
 pub mod outcome;
 pub mod payload;
+mod seldom;
 mod subflows;
 mod unmapped;
 
 use super::data::DataLevel;
 use super::keys::{Dialect, EndIdentity};
-use super::left_out::LeftOut;
 use super::mark::{Mark, Moment};
 use super::observer::{Checked, ConnectionId, Event, Observer, What};
 use super::options::Options;
 use super::side::{PerSide, Side};
 use super::sparse::{Sparse, empty};
 use super::subflow::{Join, JoinProof, Subflow};
-use crate::crypto::Nonce;
 use crate::frame::Timestamp;
-use crate::limits;
 use crate::packet::{Segment, TcpFlags};
 
 pub use checksums::ChecksumTally;
 pub use choice::HandoverSeen;
 pub use control::{Announced, Removal};
 pub use handshake::Handshake;
+pub use seldom::Seldom;
 
 /// One MPTCP connection as one tap saw it.
 #[derive(Clone, Debug)]
@@ -57,27 +57,13 @@ pub struct Connection {
     /// What each side sent at the data level.
     pub data: PerSide<DataLevel>,
     /// Checksums of what each side sent.
-    pub checksums: PerSide<ChecksumTally>,
+    pub checksums: PerSide<Sparse<ChecksumTally>>,
     /// Addresses announced.
     pub addresses: Sparse<Vec<Announced>>,
-    /// Ids in REMOVE_ADDR.
-    pub removals: Sparse<Vec<Removal>>,
     /// When it stopped to be MPTCP.
     pub fallback: Option<FallbackSeen>,
-    /// MP_FAIL by sender: its frame, DSN and subflow.
-    pub failed: PerSide<Option<(Mark, u64, u16)>>,
-    /// Infinite mapping by sender.
-    pub infinite: PerSide<Option<Mark>>,
-    /// MP_FASTCLOSE: sender, frame, whether its key is the receiver's.
-    pub fastclose: Option<(Side, Moment, Option<bool>)>,
-    /// What broke a rule.
-    pub anomalies: Sparse<Vec<Anomaly>>,
-    /// What limits left out of these lists.
-    pub left_out: Sparse<LeftOut>,
-    /// Moves of data from a silent path.
-    pub handovers: PerSide<Sparse<Vec<HandoverSeen>>>,
-    /// Data-level bytes by sender that joins carried before it was known whose they are: observers never had them.
-    pub carried_before: PerSide<u64>,
+    /// What few connections have.
+    pub seldom: Sparse<Seldom>,
     /// Segments of it.
     pub segments: u64,
     /// First segment.
@@ -93,8 +79,6 @@ pub struct Connection {
     closed: bool,
     /// A subflow that was open when last looked at.
     open: u16,
-    /// Nonces of joins by subflow, where these are many.
-    pub(in crate::track) nonces: Sparse<Vec<Option<Nonce>>>,
     /// Segments after which its memory is to be measured again.
     pub(in crate::track) due_at: u64,
     /// Bytes it was last found to take.
@@ -103,10 +87,6 @@ pub struct Connection {
 
 empty! {
     Vec<Announced> = Vec::new();
-    Vec<Removal> = Vec::new();
-    Vec<Anomaly> = Vec::new();
-    Vec<HandoverSeen> = Vec::new();
-    Vec<Option<Nonce>> = Vec::new();
 }
 
 /// A fallback to TCP.
@@ -237,15 +217,8 @@ impl Connection {
             data: PerSide::default(),
             checksums: PerSide::default(),
             addresses: Sparse::default(),
-            removals: Sparse::default(),
             fallback: None,
-            failed: PerSide::default(),
-            infinite: PerSide::default(),
-            fastclose: None,
-            anomalies: Sparse::default(),
-            left_out: Sparse::default(),
-            handovers: PerSide::default(),
-            carried_before: PerSide::default(),
+            seldom: Sparse::default(),
             segments: 0,
             first: at,
             last: at,
@@ -254,7 +227,6 @@ impl Connection {
             options_cut: false,
             closed: false,
             open: 0,
-            nonces: Sparse::default(),
             due_at: 0,
             accounted: 0,
         }
@@ -428,11 +400,7 @@ impl Connection {
     }
 
     pub(crate) fn note(&mut self, anomaly: Anomaly) {
-        if self.anomalies.len() < limits::ANOMALIES {
-            self.anomalies.push(anomaly);
-        } else {
-            self.left_out.anomalies += 1;
-        }
+        self.seldom.note(anomaly);
     }
 
     /// The initial subflow, if it was seen.

@@ -188,7 +188,7 @@ impl Connection {
     /// How it ended.
     pub fn close(&self) -> Close {
         let reset = |subflow: &Subflow| subflow.reset.is_some();
-        if self.fastclose.is_some() {
+        if self.seldom.fastclose.is_some() {
             return Close::Fastclose;
         }
         if self.fallback.is_some() || !self.shows_mptcp() {
@@ -244,7 +244,9 @@ impl Connection {
             self.handshake.bare_ack.is_some() && self.handshake.ack.is_none() && initial.options.client.is_none();
         let (cause, frame) = match (third_ack_bare, self.handshake.bare_ack) {
             (true, Some(bare)) => (FallbackCause::NoOptionInThirdAck, bare),
-            _ if mapped && self.failed.client.or(self.failed.server).is_some() => (FallbackCause::MpFail, frame),
+            _ if mapped && self.seldom.failed.client.or(self.seldom.failed.server).is_some() => {
+                (FallbackCause::MpFail, frame)
+            }
             _ if mapped && initial.options[side.peer()].is_some() => (FallbackCause::OptionsVanished, frame),
             _ => (FallbackCause::NoOptionOnData, frame),
         };

@@ -284,7 +284,9 @@ impl Connection {
         if let Some(record) = self.subflows.get_mut(usize::from(subflow)) {
             let half = &mut record.halves[side];
             half.data_bytes += delivered.fresh;
-            half.reinjected += delivered.reinjected;
+            if delivered.reinjected > 0 {
+                half.seldom.reinjected += delivered.reinjected;
+            }
             asked_for_backup = record.backup.client || record.backup.server;
             if much {
                 note_time(data, half, subflow, delivered.fresh, at);
@@ -341,13 +343,14 @@ impl Connection {
 fn note_time(data: &mut DataLevel, half: &mut Half, subflow: u16, fresh: u64, at: Moment) {
     let timeline = data.timeline.get_or_insert_with(|| Box::new(Timeline::new(at.time)));
     let in_flight = half.next.saturating_sub(half.acked.unwrap_or(half.next));
+    let (retransmitted, told) = (half.seldom.retransmitted, half.seldom.told_retransmitted);
     let step = Step {
         bytes: saturate(fresh),
         in_flight: saturate(in_flight),
         rtt_us: saturate(half.rtt.smoothed / 1000),
-        resent: saturate(half.retransmitted - half.seldom.told_retransmitted.unwrap_or(half.retransmitted)),
+        resent: saturate(retransmitted - told.unwrap_or(retransmitted)),
     };
-    half.seldom.told_retransmitted = Some(half.retransmitted);
+    half.seldom.told_retransmitted = Some(retransmitted);
     timeline.add(subflow, at.time, step);
 }
 

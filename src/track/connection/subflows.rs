@@ -25,8 +25,8 @@ impl Connection {
         }
         let nonce = nonce_of(&subflow);
         self.subflows.push(subflow);
-        if self.nonces.len() + 1 == self.subflows.len() && self.subflows.len() > Self::MANY {
-            self.nonces.push(nonce);
+        if self.seldom.nonces.len() + 1 == self.subflows.len() && self.subflows.len() > Self::MANY {
+            self.seldom.nonces.push(nonce);
         }
     }
 
@@ -36,10 +36,10 @@ impl Connection {
     /// The subflow that was joined with this token and nonce.
     pub(in crate::track) fn with_nonce(&mut self, token: Token, nonce: Nonce) -> Option<u16> {
         let many = self.subflows.len() > Self::MANY;
-        if many && self.nonces.len() != self.subflows.len() {
-            *self.nonces = self.subflows.iter().map(nonce_of).collect();
+        if many && self.seldom.nonces.len() != self.subflows.len() {
+            self.seldom.nonces = self.subflows.iter().map(nonce_of).collect();
         }
-        let alike = |index: &usize| !many || self.nonces.get(*index) == Some(&Some(nonce));
+        let alike = |index: &usize| !many || self.seldom.nonces.get(*index) == Some(&Some(nonce));
         let named = |index: &usize| {
             let join = self.subflows.get(*index).and_then(|subflow| subflow.join.as_deref());
             join.is_some_and(|join| join.token == Some(token) && join.initiator_nonce == Some(nonce))

@@ -134,7 +134,7 @@ impl Connection {
         input: &Input<'_, '_>,
         env: &mut Env<'_, O>,
     ) {
-        self.infinite[input.side].get_or_insert(env.at.frame);
+        self.seldom.infinite[input.side].get_or_insert(env.at.frame);
         let position = self.data[input.side].position(mapping.dsn);
         if let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) {
             let half = &mut subflow.halves[input.side];
@@ -142,7 +142,7 @@ impl Connection {
                 half.seldom.line = half.place(mapping.ssn).zip(position);
             }
         }
-        let cause = if self.failed.client.is_some() || self.failed.server.is_some() {
+        let cause = if self.seldom.failed.client.is_some() || self.seldom.failed.server.is_some() {
             FallbackCause::MpFail
         } else {
             FallbackCause::InfiniteMapping

@@ -1,0 +1,89 @@
+//! What few connections have. It lies apart, so that the many others take no room and no time for it.
+
+use super::{Anomaly, HandoverSeen, Removal};
+use crate::crypto::Nonce;
+use crate::limits;
+use crate::track::left_out::LeftOut;
+use crate::track::mark::{Mark, Moment};
+use crate::track::side::{PerSide, Side};
+use crate::track::sparse::empty;
+
+/// What few connections have.
+#[derive(Clone, Debug, Default)]
+pub struct Seldom {
+    /// Ids in REMOVE_ADDR.
+    pub removals: Vec<Removal>,
+    /// MP_FAIL by sender: its frame, DSN and subflow.
+    pub failed: PerSide<Option<(Mark, u64, u16)>>,
+    /// Infinite mapping by sender.
+    pub infinite: PerSide<Option<Mark>>,
+    /// MP_FASTCLOSE: sender, frame, whether its key is the receiver's.
+    pub fastclose: Option<(Side, Moment, Option<bool>)>,
+    /// What broke a rule.
+    pub anomalies: Vec<Anomaly>,
+    /// What limits left out of lists.
+    pub left_out: LeftOut,
+    /// Moves of data from a silent path.
+    pub handovers: PerSide<Vec<HandoverSeen>>,
+    /// Data-level bytes by sender that joins carried before it was known whose they are: observers never had them.
+    pub carried_before: PerSide<u64>,
+    /// Nonces of joins by subflow, where these are many.
+    pub(in crate::track) nonces: Vec<Option<Nonce>>,
+}
+
+empty! {
+    Seldom = Seldom {
+        removals: Vec::new(),
+        failed: PerSide { client: None, server: None },
+        infinite: PerSide { client: None, server: None },
+        fastclose: None,
+        anomalies: Vec::new(),
+        left_out: LeftOut::NOTHING,
+        handovers: PerSide { client: Vec::new(), server: Vec::new() },
+        carried_before: PerSide { client: 0, server: 0 },
+        nonces: Vec::new(),
+    };
+}
+
+impl Seldom {
+    /// Exchanges client and server.
+    pub(in crate::track) fn swap_sides(&mut self) {
+        self.failed.swap();
+        self.infinite.swap();
+        self.handovers.swap();
+        self.removals.iter_mut().for_each(|removal| removal.by = removal.by.peer());
+        self.anomalies.iter_mut().for_each(|anomaly| anomaly.side = anomaly.side.peer());
+        if let Some((side, _, _)) = &mut self.fastclose {
+            *side = side.peer();
+        }
+    }
+
+    /// Takes over what was seen of a connection whose subflows are numbered from `base` here.
+    pub(in crate::track) fn absorb(&mut self, other: &mut Self, base: u16) {
+        self.left_out.absorb(&other.left_out);
+        self.removals.append(&mut other.removals);
+        self.left_out.removals += self.removals.len().saturating_sub(limits::ADDRESSES) as u64;
+        self.removals.truncate(limits::ADDRESSES);
+        for anomaly in other.anomalies.drain(..) {
+            self.note(Anomaly { subflow: anomaly.subflow + base, ..anomaly });
+        }
+        self.fastclose = self.fastclose.or(other.fastclose);
+    }
+
+    /// Remembers a breach of the rules, as long as there is room.
+    pub(super) fn note(&mut self, anomaly: Anomaly) {
+        if self.anomalies.len() < limits::ANOMALIES {
+            self.anomalies.push(anomaly);
+        } else {
+            self.left_out.anomalies += 1;
+        }
+    }
+
+    /// Bytes on the heap.
+    pub(in crate::track) fn heap_bytes(&self) -> usize {
+        self.removals.capacity() * size_of::<Removal>()
+            + self.anomalies.capacity() * size_of::<Anomaly>()
+            + (self.handovers.client.capacity() + self.handovers.server.capacity()) * size_of::<HandoverSeen>()
+            + self.nonces.capacity() * size_of::<Option<Nonce>>()
+    }
+}
