@@ -19,8 +19,8 @@ use std::thread::{self, JoinHandle};
 use crate::capture::{BlockReturn, CaptureError, FileSource, InputInfo, Source, join};
 use crate::frame::{Frame, FrameId, LinkType, Timestamp};
 use crate::packet::checksum::sum16;
-use crate::packet::{Decoded, Decoder};
-use crate::track::options::UsualOptions;
+use crate::packet::{Decoded, Decoder, Segment};
+use crate::track::options::{Options, UsualOptions};
 
 /// Batches that wait for the tracker. Their blocks are missing from those that go round below, but come back: the tracker
 /// waits only where no batch does.
@@ -48,6 +48,8 @@ struct Batch {
     /// Bytes that do not lie in the block: payload of reassembled datagrams.
     reassembled: Vec<u8>,
     entries: Vec<Entry>,
+    /// Options in no usual layout, without their bytes.
+    others: Vec<Options<'static>>,
     /// What is known of the input after it; `None` in a used one.
     info: Option<InputInfo>,
     /// How the input ended, behind the last entry.
@@ -67,7 +69,16 @@ struct Entry {
     decoded: Decoded<'static>,
     options_at: Span,
     payload: Span,
-    options: Option<UsualOptions>,
+    options: Read,
+}
+
+/// Options of a frame.
+enum Read {
+    /// It has none.
+    Nothing,
+    Usual(UsualOptions),
+    /// Their place among those of the batch that are laid out otherwise.
+    Other(u32),
 }
 
 /// A place in a batch.
@@ -106,10 +117,16 @@ impl Ahead {
         }
     }
 
-    /// The options of that segment, where they were read ahead.
+    /// The options of that segment.
     #[inline]
-    pub fn options(&self) -> Option<&UsualOptions> {
-        self.entry()?.options.as_ref()
+    pub fn options(&self) -> Option<Options<'_>> {
+        let entry = self.entry()?;
+        let bytes = self.batch.slice(entry.options_at);
+        match &entry.options {
+            Read::Nothing => None,
+            Read::Usual(usual) => Some(usual.with_bytes(bytes)),
+            Read::Other(place) => Some(self.batch.others.get(*place as usize)?.with_bytes(bytes)),
+        }
     }
 
     /// As [`Decoder::incomplete_fragments`], of what was decoded so far.
@@ -135,6 +152,7 @@ impl Ahead {
         let mut used = std::mem::replace(&mut self.batch, batch);
         self.used_blocks.give_back(&mut used.bytes);
         used.entries.clear();
+        used.others.clear();
         used.reassembled.clear();
         // Fails at the end only, when nobody needs it.
         let _ = self.used.try_send(used);
@@ -244,12 +262,16 @@ impl Batch {
         let frame = source.frame();
         let data = Span { start: source.frame_at() as u32, len: frame.data.len() as u32, reassembled: false };
         let decoded = decoder.decode(&frame);
-        let (mut options_at, mut payload, mut options) = (Span::default(), Span::default(), None);
+        let (mut options_at, mut payload, mut options) = (Span::default(), Span::default(), Read::Nothing);
         let decoded = match decoded {
             Decoded::Tcp(mut segment) => {
-                options = UsualOptions::of(&segment);
+                let checksum;
+                (options, checksum) = match UsualOptions::of(&segment) {
+                    Some(usual) => (Read::Usual(usual), usual.has_checksum()),
+                    None => self.read_other(&segment),
+                };
                 // The tracker would have to fetch the payload from this core.
-                if options.is_some_and(|options| options.has_checksum()) {
+                if checksum {
                     segment.payload_sum = Some(sum16(segment.payload));
                 }
                 options_at = self.place(segment.options, &frame, data);
@@ -273,6 +295,14 @@ impl Batch {
             payload,
             options,
         });
+    }
+
+    /// Reads options in no usual layout; tells whether the payload is covered by a checksum that stands there.
+    fn read_other(&mut self, segment: &Segment<'_>) -> (Read, bool) {
+        let options = Options::of(segment);
+        let place = self.others.len() as u32;
+        self.others.push(options.without_bytes());
+        (Read::Other(place), options.has_checksum())
     }
 
     /// Where bytes of a frame lie; what does not lie in it is kept.

@@ -12,7 +12,7 @@ use mptcp_inspect::ahead::Ahead;
 use mptcp_inspect::capture::{FileSource, OpenOptions, Source, open, read};
 use mptcp_inspect::packet::checksum::sum16;
 use mptcp_inspect::packet::{Decoded, Decoder};
-use mptcp_inspect::track::options::{Options, UsualOptions};
+use mptcp_inspect::track::options::Options;
 
 const READ_AHEAD: OpenOptions = OpenOptions { read_ahead: true };
 const INLINE: OpenOptions = OpenOptions { read_ahead: false };
@@ -26,9 +26,9 @@ fn said(source: &impl Source, decoded: &Decoded<'_>, options: &str) -> Said {
     format!("{:?} {decoded:?} {options}", source.frame())
 }
 
-fn options_of(decoded: &Decoded<'_>, usual: Option<&UsualOptions>) -> String {
+fn options_of(decoded: &Decoded<'_>, read_ahead: Option<&Options<'_>>) -> String {
     match decoded {
-        Decoded::Tcp(segment) => format!("{:?}", Options::known(segment, usual)),
+        Decoded::Tcp(segment) => format!("{:?}", read_ahead.unwrap_or(&Options::of(segment))),
         _ => String::new(),
     }
 }
@@ -65,7 +65,7 @@ fn ahead(source: FileSource) -> Vec<Said> {
             Ok(true) => {
                 assert_eq!(ahead.inputs()[0].packets, ahead.frame().id.number);
                 let mut decoded = ahead.decoded();
-                let options = options_of(&decoded, ahead.options());
+                let options = options_of(&decoded, ahead.options().as_ref());
                 if let Decoded::Tcp(segment) = &mut decoded
                     && let Some(sum) = segment.payload_sum.take()
                 {

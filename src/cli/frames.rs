@@ -4,7 +4,7 @@ use crate::ahead::Ahead;
 use crate::capture::{InputInfo, Merge, Source};
 use crate::frame::Frame;
 use crate::packet::{Decoded, Decoder};
-use crate::track::options::UsualOptions;
+use crate::track::options::Options;
 
 /// Tells of the inputs so far.
 pub(super) type Inputs<'f, 'i> = &'f dyn Fn() -> Vec<&'i InputInfo>;
@@ -21,7 +21,7 @@ pub(super) trait Frames {
     fn advance(&mut self) -> bool;
 
     /// Gives the frame moved to, decoded, and its options where they were read before.
-    fn show<T>(&mut self, take: impl FnOnce(&Frame<'_>, &Decoded<'_>, Option<&UsualOptions>, Inputs<'_, '_>) -> T)
+    fn show<T>(&mut self, take: impl FnOnce(&Frame<'_>, &Decoded<'_>, Option<&Options<'_>>, Inputs<'_, '_>) -> T)
     -> T;
 
     /// As [`Decoder::incomplete_fragments`].
@@ -55,7 +55,7 @@ impl<S: Source> Frames for Here<S> {
     #[inline]
     fn show<T>(
         &mut self,
-        take: impl FnOnce(&Frame<'_>, &Decoded<'_>, Option<&UsualOptions>, Inputs<'_, '_>) -> T,
+        take: impl FnOnce(&Frame<'_>, &Decoded<'_>, Option<&Options<'_>>, Inputs<'_, '_>) -> T,
     ) -> T {
         let frame = self.merge.frame();
         take(&frame, &self.decoder.decode(&frame), None, &|| self.merge.inputs())
@@ -81,11 +81,11 @@ impl Frames for Merge<Ahead> {
     #[inline]
     fn show<T>(
         &mut self,
-        take: impl FnOnce(&Frame<'_>, &Decoded<'_>, Option<&UsualOptions>, Inputs<'_, '_>) -> T,
+        take: impl FnOnce(&Frame<'_>, &Decoded<'_>, Option<&Options<'_>>, Inputs<'_, '_>) -> T,
     ) -> T {
         let inputs = || self.inputs();
         match self.current() {
-            Some(ahead) => take(&ahead.frame(), &ahead.decoded(), ahead.options(), &inputs),
+            Some(ahead) => take(&ahead.frame(), &ahead.decoded(), ahead.options().as_ref(), &inputs),
             None => take(&Frame::nothing(), &Decoded::NotIp, None, &inputs),
         }
     }

@@ -44,7 +44,7 @@ use connection::{Connection, Env, Input};
 use flow::FlowTable;
 use mark::{Mark, Moment};
 use observer::{ConnectionId, Observer, Silent};
-use options::{Options, UsualOptions};
+use options::Options;
 use side::Side;
 use table::Connections;
 use tap::{Recent, Taps};
@@ -188,7 +188,7 @@ impl Tracker {
         &mut self,
         frame: &Frame<'_>,
         decoded: &Decoded<'_>,
-        options: Option<&UsualOptions>,
+        options: Option<&Options<'_>>,
         observer: &mut O,
     ) -> Assigned {
         let counts = &mut self.counts;
@@ -196,7 +196,17 @@ impl Tracker {
         counts.first = Some(counts.first.map_or(frame.time, |first| first.min(frame.time)));
         counts.last = Some(counts.last.map_or(frame.time, |last| last.max(frame.time)));
         match decoded {
-            Decoded::Tcp(segment) => return self.segment(frame, segment, &Options::known(segment, options), observer),
+            Decoded::Tcp(segment) => {
+                let read_now;
+                let options = match options {
+                    Some(read_before) => read_before,
+                    None => {
+                        read_now = Options::of(segment);
+                        &read_now
+                    }
+                };
+                return self.segment(frame, segment, options, observer);
+            }
             Decoded::NotIp => counts.not_ip += 1,
             Decoded::NotTcp => counts.not_tcp += 1,
             Decoded::Malformed(_) => counts.malformed += 1,

@@ -1,5 +1,6 @@
 //! One walk over a segment's options: what the tracker needs of them, in place.
 
+use crate::limits;
 use crate::packet::Segment;
 use crate::wire::{self, Dss, MpCapable, MpJoin, MptcpOption, Subtype, TcpOption, kind};
 
@@ -32,7 +33,12 @@ pub struct Options<'a> {
     pub repeated: bool,
     /// The walk stopped at something broken.
     pub broken: bool,
+    /// Kinds in their order, where a walk noted them; 0 ends the list.
+    kinds: Kinds,
 }
+
+/// Kinds of options in their order, padding left out; 0 ends the list.
+pub type Kinds = [u8; limits::SYN_KINDS];
 
 /// Options in one of the usual layouts, without the bytes: to be kept beside them.
 #[derive(Clone, Copy, Debug)]
@@ -50,28 +56,22 @@ impl UsualOptions {
         let usual = !segment.options_cut && options.read_usual();
         usual.then_some(Self { timestamps: options.timestamps, dss: options.dss, nop_run: options.nop_run })
     }
-}
 
-impl UsualOptions {
-    /// Whether the payload is covered by a checksum that stands here.
+    /// The options with their bytes again.
+    #[inline]
+    pub fn with_bytes<'a>(&self, bytes: &'a [u8]) -> Options<'a> {
+        let &Self { timestamps, dss, nop_run } = self;
+        Options { bytes, mptcp: dss.is_some(), timestamps, dss, nop_run, ..Options::default() }
+    }
+
+    /// As [`Options::has_checksum`].
     #[inline]
     pub fn has_checksum(&self) -> bool {
-        self.dss.and_then(|dss| dss.mapping).is_some_and(|mapping| mapping.checksum.is_some())
+        has_checksum(self.dss)
     }
 }
 
 impl<'a> Options<'a> {
-    /// The options of a segment that were read before, or else read now.
-    #[inline(always)]
-    pub fn known(segment: &Segment<'a>, usual: Option<&UsualOptions>) -> Self {
-        match usual {
-            Some(&UsualOptions { timestamps, dss, nop_run }) => {
-                Self { bytes: segment.options, mptcp: dss.is_some(), timestamps, dss, nop_run, ..Self::default() }
-            }
-            None => Self::of(segment),
-        }
-    }
-
     /// Reads the options of a segment.
     #[inline(always)]
     pub fn of(segment: &Segment<'a>) -> Self {
@@ -80,6 +80,34 @@ impl<'a> Options<'a> {
             options.read_any();
         }
         options
+    }
+
+    /// The options without their bytes, to be kept beside them.
+    pub fn without_bytes(&self) -> Options<'static> {
+        Options { bytes: &[], ..*self }
+    }
+
+    /// The options with bytes, which were kept apart from them.
+    #[inline]
+    pub fn with_bytes<'b>(&self, bytes: &'b [u8]) -> Options<'b> {
+        Options { bytes, ..*self }
+    }
+
+    /// Whether the payload is covered by a checksum that stands here.
+    pub fn has_checksum(&self) -> bool {
+        has_checksum(self.dss) || self.capable.is_some_and(|capable| capable.checksum.is_some())
+    }
+
+    /// Kinds of options in their order, without padding.
+    pub fn kinds(&self) -> Kinds {
+        if self.kinds != Kinds::default() {
+            return self.kinds;
+        }
+        let mut kinds = Kinds::default();
+        for (slot, item) in kinds.iter_mut().zip(self.walk().filter(|item| item.kind > kind::NO_OPERATION)) {
+            *slot = item.kind;
+        }
+        kinds
     }
 
     /// What nearly all segments beyond the handshake have, laid out as Linux and most others do: two NOPs and timestamps,
@@ -114,7 +142,14 @@ impl<'a> Options<'a> {
     #[inline(never)]
     fn read_any(&mut self) {
         let mut nops = 0u8;
+        let mut kinds = 0;
         for item in self.walk() {
+            if item.kind > kind::NO_OPERATION
+                && let Some(slot) = self.kinds.get_mut(kinds)
+            {
+                *slot = item.kind;
+                kinds += 1;
+            }
             match item.option {
                 TcpOption::NoOperation => {
                     nops += 1;
@@ -161,6 +196,11 @@ impl<'a> Options<'a> {
     }
 }
 
+#[inline]
+fn has_checksum(dss: Option<Dss>) -> bool {
+    dss.and_then(|dss| dss.mapping).is_some_and(|mapping| mapping.checksum.is_some())
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -190,6 +230,9 @@ mod tests {
             let (mut usual, mut walked) = (empty, empty);
             walked.read_any();
             if usual.read_usual() {
+                prop_assert_eq!(usual.kinds(), walked.kinds());
+                // Kinds that the one notes, the other finds when asked.
+                walked.kinds = Kinds::default();
                 prop_assert_eq!(format!("{:?}", usual), format!("{:?}", walked));
             } else {
                 prop_assert_eq!(format!("{:?}", usual), format!("{:?}", empty));

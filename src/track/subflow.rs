@@ -2,12 +2,12 @@
 
 use super::half::Half;
 use super::mark::{Mark, Moment};
+use super::options::Kinds;
 use super::side::{PerSide, Side};
 use super::sparse::{Sparse, empty};
 use super::verdict::{Verdict, Why};
 use crate::crypto::auth::{join_ack_hmac, join_syn_ack_hmac};
 use crate::crypto::{Key, Nonce, Suite, Token};
-use crate::limits;
 use crate::packet::IpPair;
 
 /// One subflow.
@@ -109,7 +109,7 @@ pub struct SynSeen {
     /// TTL of the first copy.
     pub ttl: u8,
     /// Kinds of its options in their order, padding left out; 0 ends the list.
-    pub kinds: [u8; limits::SYN_KINDS],
+    pub kinds: Kinds,
     /// SLL2: the kernel's index of the interface that saw the first copy; 0 where unknown.
     pub interface_index: u32,
     /// SLL and SLL2: whether the first copy left (true) or reached (false) the capturing host.

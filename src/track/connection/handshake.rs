@@ -440,7 +440,7 @@ fn syn_seen<O: Observer>(input: &Input<'_, '_>, env: &Env<'_, O>) -> SynSeen {
         fast_open: input.segment.payload_len,
         nop_run: options.nop_run,
         ttl: input.segment.ttl,
-        kinds: kinds(input.segment.options),
+        kinds: options.kinds(),
         interface_index: input.segment.tap.interface_index,
         outgoing: match input.segment.tap.packet_type {
             1 => Some(false),
@@ -448,13 +448,4 @@ fn syn_seen<O: Observer>(input: &Input<'_, '_>, env: &Env<'_, O>) -> SynSeen {
             _ => None,
         },
     }
-}
-
-/// Kinds of options in their order, without padding.
-fn kinds(options: &[u8]) -> [u8; limits::SYN_KINDS] {
-    let mut kinds = [0; limits::SYN_KINDS];
-    for (slot, item) in kinds.iter_mut().zip(crate::wire::options(options).filter(|item| item.kind > 1)) {
-        *slot = item.kind;
-    }
-    kinds
 }
