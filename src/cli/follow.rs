@@ -214,7 +214,7 @@ fn choice(filters: &[ConnectionFilter], connection: Option<&Connection>) -> Choi
     }
     let Some(connection) = connection else { return Choice::Unwanted };
     let tokens = Side::BOTH.map(|side| connection.ends[side].token());
-    if filters.iter().any(|filter| filter.names(connection.number.unwrap_or(0), tokens)) {
+    if filters.iter().any(|filter| filter.names(connection.number().unwrap_or(0), tokens)) {
         Choice::Wanted
     } else if tokens.contains(&None) && filters.iter().any(|filter| filter.token().is_some()) {
         Choice::Unknown
@@ -322,7 +322,7 @@ impl Follow for Follower<'_> {
         // What it only turned out to be now that it is over.
         let events = std::mem::take(&mut self.events);
         self.line.clear();
-        if self.plan.format == Format::Ndjson && tracked.number.is_some() {
+        if self.plan.format == Format::Ndjson && tracked.number().is_some() {
             for event in events.iter().filter(|event| event.connection == tracked.id) {
                 ndjson::write_event(&mut self.line, event, tracked, self.several_inputs)?;
             }

@@ -57,7 +57,7 @@ fn refused_orphans<'a>(
             || "without a reason".to_owned(),
             |reason| format!("with reason {reason} ({})", MpTcprst { flags: 0, reason }.meaning()),
         );
-        let known = whose(subflow).and_then(|known| Some((known.number?, known.ends.server.token()?)));
+        let known = whose(subflow).and_then(|known| Some((known.number()?, known.ends.server.token()?)));
         let known = known.map_or_else(String::new, |(number, token)| {
             format!(" (connection {number}, which was open to the same server, has token {:08x})", token.0)
         });

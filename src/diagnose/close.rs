@@ -167,7 +167,7 @@ fn unacknowledged(finder: &mut Finder<'_, '_>, connection: &Connection, side: Si
     if connection.options_cut || !data.counts_from_idsn() || data.unique == 0 || !peer_seen {
         return;
     }
-    let lost = data.seen.end().saturating_sub(data.acked.unwrap_or(ORIGIN + 1).max(ORIGIN + 1));
+    let lost = data.seen.end().saturating_sub(data.acked().unwrap_or(ORIGIN + 1).max(ORIGIN + 1));
     if lost == 0 {
         return;
     }

@@ -99,7 +99,7 @@ pub fn explain_mismatch(connection: &Connection, side: Side, mismatch: &Mismatch
         return all.then_some("no checksum of this end is right: it computes them wrongly, or everything is rewritten");
     }
     let half = &connection.subflows.get(usize::from(mismatch.subflow))?.halves[side];
-    let (end, position) = half.last_mapping_end?;
+    let (end, position) = half.last_mapping_end()?;
     let is_last = mismatch.placed.end() == end;
     let trailing = half.next.saturating_sub(end);
     if is_last && connection.seldom.infinite[side].is_none() && (1..=INSERTED).contains(&trailing) {
@@ -125,7 +125,7 @@ fn unmapped(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side) {
     }
     for (index, subflow) in finder.subflows() {
         let half = &subflow.halves[side];
-        if half.unmapped.is_empty() || half.syn.is_none() || subflow.syn.is_none() || half.last_mapping_end.is_none() {
+        if half.unmapped.is_empty() || half.syn().is_none() || subflow.syn.is_none() || half.last_mapping_end().is_none() {
             continue;
         }
         let Some(first) = half.unmapped.first_frame() else { continue };

@@ -254,7 +254,7 @@ fn no_option_on_data(finder: &Finder<'_, '_>, connection: &Connection, seen: &Fa
 fn lost_from(connection: &Connection, views: &[&Connection], silent: Side) -> Option<Side> {
     fn mapped_to(connection: &Connection, side: Side) -> u64 {
         let half = connection.initial().map(|initial| &initial.halves[side]);
-        half.and_then(|half| half.last_mapping_end.zip(half.syn)).map_or(0, |(end, syn)| end.0.saturating_sub(syn))
+        half.and_then(|half| half.last_mapping_end().zip(half.syn())).map_or(0, |(end, syn)| end.0.saturating_sub(syn))
     }
     let peer = silent.peer();
     let of_view = |view: &&Connection| {

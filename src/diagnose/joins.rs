@@ -66,7 +66,7 @@ fn complete(join: &Join) -> bool {
 fn data_without_option(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, subflow: &Subflow) {
     for side in Side::BOTH {
         let (half, bare) = (&subflow.halves[side], &subflow.bare[side]);
-        let Some(first) = bare.first.filter(|_| half.last_mapping_end.is_none() && !connection.options_cut) else {
+        let Some(first) = bare.first.filter(|_| half.last_mapping_end().is_none() && !connection.options_cut) else {
             continue;
         };
         let mut frames = vec![first];

@@ -101,7 +101,7 @@ impl Extractor {
     /// The capture has ended, and the tracker has finished: writes what waits, and the manifest.
     pub fn finish(mut self, tracker: &Tracker) -> Result<Extracted, ExtractError> {
         for connection in tracker.connections() {
-            let Some(number) = connection.number else { continue };
+            let Some(number) = connection.number() else { continue };
             if connection.view_of.is_some() || !self.is_wanted(number, connection) {
                 self.discard(number);
                 continue;
@@ -120,7 +120,7 @@ impl Extractor {
 
     /// A connection left the tracker: its streams end here.
     pub fn gone(&mut self, connection: &Connection) {
-        let Some(number) = connection.number else { return };
+        let Some(number) = connection.number() else { return };
         if self.is_wanted(number, connection) {
             for side in Side::BOTH {
                 self.finish_stream(number, connection, side);
@@ -254,7 +254,7 @@ fn end_of(connection: &Connection, side: Side) -> Option<i64> {
     }
     connection.fallback?;
     let half = &connection.initial()?.halves[side];
-    let (seq, position) = half.seldom.line.or(half.last_mapping_end)?;
+    let (seq, position) = half.seldom.line.or(half.last_mapping_end())?;
     let (fin, _) = half.fin?;
     Some(data.offset(position + fin.checked_sub(seq)?))
 }

@@ -40,7 +40,7 @@ pub(super) fn read(connection: &Connection, side: Side) -> Coupling {
         })
         .collect();
     let span =
-        data.blocks.last.zip(data.blocks.first).map(|(last, first)| last.time.since(first)).filter(|&span| span > 0);
+        data.blocks.last.zip(data.blocks.first()).map(|(last, first)| last.time.since(first)).filter(|&span| span > 0);
     Coupling {
         less_congested_got_more: less_congested_got_more(connection, side),
         goodput_bps: span.map(|span| (data.unique as f64 * 8e9 / span as f64) as u64),

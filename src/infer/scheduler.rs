@@ -168,7 +168,7 @@ fn facts(connection: &Connection, side: Side, medians: bool) -> Facts {
             }),
             handshake: handshake_times(subflow).map(|times| times.0),
             median: if medians { median(&half.rtt.by_ack) } else { None },
-            alive: half.acked.is_none_or(|acked| acked >= half.next.saturating_sub(1)),
+            alive: half.acked().is_none_or(|acked| acked >= half.next.saturating_sub(1)),
         }
     };
     Facts {
@@ -311,7 +311,7 @@ fn median(values: &Histogram) -> Option<u64> {
 /// From the first new data to the last.
 fn active_time(connection: &Connection, side: Side) -> Option<u64> {
     let last = connection.data[side].blocks.last?.time;
-    let first = connection.data[side].blocks.first?;
+    let first = connection.data[side].blocks.first()?;
     Some(last.since(first)).filter(|&span| span > 0)
 }
 

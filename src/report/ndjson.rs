@@ -331,7 +331,7 @@ impl Serialize for EventLine<'_> {
         map.serialize_entry("event", name)?;
         map.serialize_entry("frame", &self.frame(self.event.at.frame))?;
         map.serialize_entry("time", &self.event.at.time)?;
-        map.serialize_entry("connection", &self.connection.number)?;
+        map.serialize_entry("connection", &self.connection.number())?;
         if matches!(kind, "subflow" | "checksum") {
             map.serialize_entry("subflow", &self.event.subflow)?;
         }

@@ -43,7 +43,7 @@ pub struct Seen<'a> {
 impl<'a> Seen<'a> {
     /// The connection's number in the report; none for a plain one, and for joins whose connection is not known.
     pub fn number(&self) -> Option<u64> {
-        self.connection?.number
+        self.connection?.number()
     }
 
     /// Its options.
@@ -59,12 +59,12 @@ impl<'a> Seen<'a> {
 
     /// Its sequence number counted from the SYN's, where that is known.
     pub fn relative_seq(&self) -> Option<u32> {
-        self.half(self.from?).and_then(|half| Some(self.segment.seq.wrapping_sub(half.syn? as u32)))
+        self.half(self.from?).and_then(|half| Some(self.segment.seq.wrapping_sub(half.syn()? as u32)))
     }
 
     /// Its acknowledgement number counted from the other SYN's, where that is known.
     pub fn relative_ack(&self) -> Option<u32> {
-        self.half(self.from?.peer()).and_then(|half| Some(self.segment.ack.wrapping_sub(half.syn? as u32)))
+        self.half(self.from?.peer()).and_then(|half| Some(self.segment.ack.wrapping_sub(half.syn()? as u32)))
     }
 
     fn half(&self, side: Side) -> Option<&'a Half> {

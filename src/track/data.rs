@@ -5,6 +5,7 @@
 //! takes its place.
 
 use std::collections::VecDeque;
+use std::num::NonZeroU64;
 
 use super::choices::Choices;
 use super::histogram::Histogram;
@@ -34,8 +35,8 @@ pub struct DataLevel {
     pub unique: u64,
     /// What was sent again.
     pub again: Sparse<Again>,
-    /// Position up to which the peer acknowledged.
-    pub acked: Option<u64>,
+    /// Position up to which the peer acknowledged; none is 0.
+    acked: Option<NonZeroU64>,
     /// Position of the DATA_FIN and its first frame.
     pub fin: Option<(u64, Mark)>,
     /// When the DATA_FIN was first seen.
@@ -97,10 +98,16 @@ pub struct Blocks {
     pub subflow: u16,
     /// Its bytes so far.
     pub bytes: u64,
-    /// When new data was first seen.
-    pub first: Option<Timestamp>,
+    first: Timestamp,
     /// When new data was last seen.
     pub last: Option<Moment>,
+}
+
+impl Blocks {
+    /// When new data was first seen.
+    pub fn first(&self) -> Option<Timestamp> {
+        (self.count > 0).then_some(self.first)
+    }
 }
 
 /// What one delivery of bytes amounted to.
@@ -119,6 +126,12 @@ pub struct Delivered {
 }
 
 impl DataLevel {
+    /// Position up to which the peer acknowledged.
+    #[inline]
+    pub fn acked(&self) -> Option<u64> {
+        self.acked.map(NonZeroU64::get)
+    }
+
     /// Tells the initial DSN, from a key. Positions already given keep their distance to each other.
     pub fn set_idsn(&mut self, idsn: u64) {
         match self.base.dsn {
@@ -156,7 +169,7 @@ impl DataLevel {
         if let Some(order) = self.order.written() {
             order.rebase(shift);
         }
-        self.acked = self.acked.map(|position| position + shift);
+        self.acked = self.acked.and_then(|position| position.checked_add(shift));
         self.fin = self.fin.map(|(position, mark)| (position + shift, mark));
     }
 
@@ -201,7 +214,7 @@ impl DataLevel {
 
     /// The position nearest to which short forms are read.
     fn reference(&self) -> u64 {
-        self.seen.end().max(self.acked.unwrap_or(0)).max(ORIGIN)
+        self.seen.end().max(self.acked().unwrap_or(0)).max(ORIGIN)
     }
 
     #[cold]
@@ -233,7 +246,7 @@ impl DataLevel {
             self.seen.insert(start, end, |_, _| {});
             self.carry(start, end, subflow);
             delivered.fresh = len;
-            delivered.from_idle = self.acked == Some(start);
+            delivered.from_idle = self.acked() == Some(start);
             self.unique += len;
             self.note_block(subflow, len, at, &mut delivered);
             return delivered;
@@ -315,7 +328,7 @@ impl DataLevel {
             if by == Some(subflow) {
                 self.again.resent += len;
             } else {
-                let unacked = stop.saturating_sub(self.acked.unwrap_or(0).max(at));
+                let unacked = stop.saturating_sub(self.acked().unwrap_or(0).max(at));
                 self.again.reinjected += len;
                 self.again.reinjected_useful += unacked;
                 delivered.reinjected += len;
@@ -344,7 +357,7 @@ impl DataLevel {
         if blocks.count == 0 {
             blocks.count = 1;
             blocks.subflow = subflow;
-            blocks.first = Some(at.time);
+            blocks.first = at.time;
         } else if blocks.subflow != subflow {
             delivered.switched_from = Some(blocks.subflow);
             blocks.sizes.add(blocks.bytes, 1);
@@ -359,15 +372,15 @@ impl DataLevel {
     /// Takes a DATA_ACK: everything below `position` was received. Old ones are normal on slow paths and change nothing.
     #[inline]
     pub fn acknowledge(&mut self, position: u64) {
-        if self.acked.is_none_or(|acked| position > acked) {
-            self.acked = Some(position);
+        if self.acked().is_none_or(|acked| position > acked) {
+            self.acked = NonZeroU64::new(position);
         }
     }
 
     /// Bytes that the highest DATA_ACK covers, without the DATA_FIN.
     pub fn acked_bytes(&self) -> Option<u64> {
         let origin = if self.base.is_idsn { ORIGIN + 1 } else { self.seen.origin() };
-        let end = self.fin.map_or(self.acked?, |(fin, _)| self.acked.unwrap_or(0).min(fin));
+        let end = self.fin.map_or(self.acked()?, |(fin, _)| self.acked().unwrap_or(0).min(fin));
         Some(end.saturating_sub(origin))
     }
 
@@ -381,7 +394,7 @@ impl DataLevel {
 
     /// Whether a DATA_ACK covers the DATA_FIN.
     pub fn fin_acked(&self) -> bool {
-        self.fin.is_some_and(|(fin, _)| self.acked.is_some_and(|acked| acked > fin))
+        self.fin.is_some_and(|(fin, _)| self.acked().is_some_and(|acked| acked > fin))
     }
 
     /// Counts what `other` saw of the same stream, on subflows that are numbered from `base` here. Which of two subflows
@@ -414,7 +427,7 @@ impl DataLevel {
             self.again.reinjected_useful += other.again.reinjected_useful;
             self.again.resent += other.again.resent;
         }
-        if let Some(acked) = other.acked {
+        if let Some(acked) = other.acked() {
             self.acknowledge(place(acked));
         }
         if self.fin.is_none() {

@@ -2,6 +2,7 @@
 //! that waits for a mapping.
 
 use std::collections::VecDeque;
+use std::num::NonZeroU64;
 
 use super::digest::Digest;
 use super::mappings::Mappings;
@@ -18,18 +19,21 @@ const EPOCH: u64 = 2 << 32;
 /// One direction of one subflow.
 #[derive(Clone, Debug, Default)]
 pub struct Half {
-    /// Unwrapped sequence number of the SYN.
-    pub syn: Option<u64>,
+    // None of these numbers is 0: they begin at `EPOCH`.
+    syn: Option<NonZeroU64>,
+    acked: Option<NonZeroU64>,
+    last_mapping_end: Option<(NonZeroU64, u64)>,
+    /// The DATA_FIN without data last seen here: position and checksum.
+    bare_data_fin: Option<NonZeroU64>,
+    bare_checksum: Option<u16>,
     /// Where the SYN's number comes from.
-    pub syn_source: SynSource,
+    syn_source: SynSource,
     /// Payload bytes of the SYN that the peer accepted: they lie outside the data sequence space (RFC 8684 §B).
     pub fast_open: u32,
     /// Sequence numbers of payload seen.
     pub seen: RangeSet,
     /// One past the highest sequence number sent, FIN included.
     pub next: u64,
-    /// What the peer has acknowledged.
-    pub acked: Option<u64>,
     /// The FIN.
     pub fin: Option<(u64, Mark)>,
     /// TCP segments.
@@ -56,10 +60,6 @@ pub struct Half {
     pub unmapped: Sparse<Unmapped>,
     /// Round-trip times.
     pub rtt: Sparse<RoundTrips>,
-    /// Where the mapping that ends last ends: sequence number and data-level position.
-    pub last_mapping_end: Option<(u64, u64)>,
-    /// The DATA_FIN without data last seen here: position and checksum.
-    pub bare_data_fin: Option<(u64, Option<u16>)>,
     /// What few directions have.
     pub seldom: Sparse<Seldom>,
 }
@@ -133,6 +133,39 @@ impl Taken {
 }
 
 impl Half {
+    /// Unwrapped sequence number of the SYN.
+    #[inline]
+    pub fn syn(&self) -> Option<u64> {
+        self.syn.map(NonZeroU64::get)
+    }
+
+    /// What the peer has acknowledged.
+    #[inline]
+    pub fn acked(&self) -> Option<u64> {
+        self.acked.map(NonZeroU64::get)
+    }
+
+    /// Where the mapping that ends last ends: sequence number and data-level position.
+    #[inline]
+    pub fn last_mapping_end(&self) -> Option<(u64, u64)> {
+        self.last_mapping_end.map(|(end, position)| (end.get(), position))
+    }
+
+    /// Takes note of where a mapping ends.
+    #[inline]
+    pub(super) fn note_mapping_end(&mut self, end: u64, position: u64) {
+        if self.last_mapping_end.is_none_or(|last| end > last.0.get()) {
+            self.last_mapping_end = NonZeroU64::new(end).map(|end| (end, position));
+        }
+    }
+
+    /// Takes note of a DATA_FIN without data; true if it is not the one seen last.
+    pub(super) fn note_bare_data_fin(&mut self, position: u64, checksum: Option<u16>) -> bool {
+        let before = (self.bare_data_fin, self.bare_checksum);
+        (self.bare_data_fin, self.bare_checksum) = (NonZeroU64::new(position), checksum);
+        before != (self.bare_data_fin, self.bare_checksum)
+    }
+
     /// The unwrapped form of a sequence number of this direction.
     #[inline]
     pub fn unwrap(&self, raw: u32) -> u64 {
@@ -143,7 +176,7 @@ impl Half {
     pub fn learn_syn(&mut self, raw: u32, source: SynSource) {
         if source > self.syn_source {
             let syn = self.unwrap(raw);
-            self.syn = Some(syn);
+            self.syn = NonZeroU64::new(syn);
             self.syn_source = source;
             if self.seen.end() == 0 {
                 self.seen = RangeSet::starting_at(syn + 1);
@@ -156,7 +189,7 @@ impl Half {
     /// that Fast Open carried in it.
     #[inline]
     pub fn place(&self, ssn: u32) -> Option<u64> {
-        let syn = self.syn?.wrapping_add(u64::from(self.fast_open));
+        let syn = self.syn()?.wrapping_add(u64::from(self.fast_open));
         let relative_reference = self.next.max(self.seen.end()).wrapping_sub(syn);
         Some(syn.wrapping_add(unwrap(relative_reference, ssn)))
     }
@@ -202,7 +235,7 @@ impl Half {
             self.seen.bound(limits::HOLES);
         }
         self.next = self.next.max(end);
-        let in_flight = self.next - self.acked.unwrap_or_else(|| self.seen.origin()).min(self.next);
+        let in_flight = self.next - self.acked().unwrap_or_else(|| self.seen.origin()).min(self.next);
         self.max_in_flight = self.max_in_flight.max(in_flight);
         Some(taken)
     }
@@ -214,10 +247,10 @@ impl Half {
         if self.next != 0 && ack > self.next + limits::SEQUENCE_JUMP {
             return None;
         }
-        match self.acked {
+        match self.acked() {
             Some(acked) if ack <= acked => None,
             _ => {
-                self.acked = Some(ack);
+                self.acked = NonZeroU64::new(ack);
                 if let Some(rtt) = self.rtt.written() {
                     rtt.acknowledged(ack, now);
                 }

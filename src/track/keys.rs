@@ -86,9 +86,7 @@ pub struct EndIdentity {
     /// The key taken for right.
     pub key: Option<KnownKey>,
     /// Other keys shown for the same end.
-    pub others: Sparse<Vec<KnownKey>>,
-    /// The token of a key that was the end's and found no room among the others: the table of tokens is to forget it.
-    pub(crate) dropped: Option<Token>,
+    pub others: Sparse<OtherKeys>,
     /// A first data sequence number or join HMAC has proven `key`: no later one displaces it.
     pub proven: bool,
     /// Its token as a join named it, where the key is unknown.
@@ -97,7 +95,16 @@ pub struct EndIdentity {
     pub flags: Option<u8>,
 }
 
-super::sparse::empty! { Vec<KnownKey> = Vec::new(); }
+/// Keys shown for an end that are not taken for its own.
+#[derive(Clone, Debug, Default)]
+pub struct OtherKeys {
+    /// They.
+    pub known: Vec<KnownKey>,
+    /// The token of a key that was the end's and found no room among them: the table of tokens is to forget it.
+    pub(crate) dropped: Option<Token>,
+}
+
+super::sparse::empty! { OtherKeys = OtherKeys { known: Vec::new(), dropped: None }; }
 
 /// What a key that was shown changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -130,8 +137,8 @@ impl EndIdentity {
                 let new = KnownKey { key, identity: identify(suite, key), source, frame };
                 if let Some(old) = self.key.replace(new) {
                     self.keep_other(old);
-                    if !self.others.iter().any(|known| known.key == old.key) {
-                        self.dropped = Some(old.identity.token);
+                    if !self.others.known.iter().any(|known| known.key == old.key) {
+                        self.others.dropped = Some(old.identity.token);
                     }
                 }
                 Learned::Changed
@@ -140,8 +147,8 @@ impl EndIdentity {
     }
 
     fn keep_other(&mut self, other: KnownKey) {
-        if self.others.len() < limits::OTHER_KEYS && !self.others.iter().any(|known| known.key == other.key) {
-            self.others.push(other);
+        if self.others.known.len() < limits::OTHER_KEYS && !self.others.known.iter().any(|known| known.key == other.key) {
+            self.others.known.push(other);
         }
     }
 
@@ -158,10 +165,10 @@ impl EndIdentity {
             self.proven = true;
             return false;
         }
-        let Some(at) = self.others.iter().position(follows) else { return false };
-        let right = self.others.swap_remove(at);
+        let Some(at) = self.others.known.iter().position(follows) else { return false };
+        let right = self.others.known.swap_remove(at);
         if let Some(wrong) = self.key.replace(right) {
-            self.others.push(wrong);
+            self.others.known.push(wrong);
         }
         self.proven = true;
         true

@@ -1,6 +1,7 @@
 //! From tokens to connections. Tokens collide, and keys are used again: candidates are kept, and the HMAC decides.
 
 use hashbrown::HashMap;
+use hashbrown::hash_map::Entry;
 
 use super::connection::Connection;
 use super::observer::ConnectionId;
@@ -23,7 +24,7 @@ impl TokenTable {
     /// Takes note of the tokens of a connection whose keys became known.
     pub(crate) fn learn(&mut self, connection: &mut Connection, id: ConnectionId) {
         for side in Side::BOTH {
-            if let Some(token) = connection.ends[side].dropped.take() {
+            if let Some(token) = connection.ends[side].others.written().and_then(|others| others.dropped.take()) {
                 self.remove(token, id);
             }
             if let Some(token) = connection.ends[side].token() {
@@ -34,15 +35,19 @@ impl TokenTable {
 
     /// Takes note of one token.
     pub(crate) fn insert(&mut self, token: Token, id: ConnectionId, side: Side) {
-        if self.candidates(token).any(|known| known == (id, side)) {
-            return;
-        }
-        if let Some(old) = self.latest.insert(token.0, (id, side)) {
-            let more = self.more.entry(token.0).or_default();
-            more.push(old);
-            if more.len() > limits::SAME_TOKEN {
-                more.remove(0);
+        match self.latest.entry(token.0) {
+            Entry::Vacant(place) => drop(place.insert((id, side))),
+            Entry::Occupied(mut latest) if *latest.get() != (id, side) => {
+                let more = self.more.entry(token.0).or_default();
+                if more.contains(&(id, side)) {
+                    return;
+                }
+                more.push(latest.insert((id, side)));
+                if more.len() > limits::SAME_TOKEN {
+                    more.remove(0);
+                }
             }
+            Entry::Occupied(_) => {}
         }
     }
 
@@ -50,7 +55,7 @@ impl TokenTable {
     pub(crate) fn forget(&mut self, connection: &Connection) {
         self.orphans = self.orphans.saturating_sub(usize::from(connection.orphan && connection.view_of.is_none()));
         for end in [&connection.ends.client, &connection.ends.server] {
-            let keys = end.others.iter().map(|known| known.identity.token);
+            let keys = end.others.known.iter().map(|known| known.identity.token);
             for token in end.token().into_iter().chain(end.token_named).chain(keys) {
                 self.remove(token, connection.id);
             }

@@ -286,7 +286,7 @@ impl Model {
             self.told.pop_first();
         }
         let severity = if finding.severity == Severity::Error { "error" } else { "warning" };
-        let line = format!("{severity}  {}  {}", name(connection.number), finding.message);
+        let line = format!("{severity}  {}  {}", name(connection.number()), finding.message);
         self.notice(&line);
     }
 

@@ -73,7 +73,7 @@ impl Model {
         let sum = |side: usize| paths.iter().map(|path| path.rates[side]).sum();
         Row {
             id: connection.id,
-            name: name(connection.number),
+            name: name(connection.number()),
             ends: ends.unwrap_or_default(),
             state,
             rates: [sum(0), sum(1)],

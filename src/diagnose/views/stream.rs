@@ -26,7 +26,7 @@ fn mappings(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, side: Side) {
     let (from, to) = stretch.of(side);
     let (sent, got) = (&from.subflow.halves[side], &to.subflow.halves[side]);
     let (mapped, arrived) = (mapped_to(sent), mapped_to(got));
-    let payload_came = got.syn.is_some_and(|syn| got.next.saturating_sub(syn) >= mapped);
+    let payload_came = got.syn().is_some_and(|syn| got.next.saturating_sub(syn) >= mapped);
     if mapped <= arrived || !payload_came || to.subflow.bare[side].segments == 0 {
         return;
     }
@@ -46,17 +46,17 @@ fn mappings(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, side: Side) {
 
 /// How far mappings reach, counted from the SYN.
 fn mapped_to(half: &Half) -> u64 {
-    half.last_mapping_end.zip(half.syn).map_or(0, |(end, syn)| end.0.saturating_sub(syn))
+    half.last_mapping_end().zip(half.syn()).map_or(0, |(end, syn)| end.0.saturating_sub(syn))
 }
 
 /// Where the FIN stands, counted from the SYN.
 fn ended_at(half: &Half) -> Option<u64> {
-    half.fin.zip(half.syn).map(|(fin, syn)| fin.0.saturating_sub(syn))
+    half.fin.zip(half.syn()).map(|(fin, syn)| fin.0.saturating_sub(syn))
 }
 
 /// How far the stream reaches without hole, counted from the SYN.
 fn reached(half: &Half) -> Option<u64> {
-    half.syn.filter(|_| half.seen.is_contiguous()).map(|syn| half.seen.end().saturating_sub(syn))
+    half.syn().filter(|_| half.seen.is_contiguous()).map(|syn| half.seen.end().saturating_sub(syn))
 }
 
 /// Checksums right before the stretch and wrong behind it, a stream of another length, or of the same and other bytes.

@@ -119,7 +119,7 @@ impl TrackedReport {
 
     /// The number that the report gives a tracker's connection; `None` for views and orphans.
     pub fn number_of(&self, id: ConnectionId) -> Option<u64> {
-        self.listed.binary_search(&id).ok().and_then(|_| self.tracker.connection(id)?.number)
+        self.listed.binary_search(&id).ok().and_then(|_| self.tracker.connection(id)?.number())
     }
 
     fn overview(&self) -> &Overview {
@@ -228,7 +228,7 @@ impl Report for TrackedReport {
             fallback = tracked::Connection::empty();
             &fallback
         };
-        let id = tracked.number.unwrap_or(index as u64 + 1);
+        let id = tracked.number().unwrap_or(index as u64 + 1);
         let views = self.views_of(tracked.id);
         let mut built = connection::build(id, tracked, &views, &self.context());
         built.stack = infer::stack(tracked, &self.around, &self.context());
@@ -249,7 +249,7 @@ impl Report for TrackedReport {
     fn connection_findings(&self, index: usize) -> Vec<Finding> {
         let Some(tracked) = self.tracked(index) else { return Vec::new() };
         let found = diagnose::connection(&self.evidence(tracked));
-        let id = tracked.number.unwrap_or(index as u64 + 1);
+        let id = tracked.number().unwrap_or(index as u64 + 1);
         found.iter().map(|found| finding(&self.context(), Some(id), Some(tracked), found)).collect()
     }
 

@@ -33,11 +33,11 @@ impl<'a> ConnectionNow<'a> {
     pub fn found(&self) -> Vec<Finding> {
         let context = Context { inputs: self.inputs };
         let found = diagnose::connection(&self.evidence());
-        found.iter().map(|found| finding(&context, self.connection.number, Some(self.connection), found)).collect()
+        found.iter().map(|found| finding(&context, self.connection.number(), Some(self.connection), found)).collect()
     }
 
     fn number(&self) -> u64 {
-        self.connection.number.unwrap_or(0)
+        self.connection.number().unwrap_or(0)
     }
 
     fn evidence(&self) -> diagnose::Evidence<'a> {

@@ -79,7 +79,7 @@ impl Scene<'_> {
             for found in diagnose::connection(&evidence) {
                 findings.add(found.rule.severity);
             }
-            part.summaries.push(summary(connection, connection.number.unwrap_or(0), findings));
+            part.summaries.push(summary(connection, connection.number().unwrap_or(0), findings));
             part.patterns.add(connection, self.around, &context);
             part.answers.add(connection);
         }

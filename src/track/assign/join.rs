@@ -45,7 +45,7 @@ impl Tracker {
             });
         state.add_subflow(Subflow::new(arrival, source, source, Some(join)));
         let subflow = (state.subflows.len() - 1) as u16;
-        let number = state.number;
+        let number = state.number();
         if denied {
             state.note_join_denied(subflow, source, arrival.at.frame);
         }

@@ -1,6 +1,8 @@
 //! Which connection a segment belongs to: here by its 4-tuple, in `join` by the token of a join, in `views` by the tap that
 //! it was captured at.
 
+use std::num::NonZeroU64;
+
 mod join;
 mod views;
 
@@ -94,7 +96,7 @@ impl Tracker {
         let Some(record) = state.subflows.get(usize::from(subflow)) else { return current };
         if arrival.segment.flags.syn() && !arrival.segment.flags.ack() {
             let same = record.syn.as_ref().is_some_and(|syn| syn.seq == arrival.segment.seq)
-                || record.halves[side].syn.is_some_and(|syn| syn as u32 == arrival.segment.seq);
+                || record.halves[side].syn().is_some_and(|syn| syn as u32 == arrival.segment.seq);
             let simultaneous = side != record.initiator && record.syn_ack.is_none() && record.syn.is_some();
             if same || simultaneous {
                 return current;
@@ -216,7 +218,7 @@ impl Tracker {
         let state = self.connections.get_mut(id)?;
         self.listed += 1;
         let number = Some(self.listed);
-        state.number = number;
+        state.number = NonZeroU64::new(self.listed);
         state.add_subflow(Subflow::new(arrival, source, Side::Client, None));
         for (subflow, what) in [(None, What::ConnectionOpened), (Some(0), What::SubflowOpened)] {
             observer.event(Event { connection: id, number, subflow, at: arrival.at, what });

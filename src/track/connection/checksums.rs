@@ -168,7 +168,7 @@ impl Connection {
             let (offset, len) = (self.data[side].offset(complete.placed.position), complete.placed.len);
             env.observer.checked(Checked {
                 connection: self.id,
-                number: self.number,
+                number: self.number(),
                 side,
                 subflow,
                 offset,

@@ -88,7 +88,7 @@ impl Connection {
         } else {
             None
         };
-        let stalled = half.acked.is_some_and(|acked| acked < half.next) && gap >= HANDOVER_SILENCE_NS;
+        let stalled = half.acked().is_some_and(|acked| acked < half.next) && gap >= HANDOVER_SILENCE_NS;
         let all_silent = env.at.time.since(before.time) >= HANDOVER_SILENCE_NS;
         if signal.is_none() && !(stalled && all_silent) {
             return;

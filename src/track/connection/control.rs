@@ -183,6 +183,7 @@ impl Connection {
 
     fn prio<O: Observer>(&mut self, prio: MpPrio, input: &Input<'_, '_>, env: &mut Env<'_, O>) {
         let side = input.side;
+        let number = self.number();
         for (index, subflow) in self.subflows.iter_mut().enumerate() {
             let applies = match prio.address_id {
                 None => index == usize::from(input.subflow),
@@ -197,7 +198,7 @@ impl Connection {
                 }
                 let subflow = Some(index as u16);
                 let what = What::BackupChanged;
-                env.observer.event(Event { connection: self.id, number: self.number, subflow, at: env.at, what });
+                env.observer.event(Event { connection: self.id, number, subflow, at: env.at, what });
             }
         }
     }

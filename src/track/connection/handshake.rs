@@ -74,7 +74,7 @@ impl Connection {
         if is_ack {
             let fast_open = subflow.syn.as_ref().map_or(0, |syn| syn.fast_open);
             let initiator = &mut subflow.halves[input.side.peer()];
-            let syn = initiator.syn.map(|syn| syn as u32);
+            let syn = initiator.syn().map(|syn| syn as u32);
             let accepted = syn.map_or(0, |syn| input.segment.ack.wrapping_sub(syn).wrapping_sub(1));
             if accepted > 0 && accepted <= fast_open {
                 initiator.fast_open = accepted;
@@ -340,7 +340,7 @@ impl Connection {
 
     /// MP_JOIN beyond the SYNs: the third ACK with its HMAC.
     pub(super) fn join_ack<O: Observer>(&mut self, option: &MpJoin, input: &Input<'_, '_>, env: &mut Env<'_, O>) {
-        let (id, number) = (self.id, self.number);
+        let (id, number) = (self.id, self.number());
         let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return };
         let (MpJoin::Ack { hmac, .. }, Some(join)) = (option, &mut subflow.join) else {
             self.anomaly(AnomalyKind::OptionOutOfPlace, input, env.at, None, 1);
@@ -413,7 +413,7 @@ impl Connection {
             let bytes = payload.get(..(accepted as usize).min(payload.len())).unwrap_or(&[]);
             env.observer.data(Data {
                 connection: self.id,
-                number: self.number,
+                number: self.number(),
                 side: Side::Client,
                 subflow: 0,
                 offset: -i64::from(accepted),

@@ -10,6 +10,8 @@
 //! * `choice`: which path new data takes
 //! * [`outcome`]: what all of it amounts to
 
+use std::num::NonZeroU64;
+
 pub mod checksums;
 mod choice;
 pub mod control;
@@ -42,8 +44,7 @@ pub use seldom::Seldom;
 pub struct Connection {
     /// Its place in the tracker.
     pub id: ConnectionId,
-    /// Its number in the report, from 1, in order of first packet; orphans and views have none.
-    pub number: Option<u64>,
+    pub(in crate::track) number: Option<NonZeroU64>,
     /// The rules it follows, where its MP_CAPABLE showed them.
     pub dialect: Option<Dialect>,
     /// Only joins of it were seen: its token is known, its first subflow is not.
@@ -232,6 +233,12 @@ impl Connection {
         }
     }
 
+    /// Its number in the report, from 1, in order of first packet; orphans and views have none.
+    #[inline]
+    pub fn number(&self) -> Option<u64> {
+        self.number.map(NonZeroU64::get)
+    }
+
     /// Takes one segment. Gives what a router must know: keys that changed.
     #[inline]
     pub(crate) fn segment<O: Observer>(&mut self, input: &Input<'_, '_>, env: &mut Env<'_, O>) -> Effects {
@@ -293,7 +300,7 @@ impl Connection {
     /// An acknowledgement by `input.side` settles what its peer sent.
     #[inline]
     fn acknowledge<O: Observer>(&mut self, input: &Input<'_, '_>, env: &mut Env<'_, O>) {
-        let peer = input.side.peer();
+        let (peer, number) = (input.side.peer(), self.number());
         let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return };
         let half = &mut subflow.halves[peer];
         if let Some((_, echo)) = input.options.timestamps
@@ -312,7 +319,7 @@ impl Connection {
                 if O::WANTS_DATA && complete.placed.checksum.is_some() {
                     env.observer.checked(Checked {
                         connection: self.id,
-                        number: self.number,
+                        number,
                         side: peer,
                         subflow: input.subflow,
                         offset: data.offset(complete.placed.position),
@@ -384,7 +391,7 @@ impl Connection {
     /// Tells whoever listens what happens at this segment.
     #[inline]
     fn tell<O: Observer>(&self, subflow: Option<u16>, what: What, env: &mut Env<'_, O>) {
-        env.observer.event(Event { connection: self.id, number: self.number, subflow, at: env.at, what });
+        env.observer.event(Event { connection: self.id, number: self.number(), subflow, at: env.at, what });
     }
 
     pub(crate) fn anomaly(

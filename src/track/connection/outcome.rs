@@ -178,10 +178,10 @@ impl Connection {
     }
 
     fn any_mptcp_data(&self) -> bool {
-        self.data.client.acked.is_some()
-            || self.data.server.acked.is_some()
+        self.data.client.acked().is_some()
+            || self.data.server.acked().is_some()
             || self.subflows.iter().any(|subflow| {
-                subflow.halves.client.last_mapping_end.is_some() || subflow.halves.server.last_mapping_end.is_some()
+                subflow.halves.client.last_mapping_end().is_some() || subflow.halves.server.last_mapping_end().is_some()
             })
     }
 
@@ -233,7 +233,7 @@ impl Connection {
         let lacking = |side: Side| -> Option<(bool, Mark)> {
             let half = &initial.halves[side];
             let first = half.unmapped.first_frame().filter(|_| initial.bare[side].segments > 0)?;
-            Some((half.last_mapping_end.is_some(), first))
+            Some((half.last_mapping_end().is_some(), first))
         };
         let found = Side::BOTH
             .into_iter()
@@ -259,9 +259,9 @@ impl Connection {
         let Some(initial) = self.initial() else { return };
         let client = &initial.halves.client;
         let acked_data =
-            client.acked.zip(client.syn).is_some_and(|(acked, syn)| acked > syn + 1 + u64::from(client.fast_open));
+            client.acked().zip(client.syn()).is_some_and(|(acked, syn)| acked > syn + 1 + u64::from(client.fast_open));
         let silent =
-            initial.options.server.is_none() && self.handshake.syn_ack.is_some() && self.data.client.acked.is_none();
+            initial.options.server.is_none() && self.handshake.syn_ack.is_some() && self.data.client.acked().is_none();
         let third_ack_bare =
             self.handshake.bare_ack.filter(|_| self.handshake.ack.is_none() && initial.options.client.is_none());
         if let Some(frame) = third_ack_bare.filter(|_| self.handshake.syn_ack.is_some()) {

@@ -66,7 +66,7 @@ impl Connection {
         }
         let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return };
         let half = &mut subflow.halves[input.side];
-        if half.syn.is_none() && !learn_base(half, mapping, len, input) {
+        if half.syn().is_none() && !learn_base(half, mapping, len, input) {
             return;
         }
         let Some(start) = half.place(mapping.ssn) else { return };
@@ -92,10 +92,10 @@ impl Connection {
     ) {
         let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return };
         let half = &mut subflow.halves[input.side];
-        if half.syn.is_none() && u32::from(len) == input.segment.payload_len {
+        if half.syn().is_none() && u32::from(len) == input.segment.payload_len {
             half.learn_syn(input.segment.seq.wrapping_sub(1), SynSource::Mapping);
         }
-        let Some(syn) = half.syn else { return };
+        let Some(syn) = half.syn() else { return };
         let placed = Placed {
             start: syn + 1 + u64::from(half.fast_open),
             len: u32::from(len),
@@ -123,10 +123,7 @@ impl Connection {
                         tally.settle(&complete, data, input.subflow);
                     });
                 }
-                let end = (placed.end(), placed.position + u64::from(placed.len));
-                if half.last_mapping_end.is_none_or(|last| end.0 > last.0) {
-                    half.last_mapping_end = Some(end);
-                }
+                half.note_mapping_end(placed.end(), placed.position + u64::from(placed.len));
                 let wants = |side: Side| self.ends[side].flags.map(|flags| flags & 0x80 != 0);
                 let agreed = wants(Side::Client).zip(wants(Side::Server)).map(|(client, server)| client || server);
                 if !half.unmapped.is_empty() {
@@ -161,7 +158,8 @@ impl Connection {
         half.mappings.cover(taken.start, payload, taken.end, mark, |complete| completes.push(complete));
         let changed = half.mappings.take_changed();
         if env.compare {
-            half.seldom.digest.get_or_insert_default().add(half.syn, &taken, segment);
+            let syn = half.syn();
+            half.seldom.digest.get_or_insert_default().add(syn, &taken, segment);
         }
         if !input.options.mptcp && !segment.options_cut {
             let bare = &mut subflow.bare[input.side];
@@ -253,7 +251,7 @@ impl Connection {
         let plain = || self.subflows.first().is_some_and(|first| first.halves[side].is_plain_from_start());
         env.observer.data(Data {
             connection: self.id,
-            number: self.number,
+            number: self.number(),
             side,
             subflow,
             offset: data.offset(position),
@@ -319,9 +317,7 @@ impl Connection {
     ) {
         let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return };
         let half = &mut subflow.halves[input.side];
-        if half.bare_data_fin.replace((position, mapping.checksum)) == Some((position, mapping.checksum))
-            || mapping.checksum.is_none()
-        {
+        if !half.note_bare_data_fin(position, mapping.checksum) || mapping.checksum.is_none() {
             return;
         }
         let placed = Placed {
@@ -342,7 +338,7 @@ impl Connection {
 #[inline]
 fn note_time(data: &mut DataLevel, half: &mut Half, subflow: u16, fresh: u64, at: Moment) {
     let timeline = data.timeline.get_or_insert_with(|| Box::new(Timeline::new(at.time)));
-    let in_flight = half.next.saturating_sub(half.acked.unwrap_or(half.next));
+    let in_flight = half.next.saturating_sub(half.acked().unwrap_or(half.next));
     let (retransmitted, told) = (half.seldom.retransmitted, half.seldom.told_retransmitted);
     let step = Step {
         bytes: saturate(fresh),
@@ -367,7 +363,7 @@ fn learn_base(half: &mut Half, mapping: &Mapping, len: u32, input: &Input<'_, '_
     if len == segment.payload_len || (follows && segment.payload_len > 0) {
         half.learn_syn(segment.seq.wrapping_sub(mapping.ssn), SynSource::Mapping);
     }
-    half.syn.is_some()
+    half.syn().is_some()
 }
 
 #[derive(Clone, Copy, Debug, Default)]

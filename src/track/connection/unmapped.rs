@@ -153,7 +153,7 @@ impl Connection {
 
 /// Where a stream without mappings goes on: after the last mapping, or from the first byte.
 fn line_of(half: &Half) -> (u64, u64) {
-    match (half.last_mapping_end, half.syn) {
+    match (half.last_mapping_end(), half.syn()) {
         (Some(end), _) => end,
         (None, Some(syn)) => (syn + 1 + u64::from(half.fast_open), ORIGIN + 1),
         (None, None) => (half.seen.origin(), ORIGIN + 1),
