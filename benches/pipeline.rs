@@ -3,6 +3,11 @@
 
 mod traffic;
 
+/// As in the program.
+#[cfg(target_os = "linux")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 use std::hint::black_box;
 use std::io::Cursor;
 use std::sync::Arc;

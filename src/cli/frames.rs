@@ -21,8 +21,7 @@ pub(super) trait Frames {
     fn advance(&mut self) -> bool;
 
     /// Gives the frame moved to, decoded, and its options where they were read before.
-    fn show<T>(&mut self, take: impl FnOnce(&Frame<'_>, &Decoded<'_>, Option<&Options<'_>>, Inputs<'_, '_>) -> T)
-    -> T;
+    fn show<T>(&mut self, take: impl FnOnce(&Frame<'_>, &Decoded<'_>, Option<&Options<'_>>, Inputs<'_, '_>) -> T) -> T;
 
     /// As [`Decoder::incomplete_fragments`].
     fn incomplete_fragments(&self) -> u64;
@@ -53,10 +52,7 @@ impl<S: Source> Frames for Here<S> {
     }
 
     #[inline]
-    fn show<T>(
-        &mut self,
-        take: impl FnOnce(&Frame<'_>, &Decoded<'_>, Option<&Options<'_>>, Inputs<'_, '_>) -> T,
-    ) -> T {
+    fn show<T>(&mut self, take: impl FnOnce(&Frame<'_>, &Decoded<'_>, Option<&Options<'_>>, Inputs<'_, '_>) -> T) -> T {
         let frame = self.merge.frame();
         take(&frame, &self.decoder.decode(&frame), None, &|| self.merge.inputs())
     }
@@ -79,10 +75,7 @@ impl Frames for Merge<Ahead> {
     }
 
     #[inline]
-    fn show<T>(
-        &mut self,
-        take: impl FnOnce(&Frame<'_>, &Decoded<'_>, Option<&Options<'_>>, Inputs<'_, '_>) -> T,
-    ) -> T {
+    fn show<T>(&mut self, take: impl FnOnce(&Frame<'_>, &Decoded<'_>, Option<&Options<'_>>, Inputs<'_, '_>) -> T) -> T {
         let inputs = || self.inputs();
         match self.current() {
             Some(ahead) => take(&ahead.frame(), &ahead.decoded(), ahead.options().as_ref(), &inputs),

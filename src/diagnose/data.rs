@@ -125,7 +125,11 @@ fn unmapped(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side) {
     }
     for (index, subflow) in finder.subflows() {
         let half = &subflow.halves[side];
-        if half.unmapped.is_empty() || half.syn().is_none() || subflow.syn.is_none() || half.last_mapping_end().is_none() {
+        if half.unmapped.is_empty()
+            || half.syn().is_none()
+            || subflow.syn.is_none()
+            || half.last_mapping_end().is_none()
+        {
             continue;
         }
         let Some(first) = half.unmapped.first_frame() else { continue };

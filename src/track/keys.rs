@@ -147,7 +147,8 @@ impl EndIdentity {
     }
 
     fn keep_other(&mut self, other: KnownKey) {
-        if self.others.known.len() < limits::OTHER_KEYS && !self.others.known.iter().any(|known| known.key == other.key) {
+        if self.others.known.len() < limits::OTHER_KEYS && !self.others.known.iter().any(|known| known.key == other.key)
+        {
             self.others.known.push(other);
         }
     }
