@@ -47,20 +47,27 @@ impl Packet {
 pub(crate) const CLIENT_ISN: u32 = u32::MAX - 3000;
 pub(crate) const SERVER_ISN: u32 = 77;
 
-/// Handshakes of a connection and of `joins` more subflows.
-pub(crate) fn handshakes(checksums: bool, joins: u16) -> Vec<Packet> {
+/// The handshake of a connection's first subflow.
+fn opening(subflow: u16, client_key: Key, server_key: Key, checksums: bool) -> Vec<Packet> {
     let capable = |sender_key, receiver_key| {
         let flags = if checksums { 0x81 } else { 0x01 };
         let (data_len, checksum) = (None, None);
         Some(MptcpOption::MpCapable(MpCapable { version: 1, flags, sender_key, receiver_key, data_len, checksum }))
     };
+    let (client, server) = (CLIENT_ISN.wrapping_add(1), SERVER_ISN + 1);
+    let keys = capable(Some(client_key), Some(server_key));
+    vec![
+        Packet::new(subflow, true, TcpFlags::SYN, CLIENT_ISN, 0, capable(None, None)),
+        Packet::new(subflow, false, TcpFlags::SYN | TcpFlags::ACK, SERVER_ISN, client, capable(Some(server_key), None)),
+        Packet::new(subflow, true, TcpFlags::ACK, client, server, keys),
+    ]
+}
+
+/// Handshakes of a connection and of `joins` more subflows.
+pub(crate) fn handshakes(checksums: bool, joins: u16) -> Vec<Packet> {
     let (syn, syn_ack, ack) = (TcpFlags::SYN, TcpFlags::SYN | TcpFlags::ACK, TcpFlags::ACK);
     let (client, server) = (CLIENT_ISN.wrapping_add(1), SERVER_ISN + 1);
-    let mut packets = vec![
-        Packet::new(0, true, syn, CLIENT_ISN, 0, capable(None, None)),
-        Packet::new(0, false, syn_ack, SERVER_ISN, client, capable(Some(SERVER_KEY), None)),
-        Packet::new(0, true, ack, client, server, capable(Some(CLIENT_KEY), Some(SERVER_KEY))),
-    ];
+    let mut packets = opening(0, CLIENT_KEY, SERVER_KEY, checksums);
     for subflow in 1..=joins {
         let token = identify(Suite::Sha256, SERVER_KEY).token;
         let (backup, reserved, address_id, nonce) = (false, 0, subflow as u8, Nonce(u32::from(subflow)));
@@ -84,7 +91,20 @@ pub(crate) fn mapping(
     cuts: &[usize],
     checksums: bool,
 ) -> Vec<Packet> {
-    let dsn = identify(Suite::Sha256, CLIENT_KEY).first_dsn().wrapping_add(offset as u64);
+    mapping_by(CLIENT_KEY, subflow, ssn, offset, payload, cuts, checksums)
+}
+
+/// As [`mapping`], of the client with this key.
+fn mapping_by(
+    key: Key,
+    subflow: u16,
+    ssn: u32,
+    offset: usize,
+    payload: &[u8],
+    cuts: &[usize],
+    checksums: bool,
+) -> Vec<Packet> {
+    let dsn = identify(Suite::Sha256, key).first_dsn().wrapping_add(offset as u64);
     let len = payload.len() as u16;
     let checksum = checksums.then(|| {
         let mut covered = dsn.to_be_bytes().to_vec();
@@ -176,13 +196,7 @@ pub(crate) fn plans() -> impl Strategy<Value = Vec<Plan>> {
 /// The data of `plans` over three subflows, and the stream they make up. Without checksums nothing is corrupted.
 pub(crate) fn traffic(plans: &[Plan], checksums: bool, bytes: u64) -> (Vec<Packet>, Vec<u8>) {
     let total = plans.iter().map(|plan| plan.len).sum();
-    let mut state = bytes | 1;
-    let stream: Vec<u8> = std::iter::repeat_with(|| {
-        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (state >> 56) as u8
-    })
-    .take(total)
-    .collect();
+    let stream = noise(total, bytes);
     let (mut packets, mut offset, mut next) = (Vec::new(), 0, [1_u32; 3]);
     for plan in plans {
         let payload = &stream[offset..offset + plan.len];
@@ -204,4 +218,40 @@ pub(crate) fn traffic(plans: &[Plan], checksums: bool, bytes: u64) -> (Vec<Packe
         offset += plan.len;
     }
     (packets, stream)
+}
+
+/// Bytes without a pattern.
+pub(crate) fn noise(len: usize, seed: u64) -> Vec<u8> {
+    let mut state = seed | 1;
+    std::iter::repeat_with(|| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 56) as u8
+    })
+    .take(len)
+    .collect()
+}
+
+/// Connections at the same time, whose clients send by turns; and what each sends.
+pub(crate) fn crowd(connections: u16, turns: usize) -> (Vec<Packet>, Vec<Vec<u8>>) {
+    const TURN: usize = 1000;
+    let keys = |index: u16| ["client", "server"].map(|who| format!("{who}{index:02}"));
+    let [clients, servers] = [0, 1].map(|end| {
+        let key = |index| Key(keys(index)[end].as_bytes().try_into().expect("eight bytes"));
+        (0..connections).map(key).collect::<Vec<Key>>()
+    });
+    let streams: Vec<Vec<u8>> =
+        (0..connections).map(|index| noise(turns * TURN, 1000 + 2 * u64::from(index))).collect();
+    let mut packets = Vec::new();
+    for index in 0..connections {
+        let at = usize::from(index);
+        packets.extend(opening(index, clients[at], servers[at], false));
+    }
+    for turn in 0..turns {
+        for index in 0..connections {
+            let (at, offset) = (usize::from(index), turn * TURN);
+            let payload = &streams[at][offset..offset + TURN];
+            packets.extend(mapping_by(clients[at], index, offset as u32 + 1, offset, payload, &[], false));
+        }
+    }
+    (packets, streams)
 }
