@@ -160,8 +160,17 @@ pub const EXTRACT_ENTRIES: usize = 1 << 20;
 pub const EXTRACT_ALL_RANGES: usize = 1 << 20;
 /// Holes, and ranges of other kinds, listed for one extracted stream; beyond, their bytes are counted.
 pub const EXTRACT_RANGES: usize = 1024;
-/// Extracted streams whose files are open at once. A process may have 1024 unless told otherwise (64 keep 4 MiB of buffers).
+/// Extracted streams whose files are open at once, and that have a block being filled. A process may have 1024 files unless
+/// told otherwise; 64 blocks take 16 MiB at most.
 pub const EXTRACT_OPEN_FILES: usize = 64;
+/// Bytes of one extracted stream that are handed over at once to be written and hashed: so many that handing over costs
+/// nothing beside them, so few that a core's cache still has them.
+pub const EXTRACT_BLOCK: usize = 256 << 10;
+/// Blocks, or heaps of smaller tasks, that wait to be written, and as many to be hashed; then the tracker waits too. Each
+/// of the two has 6 MiB at most, mostly the same.
+pub const EXTRACT_WAITING: usize = 16;
+/// Tasks of writing or hashing that go to their thread together where all are small.
+pub const EXTRACT_TASKS: usize = 64;
 /// Bytes of output lines held back until a token tells whether `--connection` asks for them: handshakes of some thousands
 /// of connections.
 pub const HELD_LINES: usize = 8 << 20;

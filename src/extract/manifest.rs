@@ -1,5 +1,7 @@
 //! `manifest.json`: what each extracted file holds, and what it does not.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::Extracted;
@@ -90,6 +92,9 @@ pub struct Entry {
     /// again. Absent where there are none.
     #[serde(skip_serializing_if = "is_zero")]
     pub before_connection_bytes: u64,
+    /// Writing failed before the stream had ended.
+    #[serde(skip)]
+    cut: bool,
 }
 
 /// A range of a stream.
@@ -132,12 +137,18 @@ impl Manifest {
         self.streams.push(entry);
     }
 
+    /// Takes what the hashes of the files are, as far as they could be written.
+    pub(super) fn hashed(&mut self, hashes: &BTreeMap<Key, [u8; 32]>) {
+        for entry in self.streams.iter_mut().filter(|entry| !entry.cut) {
+            entry.sha256 = hashes.get(&entry.key()).map(|hash| crate::wire::Hex(hash).to_string());
+        }
+    }
+
     /// Writing failed: takes each file for what it is now.
     pub(super) fn fail(&mut self, error: String, size: impl Fn(Key) -> Option<u64>) {
         self.error = Some(error);
         for entry in &mut self.streams {
-            let side = if entry.direction == direction(Side::Client) { Side::Client } else { Side::Server };
-            let left = size((entry.connection, side)).unwrap_or(0);
+            let left = size(entry.key()).unwrap_or(0);
             entry.complete = entry.complete && left == entry.bytes;
             entry.sha256 = entry.sha256.take().filter(|_| left == entry.bytes);
             entry.bytes = left;
@@ -169,14 +180,8 @@ impl Manifest {
 }
 
 impl Entry {
-    pub(super) fn new(
-        number: u64,
-        connection: &Connection,
-        side: Side,
-        outcome: &Outcome,
-        sha256: [u8; 32],
-        ends_seen: bool,
-    ) -> Self {
+    /// Of a stream that has a file, but of which nothing is known yet.
+    pub(super) fn new((number, side): Key, connection: &Connection) -> Self {
         let end = |side: Side| {
             let (address, port) = connection.initial()?.address_of(side);
             Some(std::net::SocketAddr::new(address, port).to_string())
@@ -189,21 +194,49 @@ impl Entry {
             server: end(Side::Server),
             client_token: connection.ends.client.token(),
             server_token: connection.ends.server.token(),
-            bytes: outcome.length,
-            sha256: Some(crate::wire::Hex(&sha256).to_string()),
-            complete: ends_seen && outcome.holes.bytes == 0 && outcome.before_start == 0,
-            fast_open_bytes: outcome.fast_open,
-            verified_bytes: outcome.verified,
-            missing_bytes: outcome.holes.bytes,
-            holes: ranges(&outcome.holes),
-            unfilled_bytes: outcome.unfilled,
-            differing_bytes: outcome.differing.bytes,
-            differing: ranges(&outcome.differing),
-            wrong_bytes: outcome.wrong.bytes,
-            wrong: ranges(&outcome.wrong),
-            before_start_bytes: outcome.before_start,
+            bytes: 0,
+            sha256: None,
+            complete: false,
+            fast_open_bytes: 0,
+            verified_bytes: 0,
+            missing_bytes: 0,
+            holes: Vec::new(),
+            unfilled_bytes: 0,
+            differing_bytes: 0,
+            differing: Vec::new(),
+            wrong_bytes: 0,
+            wrong: Vec::new(),
+            before_start_bytes: 0,
             before_connection_bytes: connection.seldom.carried_before[side],
+            cut: false,
         }
+    }
+
+    /// Tells what became of the stream, of which both ends were seen or not.
+    pub(super) fn tell(&mut self, outcome: &Outcome, ends_seen: bool) {
+        self.bytes = outcome.length;
+        self.complete = ends_seen && outcome.holes.bytes == 0 && outcome.before_start == 0;
+        self.fast_open_bytes = outcome.fast_open;
+        self.verified_bytes = outcome.verified;
+        self.missing_bytes = outcome.holes.bytes;
+        self.holes = ranges(&outcome.holes);
+        self.unfilled_bytes = outcome.unfilled;
+        self.differing_bytes = outcome.differing.bytes;
+        self.differing = ranges(&outcome.differing);
+        self.wrong_bytes = outcome.wrong.bytes;
+        self.wrong = ranges(&outcome.wrong);
+        self.before_start_bytes = outcome.before_start;
+    }
+
+    /// Tells what had become of the stream when writing failed.
+    pub(super) fn cut(&mut self, so_far: &Outcome) {
+        self.tell(so_far, false);
+        self.cut = true;
+    }
+
+    pub(super) fn key(&self) -> Key {
+        let side = if self.direction == direction(Side::Client) { Side::Client } else { Side::Server };
+        (self.connection, side)
     }
 }
 

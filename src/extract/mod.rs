@@ -1,7 +1,9 @@
 //! Extraction: each direction's byte stream of each connection, in DSN order, into a file of its own, and a manifest.
 //!
 //! * [`stream`]: puts one stream in order; pure
-//! * [`files`]: the files, and nothing else does I/O
+//! * `outbox`: what is in order, in blocks, on its way to
+//! * `writer`: what writes and hashes it, each in a thread of its own where a `worker` gets one
+//! * [`files`]: the files
 //! * [`manifest`]: what is said of each stream
 //!
 //! A hole is filled with zeros, so that a byte's place in the file is its place in the stream, and listed in the manifest.
@@ -12,7 +14,10 @@
 
 pub mod files;
 pub mod manifest;
+mod outbox;
 pub mod stream;
+mod worker;
+mod writer;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -25,29 +30,29 @@ use crate::track::Tracker;
 use crate::track::connection::Connection;
 use crate::track::observer::{Checked, Data, Event, Observer, What};
 use crate::track::side::{PerSide, Side};
-use files::{FileSink, Files};
-use manifest::{Entry, Manifest};
+use files::Key;
+use manifest::Entry;
+use outbox::{BlockSink, Outbox};
 use stream::{MappingName, Part, Sink, Stream};
 
 /// Writes the streams of connections as they are tracked.
 #[derive(Debug)]
 pub struct Extractor {
-    files: Files,
+    outbox: Outbox,
     /// Connections to extract; all if empty.
     filters: Vec<ConnectionFilter>,
     /// By number. Those of connections that left are gone.
     connections: BTreeMap<u64, Slot>,
     /// Bytes that wait in all streams.
     held: usize,
-    /// Streams of connections that left before the end.
-    ended: Manifest,
 }
 
 #[derive(Debug, Default)]
 struct Slot {
     tokens: [Option<Token>; 2],
     streams: PerSide<Option<Box<Stream>>>,
-    created: PerSide<bool>,
+    /// Bytes that have gone out; none where there is no file.
+    lengths: PerSide<Option<u64>>,
 }
 
 /// What was extracted.
@@ -93,9 +98,16 @@ impl Extractor {
     /// An extractor that writes into `directory`, which is made if it is not there. Files of the same names in it are
     /// replaced. With `filters`, only the connections that they name are extracted.
     pub fn new(directory: &Path, filters: &[ConnectionFilter]) -> Result<Self, ExtractError> {
-        let files = Files::new(directory)
+        let outbox = Outbox::new(directory)
             .map_err(|reason| ExtractError::Directory { directory: directory.to_owned(), reason })?;
-        Ok(Self { files, filters: filters.to_vec(), connections: BTreeMap::new(), held: 0, ended: Manifest::new() })
+        Ok(Self { outbox, filters: filters.to_vec(), connections: BTreeMap::new(), held: 0 })
+    }
+
+    /// As [`new`](Self::new), but everything is written and hashed in the calling thread. Files and manifest are the same.
+    pub fn without_threads(directory: &Path, filters: &[ConnectionFilter]) -> Result<Self, ExtractError> {
+        let mut extractor = Self::new(directory, filters)?;
+        extractor.outbox.without_threads();
+        Ok(extractor)
     }
 
     /// The capture has ended, and the tracker has finished: writes what waits, and the manifest.
@@ -141,34 +153,45 @@ impl Extractor {
             // Where nothing came after those bytes, an empty file: the manifest tells what it lacks.
             self.with(number, side, |_, sink| sink.append(&[]));
         }
+        let key = (number, side);
+        if self.connections.get(&number).is_none_or(|slot| slot.streams[side].is_none()) {
+            return;
+        }
+        self.make_room(key);
         let Some(slot) = self.connections.get_mut(&number) else { return };
         let Some(stream) = slot.streams[side].take() else { return };
         self.held -= stream.held();
-        let failed = self.files.has_failed();
-        let mut sink = FileSink { files: &mut self.files, key: (number, side), created: &mut slot.created[side] };
+        let failed = self.outbox.has_failed();
+        let mut sink = BlockSink { outbox: &mut self.outbox, key, length: &mut slot.lengths[side] };
         let anchored = stream.is_anchored();
         let end = end_of(connection, side);
         // What came after a failure was not taken: what is missing now was not missing in the capture.
-        let (outcome, sha256) = if failed { stream.stop() } else { stream.finish(end, &mut sink) };
+        let outcome = if failed { stream.so_far().clone() } else { stream.finish(end, &mut sink) };
         // Nothing of it is deleted from here on.
-        if std::mem::take(&mut slot.created[side]) {
-            self.ended.add(Entry::new(number, connection, side, &outcome, sha256, anchored && end.is_some()));
+        if slot.lengths[side].take().is_some() {
+            self.outbox.take_block(key);
+            self.outbox.hand_over(&outcome);
+            let mut entry = Entry::new(key, connection);
+            entry.tell(&outcome, anchored && end.is_some());
+            self.outbox.end(entry);
         }
     }
 
-    /// Closes the files, and writes the manifest even where a file could not be written: it says what is left.
+    /// Writes the manifest, even where a file could not be written: it says what is left.
     fn close(mut self) -> Result<Extracted, ExtractError> {
-        let mut manifest = self.ended;
+        // The first time there is always something.
+        let Some((writer, hasher)) = self.outbox.finish() else { return Ok(Extracted::default()) };
+        let (files, mut manifest, failed) = (writer.files, writer.manifest, writer.failed);
         manifest.sort();
-        let failed = self.files.close();
+        manifest.hashed(&hasher.hashes);
         if let Some((path, error)) = &failed {
-            manifest.fail(format!("cannot write {}: {error}", path.display()), |key| self.files.size(key));
+            manifest.fail(format!("cannot write {}: {error}", path.display()), |key| files.size(key));
         }
         let extracted = manifest.totals();
-        let written = self.files.write_whole(manifest::NAME, &manifest.to_json());
-        let failed = failed.or_else(|| Some((self.files.directory().join(manifest::NAME), written.err()?)));
+        let written = files.write_whole(manifest::NAME, &manifest.to_json());
+        let failed = failed.or_else(|| Some((files.directory().join(manifest::NAME), written.err()?)));
         let Some((path, reason)) = failed else { return Ok(extracted) };
-        Err(ExtractError::Write { path, reason, directory: self.files.directory().to_owned(), kept: extracted })
+        Err(ExtractError::Write { path, reason, directory: files.directory().to_owned(), kept: extracted })
     }
 
     fn discard(&mut self, number: u64) {
@@ -176,8 +199,8 @@ impl Extractor {
         for side in Side::BOTH {
             if let Some(stream) = slot.streams[side].take() {
                 self.held -= stream.held();
-                if std::mem::take(&mut slot.created[side]) {
-                    self.files.remove((number, side));
+                if slot.lengths[side].take().is_some() {
+                    self.outbox.remove((number, side));
                 }
             }
         }
@@ -199,16 +222,28 @@ impl Extractor {
         }
     }
 
+    /// Hands over the block of another stream where there are too many for one of `key`.
+    fn make_room(&mut self, key: Key) {
+        let Some((number, side)) = self.outbox.in_the_way(key) else { return };
+        let slot = self.connections.get(&number);
+        // A block that is being filled is that of a stream that has not ended.
+        let Some(stream) = slot.and_then(|slot| slot.streams[side].as_ref()) else { return };
+        self.outbox.take_block((number, side));
+        self.outbox.hand_over(stream.so_far());
+    }
+
     /// Does something with a stream and its sink.
-    fn with(&mut self, number: u64, side: Side, act: impl FnOnce(&mut Stream, &mut FileSink<'_>)) {
-        if self.files.has_failed() || self.slot(number).is_none() {
+    fn with(&mut self, number: u64, side: Side, act: impl FnOnce(&mut Stream, &mut BlockSink<'_>)) {
+        if self.outbox.has_failed() || self.slot(number).is_none() {
             return;
         }
+        self.make_room((number, side));
         let Some(slot) = self.connections.get_mut(&number) else { return };
         let stream = slot.streams[side].get_or_insert_default();
         let before = stream.held();
-        let mut sink = FileSink { files: &mut self.files, key: (number, side), created: &mut slot.created[side] };
+        let mut sink = BlockSink { outbox: &mut self.outbox, key: (number, side), length: &mut slot.lengths[side] };
         act(stream, &mut sink);
+        self.outbox.hand_over(stream.so_far());
         self.held = self.held + stream.held() - before;
     }
 }

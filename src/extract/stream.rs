@@ -7,8 +7,6 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use sha2::{Digest, Sha256};
-
 use crate::limits;
 
 /// Where a stream goes.
@@ -92,7 +90,6 @@ pub struct Stream {
     held: usize,
     /// Everything from here on can be read back at its distance from the end.
     unbroken_from: i64,
-    hash: Sha256,
     outcome: Outcome,
     scratch: Vec<u8>,
 }
@@ -188,20 +185,20 @@ impl Stream {
     }
 
     /// Nothing more will come; `end` is the offset where the sender closed the stream, if that was seen. Lets everything out
-    /// and gives what became of the stream, and its SHA-256.
-    pub fn finish<S: Sink>(mut self, end: Option<i64>, sink: &mut S) -> (Outcome, [u8; 32]) {
+    /// and gives what became of the stream.
+    pub fn finish<S: Sink>(mut self, end: Option<i64>, sink: &mut S) -> Outcome {
         self.advance(0, sink);
         if let Some(end) = end.filter(|&end| end > self.next && self.stage == Stage::Running) {
             let missing = end.abs_diff(self.next);
             self.outcome.holes.add(self.next.abs_diff(self.start), missing);
             self.outcome.unfilled += missing;
         }
-        self.stop()
+        self.outcome
     }
 
     /// What became of the stream so far, without what waits.
-    pub fn stop(self) -> (Outcome, [u8; 32]) {
-        (self.outcome, self.hash.finalize().into())
+    pub fn so_far(&self) -> &Outcome {
+        &self.outcome
     }
 
     /// Whether the stream is known to begin where it was begun.
@@ -294,13 +291,6 @@ impl Stream {
         let Some((&(offset, _), _)) = self.pieces.first_key_value() else { return };
         let missing = offset.abs_diff(self.next);
         let filled = sink.fill(missing);
-        let zeros = [0; 4096];
-        let mut left = filled;
-        while left > 0 {
-            let turn = left.min(zeros.len() as u64);
-            self.hash.update(zeros.get(..turn as usize).unwrap_or(&zeros));
-            left -= turn;
-        }
         self.outcome.holes.add(self.next.abs_diff(self.start), missing);
         self.outcome.length += filled;
         self.next = offset;
@@ -322,7 +312,6 @@ impl Stream {
             self.outcome.fast_open += len.min(self.next.unsigned_abs());
         }
         sink.append(bytes);
-        self.hash.update(bytes);
         self.outcome.length += len;
         self.next += len as i64;
         self.stage = Stage::Running;

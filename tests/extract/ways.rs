@@ -1,0 +1,74 @@
+//! The ways that a stream's bytes take.
+
+use mptcp_inspect::extract::stream::{MappingName, Part, Stream};
+use mptcp_inspect::track::observer::{Checked, Data, Observer};
+use mptcp_inspect::track::side::Side;
+use proptest::prelude::*;
+
+use crate::memory::{LIMIT, Memory, finish, memory};
+use crate::traffic::{handshakes, plans, track, traffic};
+
+/// What the client sends, reassembled.
+#[derive(Default)]
+struct Upload {
+    stream: Stream,
+    sink: Memory,
+}
+
+impl Observer for Upload {
+    const WANTS_DATA: bool = true;
+
+    fn data(&mut self, data: Data<'_>) {
+        assert_eq!((data.number, data.side, data.anchored), (Some(1), Side::Client, true));
+        let mapping = data.mapping.map(|(offset, len)| MappingName { subflow: data.subflow, offset, len });
+        let part = Part { offset: data.offset, bytes: data.bytes, mapping, anchored: data.anchored };
+        self.stream.insert(part, LIMIT, &mut self.sink);
+    }
+
+    fn checked(&mut self, checked: Checked) {
+        let mapping = MappingName { subflow: checked.subflow, offset: checked.offset, len: checked.len };
+        self.stream.checked(mapping, checked.right, LIMIT, &mut self.sink);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+
+    /// However the bytes are cut, repeated, reordered and spread over subflows: the stream and the report are the same.
+    #[test]
+    fn streams_do_not_depend_on_how_they_travel(
+        plans in plans(),
+        checksums in any::<bool>(),
+        bytes in any::<u64>(),
+        repeats in prop::collection::vec(any::<prop::sample::Index>(), 0..20),
+        swaps in prop::collection::vec((any::<prop::sample::Index>(), 1..16_usize), 0..40),
+    ) {
+        let (mut data, stream) = traffic(&plans, checksums, bytes);
+        for repeat in repeats {
+            let at = repeat.index(data.len());
+            // A corrupted segment is not sent again: its TCP checksum was right.
+            let packet = data[at].clone();
+            data.insert(at + 1, packet);
+        }
+        for (at, distance) in swaps {
+            let at = at.index(data.len());
+            let with = (at + distance).min(data.len() - 1);
+            data.swap(at, with);
+        }
+        let mut packets = handshakes(checksums, 2);
+        packets.append(&mut data);
+        let mut upload = Upload { sink: memory(), ..Upload::default() };
+        let tracker = track(&packets, &mut upload);
+        let outcome = finish(upload.stream, Some(stream.len() as i64), &mut upload.sink);
+        prop_assert!(upload.sink.bytes == stream, "the stream differs");
+        prop_assert_eq!((outcome.holes.bytes, outcome.wrong.bytes), (0, 0));
+        let connection = tracker.connection(0).expect("a connection");
+        let level = &connection.data.client;
+        prop_assert_eq!((level.unique, level.missing()), (stream.len() as u64, 0));
+        let corrupted = plans.iter().filter(|plan| checksums && plan.reinjected && plan.corrupted.is_some()).count();
+        let copies = plans.iter().filter(|plan| plan.reinjected).count();
+        let mappings = if checksums { (plans.len() + copies - corrupted) as u64 } else { 0 };
+        let tally = &connection.checksums.client;
+        prop_assert_eq!((tally.verified, tally.mismatch, tally.unverifiable()), (mappings, corrupted as u64, 0));
+    }
+}
