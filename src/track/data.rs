@@ -442,7 +442,9 @@ impl DataLevel {
             + self.again.own_bytes()
             + self.carriers.own_bytes()
             + self.carriers.capacity() * size_of::<Carrier>()
+            + self.blocks.sizes.own_bytes()
             + self.blocks.sizes.heap_bytes()
+            + self.order.own_bytes()
             + self.order.heap_bytes()
     }
 

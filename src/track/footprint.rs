@@ -39,7 +39,9 @@ impl Half {
             + self.seldom.own_bytes()
             + self.seen.heap_bytes()
             + self.mappings.heap_bytes()
+            + self.unmapped.own_bytes()
             + self.unmapped.heap_bytes()
+            + self.rtt.own_bytes()
             + self.rtt.heap_bytes()
     }
 }
