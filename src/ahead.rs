@@ -3,7 +3,7 @@
 //! ```text
 //!              batches: a block of the file and what its frames hold
 //! ahead thread ──────────────────────────────────────────────────────▶ Ahead ──▶ tracker
-//!   read, decompress, walk the layers, read usual options
+//!   read, decompress, walk the layers, read options
 //!              ◀──────────────────────────────────────────────────────
 //!                          blocks and lists to be used again
 //! ```

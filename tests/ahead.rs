@@ -28,7 +28,7 @@ fn said(source: &impl Source, decoded: &Decoded<'_>, options: &str) -> Said {
 
 fn options_of(decoded: &Decoded<'_>, read_ahead: Option<&Options<'_>>) -> String {
     match decoded {
-        Decoded::Tcp(segment) => format!("{:?}", read_ahead.unwrap_or(&Options::of(segment))),
+        Decoded::Tcp(segment) => format!("{:?}", read_ahead.copied().unwrap_or_else(|| Options::of(segment))),
         _ => String::new(),
     }
 }

@@ -22,7 +22,7 @@ pub(super) fn look(finder: &mut Finder<'_, '_>) {
     }
     for side in Side::BOTH {
         backup(finder, connection, side);
-        for handover in connection.seldom.handovers[side].iter() {
+        for handover in &connection.seldom.handovers[side] {
             moved(finder, connection, side, handover);
         }
     }

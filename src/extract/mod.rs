@@ -289,7 +289,7 @@ fn end_of(connection: &Connection, side: Side) -> Option<i64> {
     }
     connection.fallback?;
     let half = &connection.initial()?.halves[side];
-    let (seq, position) = half.seldom.line.or(half.last_mapping_end())?;
+    let (seq, position) = half.seldom.line.or_else(|| half.last_mapping_end())?;
     let (fin, _) = half.fin?;
     Some(data.offset(position + fin.checked_sub(seq)?))
 }

@@ -198,12 +198,11 @@ impl Tracker {
         match decoded {
             Decoded::Tcp(segment) => {
                 let read_now;
-                let options = match options {
-                    Some(read_before) => read_before,
-                    None => {
-                        read_now = Options::of(segment);
-                        &read_now
-                    }
+                let options = if let Some(read_before) = options {
+                    read_before
+                } else {
+                    read_now = Options::of(segment);
+                    &read_now
                 };
                 return self.segment(frame, segment, options, observer);
             }
