@@ -13,6 +13,7 @@
 //! * [`frame`]: what a capture yields: bytes, a time, a number.
 //! * [`capture`]: files, streams and interfaces; nothing else in the library does I/O.
 //! * [`packet`]: the way from a frame of any link type to one TCP [`packet::Segment`].
+//! * [`ahead`]: reading and decoding in a thread of its own, beside the tracker.
 //! * [`track`]: the state machine, without I/O and without a clock: which connection a segment belongs to, and what that
 //!   connection makes of it.
 //! * [`infer`]: what the traffic shows of the settings of both ends.
