@@ -219,12 +219,13 @@ fn panel(svg: &mut String, (left, right): (f64, f64), points: &[Point], title: &
         path(|point| point.fresh),
         path(|point| point.nanoseconds)
     );
-    if let (Some(second), true) = (points.last(), title.starts_with("connections")) {
+    if title.starts_with("connections") {
+        let highest = points.iter().map(|point| point.fresh).fold(0.0, f64::max);
         let _ = writeln!(
             svg,
             "<text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\" fill=\"#777\">with memory that the kernel clears first</text>",
-            x(second.x),
-            y(second.fresh) - 10.0
+            x(last.x),
+            y(highest) - 8.0
         );
     }
     for point in points {

@@ -12,6 +12,7 @@
 //! of them are those of [`FileSource`] and [`Decoder`] alone. What is said of the input (interfaces, bytes read, fragments left
 //! over) is what was known behind the block; only the number of packets is that of the frame moved to.
 
+use std::hint::black_box;
 use std::io;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
@@ -50,6 +51,8 @@ struct Batch {
     entries: Vec<Entry>,
     /// Options in no usual layout, without their bytes.
     others: Vec<Options<'static>>,
+    /// SYNs and SYN/ACKs with MP_CAPABLE in it.
+    handshakes: usize,
     /// What is known of the input after it; `None` in a used one.
     info: Option<InputInfo>,
     /// How the input ended, behind the last entry.
@@ -214,6 +217,22 @@ impl Batch {
     }
 }
 
+/// Half of what the tracker remembers of a usual connection: its handshake has a SYN and a SYN/ACK.
+const ROOM: usize = 1536;
+/// Room made at once: a flood of SYNs must not cost more than it does anyway.
+const MOST_ROOM: usize = 1 << 20;
+/// The kernel finds and clears memory by pages.
+const PAGE: usize = 4096;
+
+/// Makes room for the connections of so many segments that open one. Memory that nobody has used yet must be found and
+/// cleared by the kernel, which can take as long as all that is done with it (twice as long where a hypervisor has to find it
+/// first). So it is used once here, where there is time, and goes back to the allocator, which hands it out next.
+fn make_room(handshakes: usize) {
+    let mut room = vec![0_u8; (handshakes * ROOM).min(MOST_ROOM)];
+    room.iter_mut().step_by(PAGE).for_each(|byte| *byte = 1);
+    black_box(room);
+}
+
 /// Fills batches until the input ends, or nobody wants them any more.
 fn decode(mut source: FileSource, batches: &SyncSender<Batch>, used: &Receiver<Batch>) {
     let mut decoder = Decoder::new();
@@ -252,6 +271,7 @@ impl Batch {
     /// Ends with the last frame that lies in `block`.
     fn close(&mut self, block: Vec<u8>, source: &FileSource, decoder: &Decoder) {
         self.bytes = block;
+        make_room(std::mem::take(&mut self.handshakes));
         self.incomplete_fragments = decoder.incomplete_fragments();
         self.info = Some(source.info().clone());
     }
@@ -300,6 +320,7 @@ impl Batch {
     /// Reads options in no usual layout; tells whether the payload is covered by a checksum that stands there.
     fn read_other(&mut self, segment: &Segment<'_>) -> (Read, bool) {
         let options = Options::of(segment);
+        self.handshakes += usize::from(options.capable.is_some() && segment.flags.syn());
         let place = self.others.len() as u32;
         self.others.push(options.without_bytes());
         (Read::Other(place), options.has_checksum())
