@@ -226,7 +226,8 @@ const PAGE: usize = 4096;
 
 /// Makes room for the connections of so many segments that open one. Memory that nobody has used yet must be found and
 /// cleared by the kernel, which can take as long as all that is done with it (twice as long where a hypervisor has to find it
-/// first). So it is used once here, where there is time, and goes back to the allocator, which hands it out next.
+/// first). So it is used once here, where there is time, and goes back to the allocator. The program's, set up as
+/// `.cargo/config.toml` says, hands it out next; others may not, and then this was for nothing.
 fn make_room(handshakes: usize) {
     let mut room = vec![0_u8; (handshakes * ROOM).min(MOST_ROOM)];
     room.iter_mut().step_by(PAGE).for_each(|byte| *byte = 1);

@@ -161,7 +161,7 @@ pub const EXTRACT_ALL_RANGES: usize = 1 << 20;
 /// Holes, and ranges of other kinds, listed for one extracted stream; beyond, their bytes are counted.
 pub const EXTRACT_RANGES: usize = 1024;
 /// Extracted streams whose files are open at once, and that have a block being filled. A process may have 1024 files unless
-/// told otherwise; 64 blocks take 16 MiB at most.
+/// told otherwise; 64 blocks take 16 MiB at most. Late copies are compared with what was written: that opens as many again.
 pub const EXTRACT_OPEN_FILES: usize = 64;
 /// Bytes of one extracted stream that are handed over at once to be written and hashed: so many that handing over costs
 /// nothing beside them, so few that a core's cache still has them.

@@ -1,4 +1,4 @@
-//! The files of extracted streams: the edge where extraction does I/O. Their names hold nothing from the capture.
+//! The files of extracted streams: where extraction does I/O, but for reading back. Their names hold nothing from the capture.
 
 use std::fs::{self, File};
 use std::io::{self, Seek, SeekFrom, Write};

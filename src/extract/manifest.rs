@@ -152,6 +152,10 @@ impl Manifest {
             entry.complete = entry.complete && left == entry.bytes;
             entry.sha256 = entry.sha256.take().filter(|_| left == entry.bytes);
             entry.bytes = left;
+            entry.verified_bytes = entry.verified_bytes.min(left);
+            for ranges in [&mut entry.holes, &mut entry.differing, &mut entry.wrong] {
+                ranges.retain(|range| range.offset < left);
+            }
         }
     }
 

@@ -59,6 +59,9 @@ struct Open {
     file: Option<File>,
 }
 
+/// What stands in the block for a hole of up to this size: a stretch of its own costs more.
+const SMALL_HOLE: &[u8] = &[0; 4096];
+
 /// Where one stream goes.
 pub(super) struct BlockSink<'a> {
     pub(super) outbox: &'a mut Outbox,
@@ -298,6 +301,10 @@ impl Sink for BlockSink<'_> {
             return 0;
         }
         self.outbox.fill_left -= count;
+        if let Some(zeros) = usize::try_from(count).ok().and_then(|count| SMALL_HOLE.get(..count)) {
+            self.append(zeros);
+            return count;
+        }
         self.outbox.fill_up(self.key, *self.length, count);
         *self.length = Some(self.length.unwrap_or(0) + count);
         count

@@ -66,6 +66,14 @@ pub struct Outcome {
     pub before_start: u64,
 }
 
+impl Outcome {
+    /// Bytes on the heap.
+    pub(super) fn heap_bytes(&self) -> usize {
+        let lists = [&self.wrong, &self.differing, &self.holes];
+        lists.into_iter().map(|ranges| ranges.list.capacity() * size_of::<(u64, u64)>()).sum()
+    }
+}
+
 /// Ranges of a stream, counted from its first byte.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ranges {

@@ -96,7 +96,10 @@ impl Work for Writer {
     const NAME: &'static str = "write-streams";
 
     fn weight(task: &ToWrite) -> usize {
-        if let ToWrite::Stretch(stretch, _) = task { stretch.bytes.len() } else { 0 }
+        match task {
+            ToWrite::Stretch(stretch, so_far) => stretch.bytes.len() + so_far.heap_bytes(),
+            ToWrite::End(_) | ToWrite::Remove(_) | ToWrite::Failed(..) => 0,
+        }
     }
 
     fn take(&mut self, task: ToWrite) {

@@ -162,7 +162,7 @@ impl DataLevel {
             self.seen = moved;
         }
         self.rebased += shift;
-        for carrier in self.carriers.iter_mut() {
+        for carrier in self.carriers.written().into_iter().flatten() {
             carrier.start += shift;
             carrier.end += shift;
         }

@@ -19,7 +19,7 @@ const EPOCH: u64 = 2 << 32;
 /// One direction of one subflow.
 #[derive(Clone, Debug, Default)]
 pub struct Half {
-    // None of these numbers is 0: they begin at `EPOCH`.
+    // None of these numbers is 0: sequence numbers begin at `EPOCH`, positions at `ORIGIN`.
     syn: Option<NonZeroU64>,
     acked: Option<NonZeroU64>,
     last_mapping_end: Option<(NonZeroU64, u64)>,

@@ -29,7 +29,7 @@ pub struct Mappings {
     open: Sparse<Open>,
 }
 
-/// Those that are not settled: none on a closed subflow.
+/// Those that are not settled: on a closed subflow, only what never became complete.
 #[derive(Clone, Debug, Default)]
 struct Open {
     list: VecDeque<Mapping>,
