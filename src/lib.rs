@@ -40,6 +40,7 @@ pub mod ahead;
 pub mod capture;
 #[cfg(feature = "cli")]
 pub mod cli;
+mod cores;
 pub mod crypto;
 pub mod diagnose;
 pub mod extract;

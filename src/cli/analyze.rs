@@ -2,7 +2,6 @@
 
 use std::io::Write;
 use std::path::PathBuf;
-use std::thread;
 
 use anyhow::bail;
 
@@ -15,6 +14,7 @@ use super::plan::{Plan, SourcePlan};
 use super::progress::Progress;
 use crate::ahead::Ahead;
 use crate::capture::{self, FileSource, InputInfo, Merge, OpenOptions, Source};
+use crate::cores::cores;
 use crate::report::TrackedReport;
 use crate::track::observer::Silent;
 use crate::track::{Config, Tracker};
@@ -68,7 +68,8 @@ fn analyze_files(files: &[PathBuf], plan: &Plan, out: &mut dyn Write) -> anyhow:
     let left_out = sources.len() < files.len();
     let mut analysis = match &plan.filter {
         Some(filter) => analyze_sources(Here::new(filtered(sources, filter)?), plan, out)?,
-        None if has_several_cores() && sources.iter().all(FileSource::is_worth_threads) => {
+        // On a single core a thread that decodes ahead would only take turns with the one that waits for it.
+        None if cores() > 1 && sources.iter().all(FileSource::is_worth_threads) => {
             let sources = sources.into_iter().map(Ahead::new).collect::<std::io::Result<Vec<_>>>()?;
             analyze_sources(Merge::new(sources), plan, out)?
         }
@@ -144,11 +145,6 @@ fn read<F: Follow>(mut frames: impl Frames, plan: &Plan, follower: &mut F) -> an
     }
     let incomplete = !merge.problems().is_empty();
     Ok(Analysis { report: TrackedReport::new(tracker, inputs, frames.incomplete_fragments()), incomplete })
-}
-
-/// On a single core a thread that decodes ahead would only take turns with the one that waits for it.
-fn has_several_cores() -> bool {
-    thread::available_parallelism().is_ok_and(|cores| cores.get() > 1)
 }
 
 /// Bytes read of all inputs and, if every size is known, bytes in all.

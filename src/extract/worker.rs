@@ -1,11 +1,11 @@
 //! Who does what takes long, in a thread of its own: it starts with the first tasks, which wait in a queue of bounded length.
 //! Where there is no thread to be had, or no core for it, the work is done where the tasks are given.
 
-use std::num::NonZeroUsize;
 use std::panic::resume_unwind;
 use std::sync::mpsc::{SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
+use crate::cores::cores;
 use crate::limits;
 
 /// What can be left to a thread.
@@ -100,7 +100,7 @@ impl<W: Work> Worker<W> {
     }
 
     fn start(&mut self) {
-        if thread::available_parallelism().map_or(1, NonZeroUsize::get) == 1 {
+        if cores() == 1 {
             self.stay_here();
             return;
         }

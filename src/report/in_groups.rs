@@ -1,9 +1,10 @@
 //! Work on many connections, spread over threads.
 
-use std::num::NonZeroUsize;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+
+use crate::cores::cores;
 
 /// Threads at most: memory is what they wait for, and few saturate it.
 const THREADS: usize = 4;
@@ -11,7 +12,7 @@ const THREADS: usize = 4;
 /// What `look` gives of each group of `size` of `all`, in their order: the same for any number of threads.
 pub(super) fn in_groups<T: Sync, R: Send>(all: &[T], size: usize, look: impl Fn(&[T]) -> R + Sync) -> Vec<R> {
     let groups: Vec<&[T]> = all.chunks(size.max(1)).collect();
-    let threads = thread::available_parallelism().map_or(1, NonZeroUsize::get).min(THREADS).min(groups.len());
+    let threads = cores().min(THREADS).min(groups.len());
     if threads < 2 {
         return groups.into_iter().map(look).collect();
     }
