@@ -19,6 +19,7 @@ use std::thread::{self, JoinHandle};
 
 use crate::capture::{BlockReturn, CaptureError, FileSource, InputInfo, Source, join};
 use crate::frame::{Frame, FrameId, LinkType, Timestamp};
+use crate::limits;
 use crate::packet::checksum::sum16;
 use crate::packet::{Decoded, Decoder, Segment};
 use crate::track::options::{Options, UsualOptions};
@@ -219,8 +220,6 @@ impl Batch {
 
 /// Half of what the tracker remembers of a usual connection: its handshake has a SYN and a SYN/ACK.
 const ROOM: usize = 1536;
-/// Room made at once: a flood of SYNs must not cost more than it does anyway.
-const MOST_ROOM: usize = 1 << 20;
 /// The kernel finds and clears memory by pages.
 const PAGE: usize = 4096;
 
@@ -229,7 +228,7 @@ const PAGE: usize = 4096;
 /// first). So it is used once here, where there is time, and goes back to the allocator. The program's, set up as
 /// `.cargo/config.toml` says, hands it out next; others may not, and then this was for nothing.
 fn make_room(handshakes: usize) {
-    let mut room = vec![0_u8; (handshakes * ROOM).min(MOST_ROOM)];
+    let mut room = vec![0_u8; (handshakes * ROOM).min(limits::ROOM_BYTES)];
     room.iter_mut().step_by(PAGE).for_each(|byte| *byte = 1);
     black_box(room);
 }
@@ -323,7 +322,7 @@ impl Batch {
         let options = Options::of(segment);
         self.handshakes += usize::from(options.capable.is_some() && segment.flags.syn());
         let place = self.others.len() as u32;
-        self.others.push(options.without_bytes());
+        self.others.push(options.with_bytes(&[]));
         (Read::Other(place), options.has_checksum())
     }
 

@@ -7,6 +7,8 @@ pub const ENCAPSULATION_DEPTH: usize = 16;
 pub const FRAGMENTED_DATAGRAMS: usize = 256;
 /// Bytes held for one IP datagram under reassembly: the largest IP payload there is.
 pub const FRAGMENT_BYTES: usize = 65_535;
+/// Bytes of room made ahead at once for connections that begin: a flood of SYNs must not cost more than it does anyway.
+pub const ROOM_BYTES: usize = 1 << 20;
 /// Seconds (of capture time) that an incomplete datagram waits for its missing fragments (RFC 8200 §4.5 says 60).
 pub const FRAGMENT_SECONDS: i64 = 60;
 

@@ -82,12 +82,7 @@ impl<'a> Options<'a> {
         options
     }
 
-    /// The options without their bytes, to be kept beside them.
-    pub fn without_bytes(&self) -> Options<'static> {
-        Options { bytes: &[], ..*self }
-    }
-
-    /// The options with bytes, which were kept apart from them.
+    /// The same with other bytes: with none to be kept beside them, and then with them again.
     #[inline]
     pub fn with_bytes<'b>(&self, bytes: &'b [u8]) -> Options<'b> {
         Options { bytes, ..*self }
