@@ -14,6 +14,8 @@
 
 use std::hint::black_box;
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
 
@@ -33,6 +35,8 @@ pub struct Ahead {
     batches: Receiver<Batch>,
     used: SyncSender<Batch>,
     used_blocks: BlockReturn,
+    /// The tracker has caught up since the last batch was begun.
+    caught_up: Arc<AtomicBool>,
     input: u16,
     batch: Batch,
     /// The next entry of the batch; the one before is shown.
@@ -47,18 +51,26 @@ pub struct Ahead {
 #[derive(Default)]
 struct Batch {
     bytes: Vec<u8>,
-    /// Bytes that do not lie in the block: payload of reassembled datagrams.
-    reassembled: Vec<u8>,
     entries: Vec<Entry>,
-    /// Options in no usual layout, without their bytes.
-    others: Vec<Options<'static>>,
-    /// SYNs and SYN/ACKs with MP_CAPABLE in it.
-    handshakes: usize,
+    aside: Aside,
     /// What is known of the input after it; `None` in a used one.
     info: Option<InputInfo>,
     /// How the input ended, behind the last entry.
     problem: Option<CaptureError>,
     incomplete_fragments: u64,
+}
+
+/// What has no place in a frame's entry.
+#[derive(Default)]
+struct Aside {
+    /// Bytes that do not lie in the block: payload of reassembled datagrams.
+    reassembled: Vec<u8>,
+    /// Options in no usual layout, without their bytes.
+    others: Vec<Options<'static>>,
+    /// SYNs and SYN/ACKs with MP_CAPABLE in the batch.
+    handshakes: usize,
+    /// The tracker has caught up: what it can do itself is left to it.
+    hurry: bool,
 }
 
 /// One frame.
@@ -103,10 +115,12 @@ impl Ahead {
         let (send, batches) = sync_channel(WAITING);
         let (used, receive_used) = sync_channel(WAITING + 2);
         let (input, used_blocks) = (source.input(), source.keep_used_blocks()?);
+        let caught_up = Arc::new(AtomicBool::new(false));
+        let tell = Arc::clone(&caught_up);
         let thread = thread::Builder::new().name("decode-ahead".to_owned());
-        let thread = Some(thread.spawn(move || decode(source, &send, &receive_used))?);
+        let thread = Some(thread.spawn(move || decode(source, &send, &receive_used, &tell))?);
         let (batch, next, incomplete_fragments) = (Batch::default(), 0, 0);
-        Ok(Self { batches, used, used_blocks, input, batch, next, info, incomplete_fragments, thread })
+        Ok(Self { batches, used, used_blocks, caught_up, input, batch, next, info, incomplete_fragments, thread })
     }
 
     /// What the frame moved to holds.
@@ -129,7 +143,7 @@ impl Ahead {
         match &entry.options {
             Read::Nothing => None,
             Read::Usual(usual) => Some(usual.with_bytes(bytes)),
-            Read::Other(place) => Some(self.batch.others.get(*place as usize)?.with_bytes(bytes)),
+            Read::Other(place) => Some(self.batch.aside.others.get(*place as usize)?.with_bytes(bytes)),
         }
     }
 
@@ -149,15 +163,19 @@ impl Ahead {
         if let Some(problem) = self.batch.problem.take() {
             return Err(problem);
         }
-        let Ok(batch) = self.batches.recv() else {
+        let batch = self.batches.try_recv().or_else(|_| {
+            self.caught_up.store(true, Ordering::Relaxed);
+            self.batches.recv()
+        });
+        let Ok(batch) = batch else {
             join(&mut self.thread);
             return Ok(false);
         };
         let mut used = std::mem::replace(&mut self.batch, batch);
         self.used_blocks.give_back(&mut used.bytes);
         used.entries.clear();
-        used.others.clear();
-        used.reassembled.clear();
+        used.aside.others.clear();
+        used.aside.reassembled.clear();
         // Fails at the end only, when nobody needs it.
         let _ = self.used.try_send(used);
         self.next = 0;
@@ -213,7 +231,7 @@ impl Source for Ahead {
 impl Batch {
     #[inline]
     fn slice(&self, span: Span) -> &[u8] {
-        let bytes = if span.reassembled { &self.reassembled } else { &self.bytes };
+        let bytes = if span.reassembled { &self.aside.reassembled } else { &self.bytes };
         bytes.get(span.start as usize..).and_then(|bytes| bytes.get(..span.len as usize)).unwrap_or_default()
     }
 }
@@ -234,7 +252,7 @@ fn make_room(handshakes: usize) {
 }
 
 /// Fills batches until the input ends, or nobody wants them any more.
-fn decode(mut source: FileSource, batches: &SyncSender<Batch>, used: &Receiver<Batch>) {
+fn decode(mut source: FileSource, batches: &SyncSender<Batch>, used: &Receiver<Batch>, caught_up: &AtomicBool) {
     let mut decoder = Decoder::new();
     let mut batch = Batch::default();
     loop {
@@ -250,6 +268,7 @@ fn decode(mut source: FileSource, batches: &SyncSender<Batch>, used: &Receiver<B
                 if batches.send(std::mem::replace(&mut batch, next)).is_err() {
                     return;
                 }
+                batch.aside.hurry = caught_up.swap(false, Ordering::Relaxed);
             }
             None => {}
         }
@@ -271,7 +290,10 @@ impl Batch {
     /// Ends with the last frame that lies in `block`.
     fn close(&mut self, block: Vec<u8>, source: &FileSource, decoder: &Decoder) {
         self.bytes = block;
-        make_room(std::mem::take(&mut self.handshakes));
+        let handshakes = std::mem::take(&mut self.aside.handshakes);
+        if !self.aside.hurry {
+            make_room(handshakes);
+        }
         self.incomplete_fragments = decoder.incomplete_fragments();
         self.info = Some(source.info().clone());
     }
@@ -288,14 +310,14 @@ impl Batch {
                 let checksum;
                 (options, checksum) = match UsualOptions::of(&segment) {
                     Some(usual) => (Read::Usual(usual), usual.has_checksum()),
-                    None => self.read_other(&segment),
+                    None => self.aside.read_other(&segment),
                 };
                 // The tracker would have to fetch the payload from this core.
-                if checksum {
+                if checksum && !self.aside.hurry {
                     segment.payload_sum = Some(sum16(segment.payload));
                 }
-                options_at = self.place(segment.options, &frame, data);
-                payload = self.place(segment.payload, &frame, data);
+                options_at = self.aside.place(segment.options, &frame, data);
+                payload = self.aside.place(segment.payload, &frame, data);
                 Decoded::Tcp(segment.without_bytes())
             }
             Decoded::NotIp => Decoded::NotIp,
@@ -316,7 +338,9 @@ impl Batch {
             options,
         });
     }
+}
 
+impl Aside {
     /// Reads options in no usual layout; tells whether the payload is covered by a checksum that stands there.
     fn read_other(&mut self, segment: &Segment<'_>) -> (Read, bool) {
         let options = Options::of(segment);

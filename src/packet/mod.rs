@@ -20,7 +20,7 @@ mod view;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use self::defrag::Defrag;
-use self::view::{Around, Fragment, Next, Reject, View};
+use self::view::{Around, Fragment, IpHeader, Next, Reject, View};
 pub use self::view::{Layer, Malformed, Reason};
 use crate::frame::Frame;
 
@@ -62,12 +62,23 @@ impl Decoder {
             Ok(start) => start,
             Err(reject) => return rejected(reject, &Around::default()),
         };
-        // Nearly every frame is TCP over plain IP: it does not need to be gathered layer by layer.
-        let header = match next {
-            Next::Ipv4 => ipv4::header(view),
-            Next::Ipv6 => ipv6::header(view),
-            _ => return self.gather(frame, next, view, Around { tap, ..Around::default() }),
-        };
+        // Nearly every frame is TCP over plain IP: it does not need to be gathered layer by layer. Each version of IP has a
+        // path of its own, so that addresses go from the header to the segment without being put together in between.
+        match next {
+            Next::Ipv4 => self.behind(ipv4::header(view), frame, tap),
+            Next::Ipv6 => self.behind(ipv6::header(view), frame, tap),
+            _ => self.gather(frame, next, view, Around { tap, ..Around::default() }),
+        }
+    }
+
+    /// Decodes a frame that begins with this IP header.
+    #[inline(always)]
+    fn behind<'a>(
+        &'a mut self,
+        header: Result<(IpHeader, Next, View<'a>), Reject>,
+        frame: &Frame<'a>,
+        tap: TapHint,
+    ) -> Decoded<'a> {
         match header {
             Ok((ip, Next::Tcp, view)) => tcp::segment(view, &ip, 0, tap),
             Ok((ip, next, view)) => self.gather(frame, next, view, Around { tap, encapsulations: 0, ip: Some(ip) }),
