@@ -48,8 +48,12 @@ impl Histogram {
         self.max = self.max.max(nanoseconds);
         self.weight = self.weight.saturating_add(weight);
         let bucket = bucket_of(nanoseconds);
-        if let Some(entry) = self.buckets.get_mut(usize::from(self.last)).filter(|entry| entry.0 == bucket) {
+        // Values lie close together, so that few buckets are missing between any two of them.
+        let last = self.buckets.get(usize::from(self.last)).map_or(0, |entry| entry.0);
+        let guess = usize::from(self.last.wrapping_add(bucket).wrapping_sub(last));
+        if let Some(entry) = self.buckets.get_mut(guess).filter(|entry| entry.0 == bucket) {
             entry.1 += weight;
+            self.last = guess as u16;
             return;
         }
         let at = self.buckets.partition_point(|entry| entry.0 < bucket);
