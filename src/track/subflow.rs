@@ -35,6 +35,8 @@ pub struct Subflow {
     pub third_ack_delay: u64,
     /// The third ACK, or the responder's answer to a join's, is still to come.
     pub handshake_open: bool,
+    /// Data may flow: the handshake was completed, and neither end has closed.
+    pub carries: bool,
     /// The join's handshake; `None` for the initial subflow.
     pub join: Option<Box<Join>>,
     /// Address id of each end on this subflow.
@@ -223,6 +225,12 @@ impl Subflow {
     /// Whether both ends have closed it.
     pub fn is_closed(&self) -> bool {
         self.reset.is_some() || (self.halves.client.fin.is_some() && self.halves.server.fin.is_some())
+    }
+
+    /// Looks again whether data may flow, after what may have changed that.
+    pub(super) fn look_again(&mut self) {
+        let ended = self.reset.is_some() || self.halves.client.fin.is_some() || self.halves.server.fin.is_some();
+        self.carries = !ended && self.is_established();
     }
 
     /// Whether the handshake reached the point where data may flow.

@@ -269,6 +269,7 @@ impl Subflow {
             initiator,
             initiator_known: segment.flags.syn(),
             handshake_open: true,
+            carries: false,
             halves: PerSide::default(),
             syn: None,
             syn_ack: None,

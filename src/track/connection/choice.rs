@@ -32,14 +32,9 @@ impl Connection {
     #[cold]
     #[inline(never)]
     pub(super) fn note_choice(&mut self, side: Side, chosen: u16, previous: u16, delivered: Delivered) {
-        let usable = |subflow: &Subflow| {
-            let open =
-                subflow.reset.is_none() && subflow.halves.client.fin.is_none() && subflow.halves.server.fin.is_none();
-            open && subflow.is_established()
-        };
         let is_backup = |subflow: &Subflow| subflow.backup.client || subflow.backup.server;
         let chosen_backup = self.subflows.get(usize::from(chosen)).is_some_and(is_backup);
-        let regular = |subflow: &&Subflow| usable(subflow) && !is_backup(subflow);
+        let regular = |subflow: &&Subflow| subflow.carries && !is_backup(subflow);
         if chosen_backup {
             if self.subflows.iter().take(limits::CHOICE_SUBFLOWS).any(|subflow| regular(&subflow))
                 && let Some(record) = self.subflows.get_mut(usize::from(chosen))

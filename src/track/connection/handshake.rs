@@ -294,6 +294,7 @@ impl Connection {
             join.confirmed = Some(env.at.frame);
             subflow.handshake_open = false;
         }
+        subflow.look_again();
     }
 
     fn join_syn(&mut self, input: &Input<'_, '_>) {

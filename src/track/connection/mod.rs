@@ -368,6 +368,7 @@ impl Connection {
         } else if let Some(reset) = subflow.reset.as_mut().filter(|_| input.segment.flags.rst()) {
             outcome::amend_reset(reset, input);
         }
+        subflow.look_again();
         let closes = subflow.is_closed() && !was_closed;
         if closes {
             subflow.halves.client.close();
