@@ -143,8 +143,8 @@ const LATELY: usize = 512;
 
 /// The table. Its hash is seeded per process, since addresses and ports are the attacker's; it is never iterated.
 pub(crate) struct FlowTable {
-    /// Places by the hash of their keys.
-    index: HashTable<FlowId>,
+    /// Places by the hash of their keys, a half of which is kept: growing and most misses need no look at the keys.
+    index: HashTable<(u32, FlowId)>,
     state: foldhash::fast::RandomState,
     flows: Vec<Flow>,
     /// `None` where the place is free.
@@ -187,21 +187,29 @@ fn slot_of(key: V4Key) -> usize {
 
 /// The place of a key.
 fn look_up(
-    index: &HashTable<FlowId>,
+    index: &HashTable<(u32, FlowId)>,
     state: &foldhash::fast::RandomState,
     keys: &[Option<KeptKey>],
     key: FlowKey,
 ) -> Option<FlowId> {
-    let same = |&id: &FlowId| keys.get(id as usize).and_then(Option::as_ref).is_some_and(|kept| kept.key() == key);
-    index.find(hash(state, key), same).copied()
+    let half = hash(state, key);
+    let same = |id: FlowId| keys.get(id as usize).and_then(Option::as_ref).is_some_and(|kept| kept.key() == key);
+    index.find(spread(half), |entry| entry.0 == half && same(entry.1)).map(|entry| entry.1)
 }
 
+/// Half of a key's hash.
 #[inline]
-fn hash(state: &foldhash::fast::RandomState, key: FlowKey) -> u64 {
+fn hash(state: &foldhash::fast::RandomState, key: FlowKey) -> u32 {
     match key {
-        FlowKey::V4(key) => state.hash_one(key),
-        FlowKey::V6(key) => state.hash_one(key),
+        FlowKey::V4(key) => state.hash_one(key) as u32,
+        FlowKey::V6(key) => state.hash_one(key) as u32,
     }
+}
+
+/// A hash as the index wants it, which takes the place from its low end and a mark from its high end.
+#[inline]
+fn spread(half: u32) -> u64 {
+    u64::from(half) << 32 | u64::from(half)
 }
 
 impl FlowTable {
@@ -237,7 +245,7 @@ impl FlowTable {
     /// Forgets a key, and that it was found lately.
     #[cold]
     fn forget(&mut self, key: FlowKey, place: usize) {
-        if let Ok(entry) = self.index.find_entry(hash(&self.state, key), |&id| id as usize == place) {
+        if let Ok(entry) = self.index.find_entry(spread(hash(&self.state, key)), |entry| entry.1 as usize == place) {
             entry.remove();
         }
         match key {
@@ -287,10 +295,8 @@ impl FlowTable {
             evicted = true;
             victim
         } as FlowId;
-        let Self { index, state, keys, .. } = self;
-        let rehash =
-            |&id: &FlowId| keys.get(id as usize).and_then(Option::as_ref).map_or(0, |kept| hash(state, kept.key()));
-        index.insert_unique(hash(state, key), id, rehash);
+        let half = hash(&self.state, key);
+        self.index.insert_unique(spread(half), (half, id), |&(half, _)| spread(half));
         (id, evicted)
     }
 
