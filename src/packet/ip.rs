@@ -2,8 +2,19 @@
 
 use etherparse::IpNumber;
 
-use super::view::{Around, Layer, Next, Reject, View};
+use super::view::{Around, Layer, Next, Reason, Reject, View};
 use super::{IpPair, ipv6};
+
+/// The layer of an IP header whose version only its first nibble tells.
+#[inline]
+pub(super) fn version(view: View<'_>) -> Result<Next, Reject> {
+    match view.nibble() {
+        Some(4) => Ok(Next::Ipv4),
+        Some(6) => Ok(Next::Ipv6),
+        Some(_) => Err(Reject::malformed(Layer::Ip, Reason::Version)),
+        None => Err(view.too_short(1, Layer::Ip)),
+    }
+}
 
 /// The layer that `protocol` announces, after the extension headers that are skipped: IPv6's and the authentication
 /// header. Everything that is neither TCP nor a tunnel looked into is [`Reject::NotTcp`].

@@ -64,6 +64,10 @@ impl Decoder {
         };
         // Nearly every frame is TCP over plain IP: it does not need to be gathered layer by layer. Each version of IP has a
         // path of its own, so that addresses go from the header to the segment without being put together in between.
+        let next = match next {
+            Next::Ip => ip::version(view).unwrap_or(next),
+            other => other,
+        };
         match next {
             Next::Ipv4 => self.behind(ipv4::header(view), frame, tap),
             Next::Ipv6 => self.behind(ipv6::header(view), frame, tap),
@@ -172,12 +176,7 @@ fn walk<'a>(mut next: Next, mut view: View<'a>, around: &mut Around) -> Result<W
             Next::Ipv4 => around.inside(ipv4::header(view)?),
             Next::Tcp => return Ok(Walked::Tcp(view)),
             Next::Ipv6 => around.inside(ipv6::header(view)?),
-            Next::Ip => match view.nibble() {
-                Some(4) => (Next::Ipv4, view),
-                Some(6) => (Next::Ipv6, view),
-                Some(_) => return Err(Reject::malformed(Layer::Ip, Reason::Version)),
-                None => return Err(view.too_short(1, Layer::Ip)),
-            },
+            Next::Ip => (ip::version(view)?, view),
             Next::Vlan => link::vlan(view, around)?,
             Next::Ethernet => link::ethernet(view)?,
             Next::Llc => link::llc(view)?,
