@@ -14,13 +14,20 @@ impl Timestamp {
 }
 
 /// Prints RFC 3339 in UTC with nine decimals, e.g. `2026-11-22T10:57:28.622157800Z`.
-impl fmt::Display for Timestamp {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Timestamp {
+    /// Year, month, day, hour, minute, second and nanoseconds in UTC. (The years of 2^63 nanoseconds are 1677 to 2262.)
+    pub fn parts(self) -> [u32; 7] {
         let seconds = self.0.div_euclid(1_000_000_000);
         let nanos = self.0.rem_euclid(1_000_000_000);
         let (year, month, day) = civil_from_days(seconds.div_euclid(86_400));
         let of_day = seconds.rem_euclid(86_400);
-        let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
+        [year, month, day, of_day / 3600, of_day / 60 % 60, of_day % 60, nanos].map(|part| part as u32)
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [year, month, day, hour, minute, second, nanos] = self.parts();
         write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{nanos:09}Z")
     }
 }

@@ -153,7 +153,7 @@ impl<'a> Follower<'a> {
             Format::Packets if is_wanted => packets::write_segment(&mut self.line, seen, self.plan.look),
             Format::Ndjson => {
                 if is_wanted {
-                    ndjson::write_segment(&mut self.line, seen)?;
+                    ndjson::write_segment(&mut self.line, seen);
                 }
                 let Some(connection) = seen.connection else { return Ok(()) };
                 let of_it = |event: &&Event| event.connection == connection.id;

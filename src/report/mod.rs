@@ -26,10 +26,12 @@ pub mod json;
 #[cfg(feature = "cli")]
 mod layout;
 pub mod model;
+mod json_text;
 pub mod ndjson;
 #[cfg(feature = "cli")]
 pub mod packets;
 pub mod seen;
+mod segment_line;
 mod selection;
 #[cfg(feature = "cli")]
 mod sentences;

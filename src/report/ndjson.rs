@@ -24,23 +24,24 @@
 
 use std::io::{self, Write};
 
-use serde::ser::{SerializeMap, SerializeSeq};
+use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use super::build::connection::model_verdict;
 use super::model::{self, Finding, FrameRef, Header, Sequence64};
 use super::seen::Seen;
+use super::segment_line;
 use crate::track::connection::checksums::Mismatch;
 use crate::track::connection::{Announced, Connection, Removal};
 use crate::track::mark::Mark;
 use crate::track::observer::{Event, What};
 use crate::track::side::Side;
 use crate::track::subflow::Subflow;
-use crate::wire::{AddAddrForm, Hex, Item, MpJoin, MpTcprst, MptcpOption, RawSequence, TcpOption};
+use crate::wire::MpTcprst;
 
-/// Writes the line of a segment.
-pub fn write_segment(out: &mut dyn Write, seen: &Seen<'_>) -> io::Result<()> {
-    line(out, &SegmentLine(seen))
+/// Appends the line of a segment.
+pub fn write_segment(out: &mut Vec<u8>, seen: &Seen<'_>) {
+    segment_line::append(out, seen);
 }
 
 /// Writes the line of something that changed. `connection` is as it stands after that.
@@ -111,200 +112,8 @@ impl<T: std::fmt::Display> Serialize for Text<T> {
     }
 }
 
-fn hex(bytes: &[u8]) -> Text<Hex<'_>> {
-    Text(Hex(bytes))
-}
-
 fn socket(ip: std::net::IpAddr, port: u16) -> Text<std::net::SocketAddr> {
     Text(std::net::SocketAddr::new(ip, port))
-}
-
-struct SegmentLine<'a>(&'a Seen<'a>);
-
-impl Serialize for SegmentLine<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let seen = self.0;
-        let segment = seen.segment;
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("type", "segment")?;
-        map.serialize_entry("frame", &seen.frame)?;
-        map.serialize_entry("time", &seen.time)?;
-        map.serialize_entry("interface", seen.interface)?;
-        map.serialize_entry("source", &socket(segment.ip.source(), segment.source_port))?;
-        map.serialize_entry("destination", &socket(segment.ip.destination(), segment.destination_port))?;
-        map.serialize_entry("seq", &segment.seq)?;
-        map.serialize_entry("ack", &segment.ack)?;
-        map.serialize_entry("flags", &Flags(segment.flags.0))?;
-        map.serialize_entry("window", &segment.window)?;
-        map.serialize_entry("payload_bytes", &segment.payload_len)?;
-        map.serialize_entry("connection", &seen.number())?;
-        map.serialize_entry("subflow", &seen.subflow)?;
-        map.serialize_entry("options", &Options(seen))?;
-        if seen.is_copy {
-            map.serialize_entry("duplicate", &true)?;
-        }
-        map.end()
-    }
-}
-
-/// Names of the flags in the order of their bits.
-pub(super) const FLAGS: [&str; 8] = ["FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR"];
-
-struct Flags(u8);
-
-impl Serialize for Flags {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(FLAGS.iter().enumerate().filter(|(bit, _)| self.0 >> bit & 1 == 1).map(|(_, name)| name))
-    }
-}
-
-struct Options<'a>(&'a Seen<'a>);
-
-impl Serialize for Options<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut list = serializer.serialize_seq(None)?;
-        for item in self.0.options() {
-            if !matches!(item.option, TcpOption::NoOperation | TcpOption::EndOfList) {
-                list.serialize_element(&OptionOf(&item))?;
-            }
-        }
-        list.end()
-    }
-}
-
-struct OptionOf<'a>(&'a Item<'a>);
-
-impl Serialize for OptionOf<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let item = self.0;
-        let mut map = serializer.serialize_map(None)?;
-        map.serialize_entry("kind", &item.kind)?;
-        if let Some(error) = item.option.error() {
-            map.serialize_entry("malformed", &Text(error))?;
-            map.serialize_entry("bytes", &hex(item.bytes))?;
-            return map.end();
-        }
-        map.serialize_entry("name", item.option.name())?;
-        map.serialize_entry("length", &item.bytes.len())?;
-        match &item.option {
-            TcpOption::Mptcp(option) => mptcp(&mut map, option)?,
-            option => plain(&mut map, option, item.bytes)?,
-        }
-        map.end()
-    }
-}
-
-/// Fields of an option that is not MPTCP.
-fn plain<M: SerializeMap>(map: &mut M, option: &TcpOption<'_>, bytes: &[u8]) -> Result<(), M::Error> {
-    match option {
-        TcpOption::MaximumSegmentSize(mss) => map.serialize_entry("mss", mss),
-        TcpOption::WindowScale(shift) => map.serialize_entry("shift", shift),
-        TcpOption::Sack(blocks) => map.serialize_entry("blocks", &Blocks(*blocks)),
-        TcpOption::Timestamps { value, echo_reply } => {
-            map.serialize_entry("value", value)?;
-            map.serialize_entry("echo_reply", echo_reply)
-        }
-        TcpOption::FastOpen { cookie, .. } => map.serialize_entry("cookie", &hex(cookie)),
-        TcpOption::Md5Signature(digest) => map.serialize_entry("digest", &hex(digest)),
-        TcpOption::AuthenticationOption { key_id, r_next_key_id, mac } => {
-            map.serialize_entry("key_id", key_id)?;
-            map.serialize_entry("r_next_key_id", r_next_key_id)?;
-            map.serialize_entry("mac", &hex(mac))
-        }
-        TcpOption::UserTimeout { minutes, timeout } => {
-            let unit: u32 = if *minutes { 60 } else { 1 };
-            map.serialize_entry("timeout_seconds", &(u32::from(*timeout) * unit))
-        }
-        TcpOption::Experimental { exid, data, .. } => {
-            map.serialize_entry("exid", &Text(exid))?;
-            map.serialize_entry("data", &hex(data))
-        }
-        TcpOption::Obsolete { .. } | TcpOption::Unknown { .. } => map.serialize_entry("bytes", &hex(bytes)),
-        TcpOption::SackPermitted
-        | TcpOption::NoOperation
-        | TcpOption::EndOfList
-        | TcpOption::Malformed(_)
-        | TcpOption::Mptcp(_) => Ok(()),
-    }
-}
-
-struct Blocks<'a>(crate::wire::SackBlocks<'a>);
-
-impl Serialize for Blocks<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(self.0.iter().map(|(left, right)| [left, right]))
-    }
-}
-
-/// Fields of an MPTCP option.
-fn mptcp<M: SerializeMap>(map: &mut M, option: &MptcpOption<'_>) -> Result<(), M::Error> {
-    match option {
-        MptcpOption::MpCapable(capable) => {
-            map.serialize_entry("version", &capable.version)?;
-            map.serialize_entry("flags", &hex(&[capable.flags]))?;
-            map.serialize_entry("sender_key", &capable.sender_key)?;
-            map.serialize_entry("receiver_key", &capable.receiver_key)?;
-            map.serialize_entry("data_len", &capable.data_len)?;
-            map.serialize_entry("checksum", &checksum(capable.checksum))
-        }
-        MptcpOption::MpJoin(join) => mp_join(map, join),
-        MptcpOption::Dss(dss) => {
-            let mapping = dss.mapping.as_ref();
-            map.serialize_entry("data_ack", &dss.data_ack.map(Text))?;
-            map.serialize_entry("data_ack_bytes", &dss.data_ack.map(RawSequence::octets))?;
-            map.serialize_entry("dsn", &mapping.map(|mapping| Text(mapping.dsn)))?;
-            map.serialize_entry("dsn_bytes", &mapping.map(|mapping| mapping.dsn.octets()))?;
-            map.serialize_entry("subflow_seq", &mapping.map(|mapping| mapping.ssn))?;
-            map.serialize_entry("data_len", &mapping.map(|mapping| mapping.len))?;
-            map.serialize_entry("checksum", &checksum(mapping.and_then(|mapping| mapping.checksum)))?;
-            map.serialize_entry("data_fin", &dss.data_fin())
-        }
-        MptcpOption::AddAddr(add) => {
-            map.serialize_entry("address_id", &add.address_id)?;
-            map.serialize_entry("address", &add.address)?;
-            map.serialize_entry("port", &add.port)?;
-            let echo = match add.form() {
-                AddAddrForm::Rfc8684 { echo } => Some(echo),
-                AddAddrForm::V0 | AddAddrForm::DraftV1 => None,
-            };
-            map.serialize_entry("echo", &echo)?;
-            map.serialize_entry("hmac", &add.hmac.as_ref().map(|hmac| hex(hmac)))
-        }
-        MptcpOption::RemoveAddr(remove) => map.serialize_entry("address_ids", remove.ids),
-        MptcpOption::MpPrio(prio) => {
-            map.serialize_entry("backup", &prio.backup)?;
-            map.serialize_entry("address_id", &prio.address_id)
-        }
-        MptcpOption::MpFail(fail) => map.serialize_entry("dsn", &Sequence64(fail.dsn)),
-        MptcpOption::MpFastclose(close) => map.serialize_entry("key", &close.key),
-        MptcpOption::MpTcprst(reset) => {
-            map.serialize_entry("reason", &reset.reason)?;
-            map.serialize_entry("meaning", reset.meaning())?;
-            map.serialize_entry("transient", &reset.transient())
-        }
-        MptcpOption::Unknown { subtype, bytes } => {
-            map.serialize_entry("subtype", &subtype.0)?;
-            map.serialize_entry("bytes", &hex(bytes))
-        }
-        MptcpOption::Malformed { .. } => Ok(()),
-    }
-}
-
-fn mp_join<M: SerializeMap>(map: &mut M, join: &MpJoin) -> Result<(), M::Error> {
-    let (backup, address_id, token, nonce, hmac) = match join {
-        MpJoin::Syn { backup, address_id, token, nonce, .. } => {
-            (Some(backup), Some(address_id), Some(token), Some(nonce), None)
-        }
-        MpJoin::SynAck { backup, address_id, hmac, nonce, .. } => {
-            (Some(backup), Some(address_id), None, Some(nonce), Some(&hmac[..]))
-        }
-        MpJoin::Ack { hmac, .. } => (None, None, None, None, Some(&hmac[..])),
-    };
-    map.serialize_entry("address_id", &address_id)?;
-    map.serialize_entry("backup", &backup)?;
-    map.serialize_entry("token", &token)?;
-    map.serialize_entry("nonce", &nonce)?;
-    map.serialize_entry("hmac", &hmac.map(hex))
 }
 
 fn checksum(checksum: Option<u16>) -> Option<Text<impl std::fmt::Display>> {

@@ -15,8 +15,8 @@
 use std::io::{self, Write};
 use std::net::SocketAddr;
 
-use super::ndjson::FLAGS;
 use super::seen::Seen;
+use super::segment_line::FLAGS;
 use super::style::{Look, Role};
 use crate::packet::TcpFlags;
 use crate::track::observer::What;

@@ -1,0 +1,217 @@
+//! JSON text, value by value, for lines that are written for every packet: names of fields are constants that need no
+//! escaping, and nothing is formatted that can be written digit by digit. (The same line through a serializer takes three
+//! times as long.) Everything else goes through serde.
+
+use std::fmt::Display;
+use std::io::Write as _;
+use std::net::IpAddr;
+
+use crate::frame::Timestamp;
+
+/// Something that writes itself as a JSON value.
+pub(super) trait Json {
+    /// Appends the value.
+    fn json(self, out: &mut Vec<u8>);
+}
+
+/// Appends a field to an object that has one already; the `first` opens the object.
+macro_rules! field {
+    ($out:expr, first $name:literal, $value:expr) => {
+        $crate::report::json_text::field!(@ $out, concat!("{\"", $name, "\":"), $value)
+    };
+    ($out:expr, $name:literal, $value:expr) => {
+        $crate::report::json_text::field!(@ $out, concat!(",\"", $name, "\":"), $value)
+    };
+    (@ $out:expr, $text:expr, $value:expr) => {{
+        $out.extend_from_slice($text.as_bytes());
+        $crate::report::json_text::Json::json($value, $out);
+    }};
+}
+pub(super) use field;
+
+macro_rules! numbers {
+    ($($type:ty)*) => {$(
+        impl Json for $type {
+            #[inline]
+            fn json(self, out: &mut Vec<u8>) {
+                out.extend_from_slice(itoa::Buffer::new().format(self).as_bytes());
+            }
+        }
+    )*};
+}
+numbers! { u8 u16 u32 u64 usize }
+
+impl Json for bool {
+    fn json(self, out: &mut Vec<u8>) {
+        out.extend_from_slice(if self { b"true" } else { b"false" });
+    }
+}
+
+impl<T: Json> Json for Option<T> {
+    #[inline]
+    fn json(self, out: &mut Vec<u8>) {
+        match self {
+            Some(value) => value.json(out),
+            None => out.extend_from_slice(b"null"),
+        }
+    }
+}
+
+/// A string that holds nothing to be escaped: digits, letters, marks.
+pub(super) struct Plain<'a>(pub(super) &'a str);
+
+impl Json for Plain<'_> {
+    fn json(self, out: &mut Vec<u8>) {
+        out.push(b'"');
+        out.extend_from_slice(self.0.as_bytes());
+        out.push(b'"');
+    }
+}
+
+/// Any string.
+pub(super) struct Escaped<'a>(pub(super) &'a str);
+
+impl Json for Escaped<'_> {
+    fn json(self, out: &mut Vec<u8>) {
+        // Memory takes everything, and a string can be written: this does not fail.
+        let _ = serde_json::to_writer(out, self.0);
+    }
+}
+
+/// What something displays, as a string. It must hold nothing to be escaped.
+pub(super) struct Shown<T>(pub(super) T);
+
+impl<T: Display> Json for Shown<T> {
+    fn json(self, out: &mut Vec<u8>) {
+        out.push(b'"');
+        // Memory takes everything.
+        let _ = write!(out, "{}", self.0);
+        out.push(b'"');
+    }
+}
+
+/// A number as a string, since JSON's numbers lose it.
+pub(super) struct Quoted(pub(super) u64);
+
+impl Json for Quoted {
+    fn json(self, out: &mut Vec<u8>) {
+        out.push(b'"');
+        self.0.json(out);
+        out.push(b'"');
+    }
+}
+
+/// Bytes as a string of hexadecimal digits.
+pub(super) struct Hex<'a>(pub(super) &'a [u8]);
+
+impl Json for Hex<'_> {
+    fn json(self, out: &mut Vec<u8>) {
+        let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
+        out.push(b'"');
+        for byte in self.0 {
+            out.extend_from_slice(&[digit(byte >> 4), digit(byte & 0xf)]);
+        }
+        out.push(b'"');
+    }
+}
+
+impl Json for Timestamp {
+    fn json(self, out: &mut Vec<u8>) {
+        let [year, month, day, hour, minute, second, nanos] = self.parts();
+        out.push(b'"');
+        out.extend_from_slice(&digits::<4>(year));
+        for (mark, number) in [(b'-', month), (b'-', day), (b'T', hour), (b':', minute), (b':', second)] {
+            out.push(mark);
+            out.extend_from_slice(&digits::<2>(number));
+        }
+        out.push(b'.');
+        out.extend_from_slice(&digits::<9>(nanos));
+        out.extend_from_slice(b"Z\"");
+    }
+}
+
+/// A number with leading zeros.
+fn digits<const N: usize>(mut number: u32) -> [u8; N] {
+    let mut digits = [b'0'; N];
+    for digit in digits.iter_mut().rev() {
+        *digit += (number % 10) as u8;
+        number /= 10;
+    }
+    digits
+}
+
+/// An address with a port.
+pub(super) struct Socket(pub(super) IpAddr, pub(super) u16);
+
+impl Json for Socket {
+    fn json(self, out: &mut Vec<u8>) {
+        let Self(IpAddr::V4(address), port) = self else {
+            return Shown(std::net::SocketAddr::new(self.0, self.1)).json(out);
+        };
+        let [a, b, c, d] = address.octets();
+        out.push(b'"');
+        a.json(out);
+        for octet in [b, c, d] {
+            out.push(b'.');
+            octet.json(out);
+        }
+        out.push(b':');
+        port.json(out);
+        out.push(b'"');
+    }
+}
+
+/// A list of what can be written.
+pub(super) fn list<T: Json>(out: &mut Vec<u8>, items: impl Iterator<Item = T>) {
+    out.push(b'[');
+    for (index, item) in items.enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        item.json(out);
+    }
+    out.push(b']');
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn text(value: impl Json) -> String {
+        let mut out = Vec::new();
+        value.json(&mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    fn serde(value: impl serde::Serialize) -> String {
+        serde_json::to_string(&value).unwrap()
+    }
+
+    proptest! {
+        /// What serde writes is the reference.
+        #[test]
+        fn values_are_written_as_serde_writes_them(
+            time: i64, number: u64, half: u16, v4: [u8; 4], v6: [u16; 8], any: String, flag: bool,
+        ) {
+            prop_assert_eq!(text(Timestamp(time)), serde(Timestamp(time)));
+            prop_assert_eq!(text(Some(number)), serde(number));
+            prop_assert_eq!(text(Quoted(number)), serde(number.to_string()));
+            prop_assert_eq!(text(half), serde(half));
+            prop_assert_eq!(text(flag), serde(flag));
+            prop_assert_eq!(text(Escaped(&any)), serde(&any));
+            prop_assert_eq!(text(Hex(&v4)), serde(format!("{:08x}", u32::from_be_bytes(v4))));
+            for address in [IpAddr::from(v4), IpAddr::from(v6)] {
+                prop_assert_eq!(text(Socket(address, half)), serde(std::net::SocketAddr::new(address, half)));
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_and_the_last_time_have_four_digits_of_year() {
+        assert_eq!(text(Timestamp(i64::MIN)), "\"1677-09-21T00:12:43.145224192Z\"");
+        assert_eq!(text(Timestamp(i64::MAX)), "\"2262-04-11T23:47:16.854775807Z\"");
+        assert_eq!(text(None::<u8>), "null");
+    }
+}

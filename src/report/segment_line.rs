@@ -1,0 +1,228 @@
+//! The line of a segment in `ndjson`: by far the most of what that format writes.
+
+use super::json_text::{Escaped, Hex, Json, Plain, Quoted, Shown, Socket, field, list};
+use super::model::FrameRef;
+use super::seen::Seen;
+use crate::wire::{AddAddrForm, Dss, Item, MpCapable, MpJoin, MptcpOption, RawSequence, TcpOption};
+
+/// Appends the line, its end included.
+pub(super) fn append(out: &mut Vec<u8>, seen: &Seen<'_>) {
+    let segment = seen.segment;
+    field!(out, first "type", Plain("segment"));
+    field!(out, "frame", seen.frame);
+    field!(out, "time", seen.time);
+    field!(out, "interface", Escaped(seen.interface));
+    field!(out, "source", Socket(segment.ip.source(), segment.source_port));
+    field!(out, "destination", Socket(segment.ip.destination(), segment.destination_port));
+    field!(out, "seq", segment.seq);
+    field!(out, "ack", segment.ack);
+    field!(out, "flags", Flags(segment.flags.0));
+    field!(out, "window", segment.window);
+    field!(out, "payload_bytes", segment.payload_len);
+    field!(out, "connection", seen.number());
+    field!(out, "subflow", seen.subflow);
+    field!(out, "options", Options(seen));
+    if seen.is_copy {
+        field!(out, "duplicate", true);
+    }
+    out.extend_from_slice(b"}\n");
+}
+
+impl Json for FrameRef {
+    fn json(self, out: &mut Vec<u8>) {
+        if self.several_inputs { Shown(self).json(out) } else { self.id.number.json(out) }
+    }
+}
+
+/// Names of the flags in the order of their bits.
+pub(super) const FLAGS: [&str; 8] = ["FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR"];
+
+struct Flags(u8);
+
+impl Json for Flags {
+    fn json(self, out: &mut Vec<u8>) {
+        list(out, FLAGS.iter().enumerate().filter(|(bit, _)| self.0 >> bit & 1 == 1).map(|(_, name)| Plain(name)));
+    }
+}
+
+struct Options<'a>(&'a Seen<'a>);
+
+impl Json for Options<'_> {
+    fn json(self, out: &mut Vec<u8>) {
+        let is_padding = |item: &Item<'_>| matches!(item.option, TcpOption::NoOperation | TcpOption::EndOfList);
+        list(out, self.0.options().filter(|item| !is_padding(item)));
+    }
+}
+
+impl Json for Item<'_> {
+    fn json(self, out: &mut Vec<u8>) {
+        field!(out, first "kind", self.kind);
+        if let Some(error) = self.option.error() {
+            field!(out, "malformed", Escaped(&error.to_string()));
+            field!(out, "bytes", Hex(self.bytes));
+        } else {
+            field!(out, "name", Plain(self.option.name()));
+            field!(out, "length", self.bytes.len());
+            match &self.option {
+                TcpOption::Mptcp(option) => mptcp(out, option),
+                option => plain(out, option, self.bytes),
+            }
+        }
+        out.push(b'}');
+    }
+}
+
+/// Fields of an option that is not MPTCP.
+fn plain(out: &mut Vec<u8>, option: &TcpOption<'_>, bytes: &[u8]) {
+    match *option {
+        TcpOption::MaximumSegmentSize(mss) => field!(out, "mss", mss),
+        TcpOption::WindowScale(shift) => field!(out, "shift", shift),
+        TcpOption::Sack(blocks) => field!(out, "blocks", Blocks(blocks)),
+        TcpOption::Timestamps { value, echo_reply } => {
+            field!(out, "value", value);
+            field!(out, "echo_reply", echo_reply);
+        }
+        TcpOption::FastOpen { cookie, .. } => field!(out, "cookie", Hex(cookie)),
+        TcpOption::Md5Signature(digest) => field!(out, "digest", Hex(digest)),
+        TcpOption::AuthenticationOption { key_id, r_next_key_id, mac } => {
+            field!(out, "key_id", key_id);
+            field!(out, "r_next_key_id", r_next_key_id);
+            field!(out, "mac", Hex(mac));
+        }
+        TcpOption::UserTimeout { minutes, timeout } => {
+            let unit: u32 = if minutes { 60 } else { 1 };
+            field!(out, "timeout_seconds", u32::from(timeout) * unit);
+        }
+        TcpOption::Experimental { exid, data, .. } => {
+            field!(out, "exid", Shown(exid));
+            field!(out, "data", Hex(data));
+        }
+        TcpOption::Obsolete { .. } | TcpOption::Unknown { .. } => field!(out, "bytes", Hex(bytes)),
+        TcpOption::SackPermitted
+        | TcpOption::NoOperation
+        | TcpOption::EndOfList
+        | TcpOption::Malformed(_)
+        | TcpOption::Mptcp(_) => {}
+    }
+}
+
+struct Blocks<'a>(crate::wire::SackBlocks<'a>);
+
+impl Json for Blocks<'_> {
+    fn json(self, out: &mut Vec<u8>) {
+        list(out, self.0.iter().map(|(left, right)| Block(left, right)));
+    }
+}
+
+struct Block(u32, u32);
+
+impl Json for Block {
+    fn json(self, out: &mut Vec<u8>) {
+        list(out, [self.0, self.1].into_iter());
+    }
+}
+
+/// Fields of an MPTCP option.
+fn mptcp(out: &mut Vec<u8>, option: &MptcpOption<'_>) {
+    match option {
+        MptcpOption::MpCapable(capable) => mp_capable(out, capable),
+        MptcpOption::MpJoin(join) => mp_join(out, join),
+        MptcpOption::Dss(dss) => data_sequence_signal(out, dss),
+        MptcpOption::AddAddr(add) => {
+            field!(out, "address_id", add.address_id);
+            field!(out, "address", Shown(add.address));
+            field!(out, "port", add.port);
+            let echo = match add.form() {
+                AddAddrForm::Rfc8684 { echo } => Some(echo),
+                AddAddrForm::V0 | AddAddrForm::DraftV1 => None,
+            };
+            field!(out, "echo", echo);
+            field!(out, "hmac", add.hmac.as_ref().map(|hmac| Hex(hmac)));
+        }
+        MptcpOption::RemoveAddr(remove) => {
+            out.extend_from_slice(b",\"address_ids\":");
+            list(out, remove.ids.iter().copied());
+        }
+        MptcpOption::MpPrio(prio) => {
+            field!(out, "backup", prio.backup);
+            field!(out, "address_id", prio.address_id);
+        }
+        MptcpOption::MpFail(fail) => field!(out, "dsn", Quoted(fail.dsn)),
+        MptcpOption::MpFastclose(close) => field!(out, "key", Hex(&close.key.0)),
+        MptcpOption::MpTcprst(reset) => {
+            field!(out, "reason", reset.reason);
+            field!(out, "meaning", Plain(reset.meaning()));
+            field!(out, "transient", reset.transient());
+        }
+        MptcpOption::Unknown { subtype, bytes } => {
+            field!(out, "subtype", subtype.0);
+            field!(out, "bytes", Hex(bytes));
+        }
+        MptcpOption::Malformed { .. } => {}
+    }
+}
+
+fn mp_capable(out: &mut Vec<u8>, capable: &MpCapable) {
+    field!(out, "version", capable.version);
+    field!(out, "flags", Hex(&[capable.flags]));
+    field!(out, "sender_key", capable.sender_key.as_ref().map(|key| Hex(&key.0)));
+    field!(out, "receiver_key", capable.receiver_key.as_ref().map(|key| Hex(&key.0)));
+    field!(out, "data_len", capable.data_len);
+    field!(out, "checksum", capable.checksum.map(Checksum));
+}
+
+fn data_sequence_signal(out: &mut Vec<u8>, dss: &Dss) {
+    let mapping = dss.mapping.as_ref();
+    field!(out, "data_ack", dss.data_ack);
+    field!(out, "data_ack_bytes", dss.data_ack.map(RawSequence::octets));
+    field!(out, "dsn", mapping.map(|mapping| mapping.dsn));
+    field!(out, "dsn_bytes", mapping.map(|mapping| mapping.dsn.octets()));
+    field!(out, "subflow_seq", mapping.map(|mapping| mapping.ssn));
+    field!(out, "data_len", mapping.map(|mapping| mapping.len));
+    field!(out, "checksum", mapping.and_then(|mapping| mapping.checksum).map(Checksum));
+    field!(out, "data_fin", dss.data_fin());
+}
+
+impl Json for RawSequence {
+    fn json(self, out: &mut Vec<u8>) {
+        match self {
+            Self::Short(value) => Quoted(value.into()).json(out),
+            Self::Long(value) => Quoted(value).json(out),
+        }
+    }
+}
+
+fn mp_join(out: &mut Vec<u8>, join: &MpJoin) {
+    let (backup, address_id, token, nonce, hmac) = match join {
+        MpJoin::Syn { backup, address_id, token, nonce, .. } => {
+            (Some(*backup), Some(*address_id), Some(token.0), Some(nonce.0), None)
+        }
+        MpJoin::SynAck { backup, address_id, hmac, nonce, .. } => {
+            (Some(*backup), Some(*address_id), None, Some(nonce.0), Some(&hmac[..]))
+        }
+        MpJoin::Ack { hmac, .. } => (None, None, None, None, Some(&hmac[..])),
+    };
+    field!(out, "address_id", address_id);
+    field!(out, "backup", backup);
+    field!(out, "token", token.map(Word));
+    field!(out, "nonce", nonce.map(Word));
+    field!(out, "hmac", hmac.map(Hex));
+}
+
+/// 32 bits as eight hexadecimal digits.
+struct Word(u32);
+
+impl Json for Word {
+    fn json(self, out: &mut Vec<u8>) {
+        Hex(&self.0.to_be_bytes()).json(out);
+    }
+}
+
+/// 16 bits as four hexadecimal digits.
+struct Checksum(u16);
+
+impl Json for Checksum {
+    fn json(self, out: &mut Vec<u8>) {
+        Hex(&self.0.to_be_bytes()).json(out);
+    }
+}
