@@ -15,20 +15,32 @@ impl Timestamp {
 
 /// Prints RFC 3339 in UTC with nine decimals, e.g. `2026-11-22T10:57:28.622157800Z`.
 impl Timestamp {
-    /// Year, month, day, hour, minute, second and nanoseconds in UTC. (The years of 2^63 nanoseconds are 1677 to 2262.)
-    pub fn parts(self) -> [u32; 7] {
+    /// RFC 3339 in UTC with nine decimals, as ASCII. Years have four digits: those of 2^63 nanoseconds are 1677 to 2262.
+    pub fn text(self) -> [u8; 30] {
         let seconds = self.0.div_euclid(1_000_000_000);
         let nanos = self.0.rem_euclid(1_000_000_000);
         let (year, month, day) = civil_from_days(seconds.div_euclid(86_400));
         let of_day = seconds.rem_euclid(86_400);
-        [year, month, day, of_day / 3600, of_day / 60 % 60, of_day % 60, nanos].map(|part| part as u32)
+        let parts = [nanos, of_day % 60, of_day / 60 % 60, of_day / 3600, day, month, year];
+        // From the last digit to the first: a mark ends each part.
+        let mut text = *b"0000-00-00T00:00:00.000000000Z";
+        let mut parts = parts.into_iter().map(|part| part as u32);
+        let mut rest = 0;
+        for digit in text.iter_mut().rev() {
+            if digit.is_ascii_digit() {
+                *digit += (rest % 10) as u8;
+                rest /= 10;
+            } else {
+                rest = parts.next().unwrap_or(0);
+            }
+        }
+        text
     }
 }
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [year, month, day, hour, minute, second, nanos] = self.parts();
-        write!(f, "{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{nanos:09}Z")
+        f.write_str(std::str::from_utf8(&self.text()).unwrap_or_default())
     }
 }
 

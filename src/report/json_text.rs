@@ -117,27 +117,10 @@ impl Json for Hex<'_> {
 
 impl Json for Timestamp {
     fn json(self, out: &mut Vec<u8>) {
-        let [year, month, day, hour, minute, second, nanos] = self.parts();
         out.push(b'"');
-        out.extend_from_slice(&digits::<4>(year));
-        for (mark, number) in [(b'-', month), (b'-', day), (b'T', hour), (b':', minute), (b':', second)] {
-            out.push(mark);
-            out.extend_from_slice(&digits::<2>(number));
-        }
-        out.push(b'.');
-        out.extend_from_slice(&digits::<9>(nanos));
-        out.extend_from_slice(b"Z\"");
+        out.extend_from_slice(&self.text());
+        out.push(b'"');
     }
-}
-
-/// A number with leading zeros.
-fn digits<const N: usize>(mut number: u32) -> [u8; N] {
-    let mut digits = [b'0'; N];
-    for digit in digits.iter_mut().rev() {
-        *digit += (number % 10) as u8;
-        number /= 10;
-    }
-    digits
 }
 
 /// An address with a port.
