@@ -41,7 +41,7 @@ fn refused_orphans<'a>(
 ) {
     let mut alike: Vec<(Option<u8>, Found, u64)> = Vec::new();
     for subflow in orphans.iter().flat_map(|orphan| &orphan.subflows) {
-        let (Some(join), Some(reset)) = (&subflow.join, subflow.reset) else { continue };
+        let (Some(join), Some(reset)) = (&subflow.join, subflow.reset()) else { continue };
         let refused = subflow.state() == SubflowState::Refused && reset.by != subflow.initiator;
         let Some(token) = join.token.filter(|_| refused) else { continue };
         let reason = reset.reason.map(|reason| reason.0);

@@ -18,8 +18,8 @@ pub(super) fn look(finder: &mut Finder<'_, '_>) {
         connection_reset(finder, connection);
     } else {
         for (index, subflow) in finder.subflows() {
-            if let Some(reset) = &subflow.reset {
-                subflow_reset(finder, connection, index, subflow, reset);
+            if let Some(reset) = subflow.reset() {
+                subflow_reset(finder, connection, index, subflow, &reset);
             }
         }
     }
@@ -53,7 +53,7 @@ pub(super) fn reason(reset: &Reset) -> String {
 fn connection_reset(finder: &mut Finder<'_, '_>, connection: &Connection) {
     let Some((index, last)) = finder
         .subflows()
-        .filter_map(|(index, subflow)| Some((index, subflow.reset?)))
+        .filter_map(|(index, subflow)| Some((index, subflow.reset()?)))
         .max_by_key(|(_, reset)| reset.at.time)
     else {
         return;
@@ -73,7 +73,7 @@ fn connection_reset(finder: &mut Finder<'_, '_>, connection: &Connection) {
         reason(&last)
     );
     let frames: Vec<_> =
-        connection.subflows.iter().filter_map(|subflow| subflow.reset).map(|reset| reset.at.frame).collect();
+        connection.subflows.iter().filter_map(|subflow| subflow.reset()).map(|reset| reset.at.frame).collect();
     finder.report(rule::CONNECTION_RESET, (connection.subflows.len() == 1).then_some(index), &frames, text);
 }
 
@@ -137,7 +137,7 @@ fn fits(connection: &Connection, index: u16, subflow: &Subflow, reset: &Reset) -
             .any(|side| connection.checksums[side].mismatches.iter().any(|mismatch| mismatch.subflow == index));
         let bare = Side::BOTH
             .into_iter()
-            .any(|side| subflow.bare[side].segments > 0 || !subflow.halves[side].unmapped.is_empty());
+            .any(|side| subflow.seldom.bare[side].segments > 0 || !subflow.halves[side].seldom.unmapped.is_empty());
         anomaly || wrong || bare
     };
     match reason {

@@ -78,7 +78,7 @@ fn version_1(tally: &mut Tally<'_>, connection: &Connection) {
         let changes = connection
             .subflows
             .iter()
-            .flat_map(|subflow| subflow.backup_changes.iter())
+            .flat_map(|subflow| subflow.seldom.backup_changes.iter())
             .filter(|change| change.1 == side);
         let changes = frames(changes.map(|change| change.0));
         tally.add(side, "MPTcpExtMPPrioTx", changes);
@@ -86,12 +86,12 @@ fn version_1(tally: &mut Tally<'_>, connection: &Connection) {
         let fastclosed = connection
             .subflows
             .iter()
-            .filter_map(|subflow| subflow.reset)
+            .filter_map(|subflow| subflow.reset())
             .filter(|reset| reset.fastclose && reset.by == side);
         tally.add(side, "MPTcpExtMPFastcloseTx", fastclosed.count() as u64);
         // A RST that refuses a join is sent without a socket that would count it.
         let told = |subflow: &&Subflow| {
-            let reset = subflow.reset.filter(|reset| reset.by == side && reset.reason.is_some());
+            let reset = subflow.reset().filter(|reset| reset.by == side && reset.reason.is_some());
             reset.is_some() && (subflow.state() == SubflowState::Reset || subflow.initiator == side)
         };
         tally.add(side, "MPTcpExtMPRstTx", connection.subflows.iter().filter(told).count() as u64);
@@ -152,7 +152,7 @@ fn join_handshake(tally: &mut Tally<'_>, connection: &Connection, subflow: &Subf
     tally.one(responder, "MPTcpExtMPJoinSynRx", join.token.is_some() && answered);
     tally.one(initiator, "MPTcpExtMPJoinSynAckRx", answered && join.ack_hmac.is_some());
     tally.one(responder, "MPTcpExtMPJoinAckRx", answered && join.ack_hmac.is_some() && join.confirmed.is_some());
-    let by_initiator = subflow.reset.is_some_and(|reset| reset.by == initiator);
+    let by_initiator = subflow.reset().is_some_and(|reset| reset.by == initiator);
     by_initiator && answered && connection.prove_join(subflow, join).syn_ack.is_mismatch()
 }
 
@@ -162,14 +162,14 @@ fn join_1(tally: &mut Tally<'_>, connection: &Connection, subflow: &Subflow, joi
     tally.one(initiator, "MPTcpExtMPJoinSynAckHMacFailure", hmac_refused);
     let answered = join.syn_ack_hmac.is_some();
     let complete = answered && join.ack_hmac.is_some();
-    let refused = subflow.reset.filter(|reset| reset.by == responder && subflow.state() == SubflowState::Refused);
+    let refused = subflow.reset().filter(|reset| reset.by == responder && subflow.state() == SubflowState::Refused);
     let reason = refused.and_then(|reset| reset.reason).map(|reason| reason.0);
     tally.one(responder, "MPTcpExtMPJoinRejected", complete && reason == Some(3));
     let at_once = refused.is_some_and(|reset| reset.of_syn) && reason == Some(1);
     tally.one(responder, "MPTcpExtMPJoinSynRx", at_once);
     tally.one(responder, "MPTcpExtMPJoinNoTokenFound", at_once);
     // The B bit of the SYN, where no MP_PRIO has changed it since.
-    let original = |side: Side| subflow.backup[side] && !subflow.backup_changes.iter().any(|change| change.1 == side);
+    let original = |side: Side| subflow.backup[side] && !subflow.seldom.backup_changes.iter().any(|change| change.1 == side);
     tally.one(responder, "MPTcpExtMPJoinSynBackupRx", answered && original(initiator));
     tally.one(initiator, "MPTcpExtMPJoinSynAckBackupRx", complete && original(responder));
     let port = subflow.address_of(responder).1;
@@ -193,7 +193,7 @@ fn failed(tally: &mut Tally<'_>, connection: &Connection, side: Side, [sent, rec
     let reset = connection
         .subflows
         .get(usize::from(index))
-        .is_some_and(|subflow| subflow.reset.is_some_and(|reset| reset.fail));
+        .is_some_and(|subflow| subflow.reset().is_some_and(|reset| reset.fail));
     let noticed =
         connection.seldom.failed[side.peer()].is_some() || connection.seldom.infinite[side.peer()].is_some() || reset;
     tally.one(side.peer(), received, noticed);
@@ -204,7 +204,7 @@ fn orphan_joins(tally: &mut Tally<'_>, connection: &Connection) {
     for subflow in &connection.subflows {
         let Some(join) = &subflow.join else { continue };
         let unknown =
-            subflow.reset.is_some_and(|reset| reset.of_syn && reset.reason.is_some_and(|reason| reason.0 == 1));
+            subflow.reset().is_some_and(|reset| reset.of_syn && reset.reason.is_some_and(|reason| reason.0 == 1));
         if join.token.is_some() && unknown {
             tally.one(subflow.initiator, "MPTcpExtMPJoinSynTx", true);
             tally.one(subflow.initiator.peer(), "MPTcpExtMPJoinSynRx", true);
@@ -225,7 +225,7 @@ fn version_0(tally: &mut Tally<'_>, connection: &Connection) {
             join_handshake(tally, connection, subflow, join);
             // This kernel counts a SYN/ACK without MP_JOIN as one with a wrong HMAC.
             let bare = join.bare_syn_ack.is_some() && join.syn_ack_hmac.is_none();
-            tally.one(subflow.initiator, "MPTcpExtMPJoinSynAckHMacFailure", bare && subflow.reset.is_some());
+            tally.one(subflow.initiator, "MPTcpExtMPJoinSynAckHMacFailure", bare && subflow.reset().is_some());
         }
     }
     for announced in connection.addresses.iter() {

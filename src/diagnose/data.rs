@@ -125,21 +125,21 @@ fn unmapped(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side) {
     }
     for (index, subflow) in finder.subflows() {
         let half = &subflow.halves[side];
-        if half.unmapped.is_empty()
+        if half.seldom.unmapped.is_empty()
             || half.syn().is_none()
             || subflow.syn.is_none()
             || half.last_mapping_end().is_none()
         {
             continue;
         }
-        let Some(first) = half.unmapped.first_frame() else { continue };
+        let Some(first) = half.seldom.unmapped.first_frame() else { continue };
         // After a FASTCLOSE or RST nobody maps what is left; and a subflow whose options were all cut shows none.
-        if subflow.bare[side].segments == 0 || connection.seldom.fastclose.is_some() {
+        if subflow.seldom.bare[side].segments == 0 || connection.seldom.fastclose.is_some() {
             continue;
         }
         let text = format!(
             "{} of the {}, from frame {} on, have no mapping: where they belong in the stream is not said.",
-            text::counted(half.unmapped.bytes(), "byte"),
+            text::counted(half.seldom.unmapped.bytes(), "byte"),
             side.name(),
             finder.frame(first),
         );
@@ -156,7 +156,7 @@ fn mp_fail(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side) {
         return;
     }
     let Some(subflow) = connection.subflows.get(usize::from(index)) else { return };
-    let with_reset = subflow.reset.filter(|reset| reset.fail && reset.by == side);
+    let with_reset = subflow.reset().filter(|reset| reset.fail && reset.by == side);
     let shown = finder.frame(frame);
     let head = format!("The {} reported a wrong checksum with MP_FAIL in frame {shown}", side.name());
     if let Some(reset) = with_reset {
@@ -169,7 +169,7 @@ fn mp_fail(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side) {
     let answers = [connection.seldom.failed[peer].map(|failed| failed.0), connection.seldom.infinite[peer]];
     let mut frames = vec![frame];
     frames.extend(answers.iter().flatten());
-    let bare = subflow.bare[peer].segments > 0;
+    let bare = subflow.seldom.bare[peer].segments > 0;
     if connection.fallback.is_some_and(|seen| seen.cause == FallbackCause::MpFail) && (frames.len() > 1 || bare) {
         // The fallback's own finding tells it.
     } else if frames.len() > 1 || bare {
@@ -180,7 +180,7 @@ fn mp_fail(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side) {
         };
         let text = format!("{head}; the {} answered with {how}.", peer.name());
         finder.report(rule::MP_FAIL, Some(index), &frames, text);
-    } else if subflow.reset.is_none() && subflow.options[peer].is_some_and(|options| options.1 > frame) {
+    } else if subflow.reset().is_none() && subflow.options[peer].is_some_and(|options| options.1 > frame) {
         let text = format!("{head}, and the {} went on as if nothing had been said.", peer.name());
         finder.report(rule::MP_FAIL_UNANSWERED, Some(index), &frames, text);
     }
@@ -220,7 +220,7 @@ pub(super) fn disagreement(finder: &mut Finder<'_, '_>, connection: &Connection)
         finder.frame(last),
     );
     let mut frames = vec![seen.frame, last];
-    if let Some(reset) = initial.reset {
+    if let Some(reset) = initial.reset() {
         text.push_str(&format!(
             "; the {} reset the connection in frame {}",
             reset.by.name(),

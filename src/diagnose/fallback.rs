@@ -335,7 +335,7 @@ fn answered_on_the_way(finder: &mut Finder<'_, '_>, connection: &Connection) {
     let mut signs: Vec<String> = Vec::new();
     // Interfaces at different places of the path see different TTLs.
     let later = initial.halves.server.ttl;
-    if later != 0 && later != syn_ack.ttl && initial.more_interfaces.is_empty() {
+    if later != 0 && later != syn_ack.ttl && initial.seldom.more_interfaces.is_empty() {
         signs.push(format!("it has TTL {} and what the server sends after it {later}", syn_ack.ttl));
     }
     // Window scale and timestamps come from one document (RFC 7323): a stack that has one has both.

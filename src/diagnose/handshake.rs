@@ -28,7 +28,7 @@ pub(super) fn look(finder: &mut Finder<'_, '_>) {
 }
 
 fn refused(finder: &mut Finder<'_, '_>, initial: &Subflow) {
-    let Some(reset) = initial.reset else { return };
+    let Some(reset) = initial.reset() else { return };
     let mut frames = vec![initial.first.frame, reset.at.frame];
     frames.dedup();
     let text = format!(
@@ -42,14 +42,14 @@ fn refused(finder: &mut Finder<'_, '_>, initial: &Subflow) {
 fn unanswered(finder: &mut Finder<'_, '_>, connection: &Connection, initial: &Subflow) {
     // A capture of one direction lacks answers: then the client goes on as if there were some.
     let Some(syn) = initial.syn.as_ref() else { return };
-    let only_syns = initial.halves.client.segments <= u64::from(syn.retransmissions) + 1;
+    let only_syns = initial.halves.client.segments <= u64::from(syn.retransmissions()) + 1;
     if connection.handshake.syn.is_none() || !only_syns {
         return;
     }
     let waited = finder.evidence.capture_end.since(syn.first.time);
     let text = format!(
         "{} to {} with MP_CAPABLE got no answer in the {} until the capture ends.",
-        text::counted(u64::from(syn.retransmissions) + 1, "SYN"),
+        text::counted(u64::from(syn.retransmissions()) + 1, "SYN"),
         endpoint(initial.address_of(Side::Server)),
         text::duration(waited),
     );
@@ -61,13 +61,13 @@ fn unanswered(finder: &mut Finder<'_, '_>, connection: &Connection, initial: &Su
 fn late(finder: &mut Finder<'_, '_>, connection: &Connection, initial: &Subflow) {
     let (Some(syn), Some(syn_ack)) = (&initial.syn, &initial.syn_ack) else { return };
     let retried = connection.fallback.is_some_and(|seen| seen.cause == FallbackCause::SynRetriedWithoutOption);
-    if connection.handshake.syn.is_none() || retried || syn.retransmissions + syn_ack.retransmissions == 0 {
+    if connection.handshake.syn.is_none() || retried || syn.retransmissions() + syn_ack.retransmissions() == 0 {
         return;
     }
     if let Some(text) =
-        late_opening(syn.retransmissions, syn_ack.retransmissions, syn_ack.last.time.since(syn.first.time))
+        late_opening(syn.retransmissions(), syn_ack.retransmissions(), syn_ack.last().time.since(syn.first.time))
     {
-        finder.report(rule::SYN_RETRANSMITTED, Some(0), &[syn.first.frame, syn_ack.last.frame], text);
+        finder.report(rule::SYN_RETRANSMITTED, Some(0), &[syn.first.frame, syn_ack.last().frame], text);
     }
 }
 

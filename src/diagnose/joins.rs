@@ -49,7 +49,7 @@ fn one(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, subflow
     if complete(join) {
         data_without_option(finder, connection, index, subflow);
     }
-    match (state, subflow.reset) {
+    match (state, subflow.reset()) {
         (SubflowState::Refused, Some(reset)) => refused(finder, connection, index, subflow, &reset),
         (SubflowState::Unanswered, _) => unanswered(finder, index, subflow),
         (SubflowState::HalfOpen, _) => incomplete(finder, connection, index, subflow, join),
@@ -65,7 +65,7 @@ fn complete(join: &Join) -> bool {
 /// Payload, and not one mapping: the options of the handshake passed, those of data do not.
 fn data_without_option(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, subflow: &Subflow) {
     for side in Side::BOTH {
-        let (half, bare) = (&subflow.halves[side], &subflow.bare[side]);
+        let (half, bare) = (&subflow.halves[side], &subflow.seldom.bare[side]);
         let Some(first) = bare.first.filter(|_| half.last_mapping_end().is_none() && !connection.options_cut) else {
             continue;
         };
@@ -143,7 +143,7 @@ fn ack_without_option(finder: &mut Finder<'_, '_>, index: u16, subflow: &Subflow
 
 /// `; the client reset the subflow in frame 12`, where it did.
 fn and_reset(finder: &Finder<'_, '_>, subflow: &Subflow, frames: &mut Vec<Mark>) -> String {
-    let Some(reset) = subflow.reset else { return String::new() };
+    let Some(reset) = subflow.reset() else { return String::new() };
     frames.push(reset.at.frame);
     format!("; the {} reset the subflow in frame {}", reset.by.name(), finder.frame(reset.at.frame))
 }
@@ -260,18 +260,18 @@ fn was_closing(connection: &Connection, reset: &Reset) -> bool {
     let before = |time| time <= reset.at.time;
     Side::BOTH.into_iter().any(|side| connection.data[side].fin_time.is_some_and(before))
         || connection.seldom.fastclose.is_some_and(|(_, at, _)| before(at.time))
-        || connection.initial().is_some_and(|initial| initial.reset.is_some_and(|initial| before(initial.at.time)))
+        || connection.initial().is_some_and(|initial| initial.reset().is_some_and(|initial| before(initial.at.time)))
 }
 
 fn unanswered(finder: &mut Finder<'_, '_>, index: u16, subflow: &Subflow) {
     let Some(syn) = subflow.syn.as_ref() else { return };
     let waited = finder.evidence.capture_end.since(syn.first.time);
     // A capture of one direction lacks answers, one that ends just then lacks time.
-    let only_syns = subflow.halves[subflow.initiator].segments <= u64::from(syn.retransmissions) + 1;
-    if !only_syns || (syn.retransmissions == 0 && waited < span::SECOND) {
+    let only_syns = subflow.halves[subflow.initiator].segments <= u64::from(syn.retransmissions()) + 1;
+    if !only_syns || (syn.retransmissions() == 0 && waited < span::SECOND) {
         return;
     }
-    let mut frames = vec![syn.first.frame, syn.last.frame];
+    let mut frames = vec![syn.first.frame, syn.last().frame];
     let (address, port) = subflow.address_of(subflow.initiator.peer());
     let announced = finder.connection().addresses.iter().find(|announced| {
         announced.by != subflow.initiator
@@ -288,7 +288,7 @@ fn unanswered(finder: &mut Finder<'_, '_>, index: u16, subflow: &Subflow) {
     });
     let text = format!(
         "{} with MP_JOIN {} got no answer in {}: the path or a firewall drops them, or there is no route.{announced}",
-        text::counted(u64::from(syn.retransmissions) + 1, "SYN"),
+        text::counted(u64::from(syn.retransmissions()) + 1, "SYN"),
         route(subflow),
         text::duration(waited),
     );
@@ -315,8 +315,8 @@ fn incomplete(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, 
 fn late(finder: &mut Finder<'_, '_>, index: u16, subflow: &Subflow) {
     let (Some(syn), Some(syn_ack)) = (&subflow.syn, &subflow.syn_ack) else { return };
     if let Some(text) =
-        late_opening(syn.retransmissions, syn_ack.retransmissions, syn_ack.last.time.since(syn.first.time))
+        late_opening(syn.retransmissions(), syn_ack.retransmissions(), syn_ack.last().time.since(syn.first.time))
     {
-        finder.report(rule::JOIN_RETRANSMITTED, Some(index), &[syn.first.frame, syn_ack.last.frame], text);
+        finder.report(rule::JOIN_RETRANSMITTED, Some(index), &[syn.first.frame, syn_ack.last().frame], text);
     }
 }

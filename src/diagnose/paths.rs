@@ -36,13 +36,13 @@ fn backup(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side) {
     for (index, subflow) in finder.subflows() {
         let half = &subflow.halves[side];
         let always =
-            subflow.backup[side.peer()] && !subflow.backup_changes.iter().any(|change| change.1 == side.peer());
+            subflow.backup[side.peer()] && !subflow.seldom.backup_changes.iter().any(|change| change.1 == side.peer());
         if !always || half.data_bytes < BACKUP_BYTES.max(all / 20) {
             continue;
         }
         let normal = connection.subflows.iter().enumerate().find(|(_, other)| {
             let used = &other.halves[side];
-            let marked = other.backup[side.peer()] || !other.backup_changes.is_empty();
+            let marked = other.backup[side.peer()] || !other.seldom.backup_changes.is_empty();
             !marked
                 && used.data_bytes > 0
                 && used.last_data_time >= half.last_data_time
@@ -73,7 +73,7 @@ fn lopsided(finder: &mut Finder<'_, '_>, connection: &Connection) {
     for side in Side::BOTH {
         let all = connection.data[side].unique;
         let usable = |subflow: &Subflow| {
-            subflow.is_established() && !subflow.backup.client && !subflow.backup.server && subflow.reset.is_none()
+            subflow.is_established() && !subflow.backup.client && !subflow.backup.server && subflow.reset().is_none()
         };
         let usable = finder.subflows().filter(|(_, subflow)| all >= ENOUGH_BYTES && usable(subflow));
         let (mut paths, mut best) = (0, (0, 0));
@@ -177,12 +177,12 @@ fn interfaces(finder: &mut Finder<'_, '_>, connection: &Connection) {
 /// Whether a subflow may have been captured where it was opened: the SYN/ACK took a round trip, the third ACK came sooner.
 fn may_be_near_initiator(subflow: &Subflow) -> bool {
     let (Some(syn), Some(syn_ack), Some(_)) = (&subflow.syn, &subflow.syn_ack, subflow.third_ack) else { return true };
-    subflow.third_ack_delay < syn_ack.first.time.since(syn.last.time)
+    subflow.third_ack_delay < syn_ack.first.time.since(syn.last().time)
 }
 
 impl Connection {
     /// Whether the first subflow was seen in an input too: then that input is another host's.
     fn seen_in(&self, input: u16) -> bool {
-        self.initial().is_some_and(|initial| initial.more_interfaces.iter().any(|at| at.0 == input))
+        self.initial().is_some_and(|initial| initial.seldom.more_interfaces.iter().any(|at| at.0 == input))
     }
 }

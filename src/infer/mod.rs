@@ -79,7 +79,7 @@ fn was_established(subflow: &Subflow) -> bool {
 fn handshake_times(subflow: &Subflow) -> Option<(u64, u64)> {
     let (syn, syn_ack) = (subflow.syn.as_ref()?, subflow.syn_ack.as_ref()?);
     subflow.third_ack?;
-    let clean = syn.retransmissions == 0 && syn_ack.retransmissions == 0;
+    let clean = syn.retransmissions() == 0 && syn_ack.retransmissions() == 0;
     clean.then(|| (syn_ack.first.time.since(syn.first.time), subflow.third_ack_delay))
 }
 

@@ -12,7 +12,7 @@ const UNDER_WAY: u64 = 64 << 10;
 /// Subflows whose priority was spoken of.
 pub(super) fn read(connection: &Connection, naming: &dyn Naming) -> Vec<Priority> {
     let spoken_of = |subflow: &Subflow| {
-        subflow.join_backup.client || subflow.join_backup.server || !subflow.backup_changes.is_empty()
+        subflow.join_backup.client || subflow.join_backup.server || !subflow.seldom.backup_changes.is_empty()
     };
     let subflows = connection.subflows.iter().enumerate().filter(|(_, subflow)| spoken_of(subflow));
     subflows.map(|(index, subflow)| priority(connection, index, subflow, naming)).collect()
@@ -33,7 +33,7 @@ fn priority(connection: &Connection, index: usize, subflow: &Subflow, naming: &d
             backup: true,
         })
         .collect();
-    timeline.extend(subflow.backup_changes.iter().map(|&(frame, side, backup)| PriorityChange {
+    timeline.extend(subflow.seldom.backup_changes.iter().map(|&(frame, side, backup)| PriorityChange {
         frame: naming.frame(frame),
         by: side.name(),
         option: "mp_prio",

@@ -102,7 +102,7 @@ impl Surroundings {
 
     /// A subflow seen on several interfaces was seen on its way, not where it left.
     fn count_interfaces(&mut self, connection: &Connection) {
-        for subflow in connection.subflows.iter().filter(|subflow| subflow.more_interfaces.is_empty()) {
+        for subflow in connection.subflows.iter().filter(|subflow| subflow.seldom.more_interfaces.is_empty()) {
             for (side, tally) in Side::BOTH.into_iter().zip(&mut self.interfaces) {
                 count_one(tally, subflow.address_of(side).0, subflow.interface, 1);
             }
@@ -117,7 +117,7 @@ impl Surroundings {
             for (index, subflow) in connection.subflows.iter().enumerate() {
                 let address = subflow.address_of(side).0;
                 let Some(owner) = owners.get(&address) else { continue };
-                if subflow.more_interfaces.is_empty() && subflow.interface != *owner {
+                if subflow.seldom.more_interfaces.is_empty() && subflow.interface != *owner {
                     found.push(Misrouted {
                         subflow: index as u64,
                         address,

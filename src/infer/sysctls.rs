@@ -32,8 +32,8 @@ pub(super) fn read(connection: &Connection) -> Sysctls {
         syns_with_option: with as u32,
         syns_without_option: without as u32,
         syn_spacing_ns: handshake.syns.windows(2).map(|pair| pair[1].1.since(pair[0].1)).collect(),
-        fast_open_bytes: initial.and_then(|initial| initial.syn.as_ref()).map_or(0, |syn| syn.fast_open),
-        fast_open_accepted_bytes: initial.map_or(0, |initial| initial.halves.client.fast_open),
+        fast_open_bytes: initial.and_then(|initial| initial.syn.as_ref()).map_or(0, |syn| syn.fast_open()),
+        fast_open_accepted_bytes: initial.map_or(0, |initial| initial.halves.client.seldom.fast_open),
     }
 }
 

@@ -230,12 +230,12 @@ impl EventLine<'_> {
                 map.serialize_entry("ack_hmac", &model_verdict(&proof.ack))
             }
             What::BackupChanged => {
-                let change = subflow.backup_changes.iter().rev().find(|change| change.0 == self.event.at.frame);
+                let change = subflow.seldom.backup_changes.iter().rev().find(|change| change.0 == self.event.at.frame);
                 map.serialize_entry("by", &change.map(|change| change.1.name()))?;
                 map.serialize_entry("backup", &change.map(|change| change.2))
             }
             What::SubflowReset => {
-                let Some(reset) = subflow.reset else { return Ok(()) };
+                let Some(reset) = subflow.reset() else { return Ok(()) };
                 map.serialize_entry("by", reset.by.name())?;
                 map.serialize_entry("reason", &reset.reason.map(|(reason, _)| reason))?;
                 let meaning = reset.reason.map(|(reason, _)| MpTcprst { flags: 0, reason }.meaning());

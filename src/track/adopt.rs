@@ -78,9 +78,11 @@ impl Connection {
             subflow.backup.swap();
             subflow.join_backup.swap();
             subflow.options.swap();
-            subflow.bare.swap();
             subflow.source_routed.swap();
-            subflow.backup_changes.iter_mut().for_each(|change| change.1 = change.1.peer());
+            if let Some(seldom) = subflow.seldom.written() {
+                seldom.bare.swap();
+                seldom.backup_changes.iter_mut().for_each(|change| change.1 = change.1.peer());
+            }
         }
         self.addresses.iter_mut().for_each(|address| address.by = address.by.peer());
         if let Some(seldom) = self.seldom.written() {

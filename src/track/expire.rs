@@ -130,7 +130,7 @@ impl Tracker {
         connection.finish(&mut Env { at, buffer: &mut self.buffer, compare: false, observer });
         self.buffer += connection.kept_bytes();
         for subflow in &connection.subflows {
-            let aliases = subflow.also_seen_as.iter().copied();
+            let aliases = subflow.seldom.also_seen_as.iter().copied();
             for (ip, source, destination) in
                 std::iter::once((subflow.ip, subflow.source_port, subflow.destination_port)).chain(aliases)
             {

@@ -26,8 +26,9 @@ impl Connection {
 impl Subflow {
     fn heap_bytes(&self) -> usize {
         let rare = self.join.as_ref().map_or(0, |_| size_of::<Join>())
-            + self.backup_changes.capacity() * size_of::<(u64, Side, bool)>()
-            + self.also_seen_as.capacity() * 64;
+            + self.seldom.own_bytes()
+            + self.seldom.backup_changes.capacity() * size_of::<(u64, Side, bool)>()
+            + self.seldom.also_seen_as.capacity() * 64;
         rare + self.halves.client.heap_bytes() + self.halves.server.heap_bytes()
     }
 }
@@ -39,8 +40,7 @@ impl Half {
             + self.seldom.own_bytes()
             + self.seen.heap_bytes()
             + self.mappings.heap_bytes()
-            + self.unmapped.own_bytes()
-            + self.unmapped.heap_bytes()
+            + self.seldom.unmapped.heap_bytes()
             + self.rtt.own_bytes()
             + self.rtt.heap_bytes()
     }

@@ -28,8 +28,6 @@ pub struct Half {
     bare_checksum: Option<u16>,
     /// Where the SYN's number comes from.
     syn_source: SynSource,
-    /// Payload bytes of the SYN that the peer accepted: they lie outside the data sequence space (RFC 8684 §B).
-    pub fast_open: u32,
     /// Sequence numbers of payload seen.
     pub seen: RangeSet,
     /// One past the highest sequence number sent, FIN included.
@@ -56,8 +54,6 @@ pub struct Half {
     pub last_data_time: Timestamp,
     /// Mappings.
     pub mappings: Mappings,
-    /// Payload no mapping covers yet.
-    pub unmapped: Sparse<Unmapped>,
     /// Round-trip times.
     pub rtt: Sparse<RoundTrips>,
     /// What few directions have.
@@ -67,6 +63,10 @@ pub struct Half {
 /// What few directions of subflows have.
 #[derive(Clone, Debug, Default)]
 pub struct Seldom {
+    /// Payload bytes of the SYN that the peer accepted: they lie outside the data sequence space (RFC 8684 §B).
+    pub fast_open: u32,
+    /// Payload no mapping covers yet.
+    pub unmapped: Unmapped,
     /// Bytes whose sequence numbers had been seen.
     pub retransmitted: u64,
     /// Data-level bytes that another subflow had carried.
@@ -88,6 +88,8 @@ pub struct Seldom {
 
 super::sparse::empty! {
     Seldom = Seldom {
+        fast_open: 0,
+        unmapped: Unmapped { ranges: VecDeque::new(), dropped: 0 },
         retransmitted: 0,
         reinjected: 0,
         base_hint: None,
@@ -189,7 +191,7 @@ impl Half {
     /// that Fast Open carried in it.
     #[inline]
     pub fn place(&self, ssn: u32) -> Option<u64> {
-        let syn = self.syn()?.wrapping_add(u64::from(self.fast_open));
+        let syn = self.syn()?.wrapping_add(u64::from(self.seldom.fast_open));
         let relative_reference = self.next.max(self.seen.end()).wrapping_sub(syn);
         Some(syn.wrapping_add(unwrap(relative_reference, ssn)))
     }
@@ -295,8 +297,6 @@ pub struct Piece {
     /// When it came.
     pub time: Timestamp,
 }
-
-super::sparse::empty! { Unmapped = Unmapped { ranges: VecDeque::new(), dropped: 0 }; }
 
 impl Unmapped {
     /// Bytes on the heap, without the payload: that is lent from the tracker's buffer.

@@ -45,26 +45,33 @@ pub struct Subflow {
     pub backup: PerSide<bool>,
     /// Backup as each end asked for it in MP_JOIN.
     pub join_backup: PerSide<bool>,
-    /// MP_PRIO that applied: frame, sender, backup.
-    pub backup_changes: Sparse<Vec<(Mark, Side, bool)>>,
     /// First and last segment.
     pub first: Moment,
     /// Last segment.
     pub last: Moment,
-    /// The RST that ended it.
-    pub reset: Option<Reset>,
     /// An MPTCP option was seen beyond the handshake, by sender: first and last frame.
     pub options: PerSide<Option<(Mark, Mark)>>,
-    /// Payload segments without any MPTCP option since the last one with, by sender: the first, and how many.
-    pub bare: PerSide<Sparse<Bare>>,
     /// The interface it was first seen on: input and index.
     pub interface: (u16, u16),
-    /// Further interfaces.
-    pub more_interfaces: Sparse<Vec<(u16, u16)>>,
-    /// Other 4-tuples under which it was seen (NAT).
-    pub also_seen_as: Sparse<Vec<(IpPair, u16, u16)>>,
     /// Packets held an IPv4 source route or IPv6 routing header, by sender.
     pub source_routed: PerSide<bool>,
+    /// What few subflows have.
+    pub seldom: Sparse<Seldom>,
+}
+
+/// What few subflows have.
+#[derive(Clone, Debug, Default)]
+pub struct Seldom {
+    /// The RST that ended it.
+    pub reset: Option<Reset>,
+    /// MP_PRIO that applied: frame, sender, backup.
+    pub backup_changes: Vec<(Mark, Side, bool)>,
+    /// Payload segments without any MPTCP option since the last one with, by sender: the first, and how many.
+    pub bare: PerSide<Bare>,
+    /// Interfaces beyond the first: input and index.
+    pub more_interfaces: Vec<(u16, u16)>,
+    /// Other 4-tuples under which it was seen (NAT).
+    pub also_seen_as: Vec<(IpPair, u16, u16)>,
 }
 
 /// Payload without options.
@@ -78,11 +85,19 @@ pub struct Bare {
     pub acknowledged: Option<Mark>,
 }
 
+impl Bare {
+    const NONE: Self = Self { first: None, segments: 0, acknowledged: None };
+}
+
 empty! {
-    Bare = Bare { first: None, segments: 0, acknowledged: None };
-    Vec<(Mark, Side, bool)> = Vec::new();
-    Vec<(u16, u16)> = Vec::new();
-    Vec<(IpPair, u16, u16)> = Vec::new();
+    Seldom = Seldom {
+        reset: None,
+        backup_changes: Vec::new(),
+        bare: PerSide { client: Bare::NONE, server: Bare::NONE },
+        more_interfaces: Vec::new(),
+        also_seen_as: Vec::new(),
+    };
+    Repeats = Repeats { last: None, count: 0, fast_open: 0 };
 }
 
 /// A SYN or SYN/ACK.
@@ -90,8 +105,6 @@ empty! {
 pub struct SynSeen {
     /// First copy.
     pub first: Moment,
-    /// Latest copy.
-    pub last: Moment,
     /// Raw sequence number.
     pub seq: u32,
     /// Maximum segment size.
@@ -102,10 +115,6 @@ pub struct SynSeen {
     pub sack_permitted: bool,
     /// Timestamps.
     pub timestamps: bool,
-    /// Further copies.
-    pub retransmissions: u32,
-    /// Payload in it.
-    pub fast_open: u32,
     /// Longest run of NOPs among its options: a blanked option leaves one of its length.
     pub nop_run: u8,
     /// TTL of the first copy.
@@ -116,6 +125,36 @@ pub struct SynSeen {
     pub interface_index: u32,
     /// SLL and SLL2: whether the first copy left (true) or reached (false) the capturing host.
     pub outgoing: Option<bool>,
+    /// What few SYNs have.
+    pub(super) repeats: Sparse<Repeats>,
+}
+
+/// Further copies of a SYN, and what it carried.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Repeats {
+    /// The latest copy.
+    pub(super) last: Option<Moment>,
+    /// How many.
+    pub(super) count: u32,
+    /// Payload in the first.
+    pub(super) fast_open: u32,
+}
+
+impl SynSeen {
+    /// The latest copy.
+    pub fn last(&self) -> Moment {
+        self.repeats.last.unwrap_or(self.first)
+    }
+
+    /// Further copies.
+    pub fn retransmissions(&self) -> u32 {
+        self.repeats.count
+    }
+
+    /// Bytes of payload in it.
+    pub fn fast_open(&self) -> u32 {
+        self.repeats.fast_open
+    }
 }
 
 /// Handshake of a join (RFC 8684 §3.2).
@@ -222,14 +261,20 @@ impl Subflow {
         }
     }
 
+    /// The RST that ended it.
+    #[inline]
+    pub fn reset(&self) -> Option<Reset> {
+        self.seldom.reset
+    }
+
     /// Whether both ends have closed it.
     pub fn is_closed(&self) -> bool {
-        self.reset.is_some() || (self.halves.client.fin.is_some() && self.halves.server.fin.is_some())
+        self.reset().is_some() || (self.halves.client.fin.is_some() && self.halves.server.fin.is_some())
     }
 
     /// Looks again whether data may flow, after what may have changed that.
     pub(super) fn look_again(&mut self) {
-        let ended = self.reset.is_some() || self.halves.client.fin.is_some() || self.halves.server.fin.is_some();
+        let ended = self.reset().is_some() || self.halves.client.fin.is_some() || self.halves.server.fin.is_some();
         self.carries = !ended && self.is_established();
     }
 

@@ -162,7 +162,7 @@ fn changed(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, (first, second): 
 
 /// The RST says why before the stretch and not behind it.
 pub(super) fn reset_reason(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>) {
-    let (Some(near), Some(far)) = (stretch.near.subflow.reset, stretch.far.subflow.reset) else { return };
+    let (Some(near), Some(far)) = (stretch.near.subflow.reset(), stretch.far.subflow.reset()) else { return };
     let (with, without) = if near.by == Side::Client { (near, far) } else { (far, near) };
     if let Some((reason, _)) = with.reason.filter(|_| near.by == far.by && without.reason.is_none()) {
         let meaning = MpTcprst { flags: 0, reason }.meaning();

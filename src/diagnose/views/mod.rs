@@ -79,7 +79,7 @@ pub(crate) fn nearer_to_server(a: &Connection, b: &Connection) -> bool {
 /// From the SYN to its answer.
 fn answer_delay(subflow: &Subflow) -> Option<u64> {
     let (syn, syn_ack) = (subflow.syn.as_ref()?, subflow.syn_ack.as_ref()?);
-    Some(syn_ack.first.time.since(syn.last.time.min(syn_ack.first.time)))
+    Some(syn_ack.first.time.since(syn.last().time.min(syn_ack.first.time)))
 }
 
 /// All taps that show a subflow, those nearer to the client first.
@@ -180,7 +180,7 @@ fn translated(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>) {
     // A tap on the translator shows both sides of it.
     let shows = |subflow: &Subflow, other: &Subflow| {
         let tuple = (other.ip, other.source_port, other.destination_port);
-        subflow.also_seen_as.contains(&tuple)
+        subflow.seldom.also_seen_as.contains(&tuple)
     };
     if shows(near, far) || shows(far, near) {
         return;
@@ -208,7 +208,7 @@ fn translated_here(finder: &mut Finder<'_, '_>, index: u16, subflow: &Subflow) {
     let here = std::iter::once(subflow);
     let there = finder.evidence.views.iter().filter_map(|view| Some(twin(subflow, view)?.1));
     let Some((shown, (ip, source, destination))) =
-        here.chain(there).find_map(|shown| Some((shown, shown.also_seen_as.first()?)))
+        here.chain(there).find_map(|shown| Some((shown, shown.seldom.also_seen_as.first()?)))
     else {
         return;
     };

@@ -27,10 +27,10 @@ fn mappings(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, side: Side) {
     let (sent, got) = (&from.subflow.halves[side], &to.subflow.halves[side]);
     let (mapped, arrived) = (mapped_to(sent), mapped_to(got));
     let payload_came = got.syn().is_some_and(|syn| got.next.saturating_sub(syn) >= mapped);
-    if mapped <= arrived || !payload_came || to.subflow.bare[side].segments == 0 {
+    if mapped <= arrived || !payload_came || to.subflow.seldom.bare[side].segments == 0 {
         return;
     }
-    let bare = to.subflow.bare[side].first;
+    let bare = to.subflow.seldom.bare[side].first;
     let none = if arrived == 0 { "none" } else { "no more" };
     let text = format!(
         "Data of the {} carries mappings at {} and {none} at {} (from frame {}): they were removed {}.",

@@ -100,7 +100,7 @@ fn direction(connection: &tracked::Connection, side: Side, context: &Context<'_>
         reinjected_bytes: data.again.reinjected,
         reinjected_useful_bytes: data.again.reinjected_useful,
         resent_bytes: data.again.resent,
-        unmapped_bytes: connection.subflows.iter().map(|subflow| subflow.halves[side].unmapped.bytes()).sum(),
+        unmapped_bytes: connection.subflows.iter().map(|subflow| subflow.halves[side].seldom.unmapped.bytes()).sum(),
         missing_bytes: data.missing(),
         data_fin: data.fin.map(|(_, frame)| DataFin { frame: context.frame(frame), acked: data.fin_acked() }),
         checksums: checksums(connection, side, context),

@@ -23,7 +23,7 @@ pub(super) fn build(connection: &Connection, index: usize, context: &Context<'_>
         source: SocketAddress { address: subflow.ip.source(), port: subflow.source_port },
         destination: SocketAddress { address: subflow.ip.destination(), port: subflow.destination_port },
         also_seen_as: subflow
-            .also_seen_as
+            .seldom.also_seen_as
             .iter()
             .map(|(ip, source, destination)| FourTuple {
                 source: SocketAddress { address: ip.source(), port: *source },
@@ -31,7 +31,7 @@ pub(super) fn build(connection: &Connection, index: usize, context: &Context<'_>
             })
             .collect(),
         interfaces: std::iter::once(subflow.interface)
-            .chain(subflow.more_interfaces.iter().copied())
+            .chain(subflow.seldom.more_interfaces.iter().copied())
             .map(|at| context.interface(at))
             .collect(),
         address_ids: AddressIds {
@@ -42,14 +42,14 @@ pub(super) fn build(connection: &Connection, index: usize, context: &Context<'_>
             client: subflow.backup.client,
             server: subflow.backup.server,
             changes: subflow
-                .backup_changes
+                .seldom.backup_changes
                 .iter()
                 .map(|&(frame, side, backup)| BackupChange { frame: context.frame(frame), by: side.name(), backup })
                 .collect(),
         },
         join: subflow.join.as_deref().map(|join| self::join(connection, subflow, join)),
         state: subflow.state().name(),
-        reset: subflow.reset.map(|reset| self::reset(reset, context)),
+        reset: subflow.reset().map(|reset| self::reset(reset, context)),
         syn: subflow.syn.as_ref().map(|syn| self::syn(syn, context)),
         syn_ack: subflow.syn_ack.as_ref().map(|syn| self::syn(syn, context)),
         opened: context.moment(subflow.first),
@@ -96,7 +96,7 @@ pub(super) fn of_view(connection: &Connection, view: &Connection, context: &Cont
         source: SocketAddress { address: subflow.ip.source(), port: subflow.source_port },
         destination: SocketAddress { address: subflow.ip.destination(), port: subflow.destination_port },
         state: subflow.state().name(),
-        reset: subflow.reset.map(|reset| self::reset(reset, context)),
+        reset: subflow.reset().map(|reset| self::reset(reset, context)),
         syn: subflow.syn.as_ref().map(|syn| self::syn(syn, context)),
         syn_ack: subflow.syn_ack.as_ref().map(|syn| self::syn(syn, context)),
         directions: Directions {
@@ -123,8 +123,8 @@ fn syn(seen: &tracked::SynSeen, context: &Context<'_>) -> Syn {
         window_scale: seen.window_scale,
         sack_permitted: seen.sack_permitted,
         timestamps: seen.timestamps,
-        retransmissions: seen.retransmissions,
-        fast_open_bytes: seen.fast_open,
+        retransmissions: seen.retransmissions(),
+        fast_open_bytes: seen.fast_open(),
     }
 }
 

@@ -250,9 +250,9 @@ impl Tracker {
         let interface = (frame.id.input, frame.interface);
         let state = self.connections.get_mut(connection);
         let Some(record) = state.and_then(|state| state.subflows.get_mut(usize::from(subflow))) else { return };
-        let known = record.interface == interface || record.more_interfaces.contains(&interface);
-        if !known && record.more_interfaces.len() < limits::VIEWS {
-            record.more_interfaces.push(interface);
+        let more = &record.seldom.more_interfaces;
+        if record.interface != interface && !more.contains(&interface) && more.len() < limits::VIEWS {
+            record.seldom.more_interfaces.push(interface);
         }
     }
 }
@@ -279,16 +279,12 @@ impl Subflow {
             address_ids: PerSide::default(),
             backup: PerSide::default(),
             join_backup: PerSide::default(),
-            backup_changes: Sparse::default(),
             first: arrival.at,
             last: arrival.at,
-            reset: None,
             options: PerSide::default(),
-            bare: PerSide::default(),
             interface: (arrival.frame.id.input, arrival.frame.interface),
-            more_interfaces: Sparse::default(),
-            also_seen_as: Sparse::default(),
             source_routed: PerSide::default(),
+            seldom: Sparse::default(),
         }
     }
 }

@@ -72,11 +72,11 @@ impl Connection {
             let uses = |by: Side, id| old.address_ids[by] == Some(id);
             self.seldom.removals.iter().any(|removal| since_last_data(removal.frame) && uses(removal.by, removal.id))
         };
-        let signal = if old.reset.is_some() {
+        let signal = if old.reset().is_some() {
             Some("reset")
         } else if half.fin.is_some() {
             Some("fin")
-        } else if old.backup_changes.last().is_some_and(|change| change.2 && since_last_data(change.0)) {
+        } else if old.seldom.backup_changes.last().is_some_and(|change| change.2 && since_last_data(change.0)) {
             Some("mp_prio")
         } else if removed() {
             Some("remove_addr")

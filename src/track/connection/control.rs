@@ -191,8 +191,8 @@ impl Connection {
             };
             if applies {
                 subflow.backup[side] = prio.backup;
-                if subflow.backup_changes.len() < limits::ADDRESSES {
-                    subflow.backup_changes.push((env.at.frame, side, prio.backup));
+                if subflow.seldom.backup_changes.len() < limits::ADDRESSES {
+                    subflow.seldom.backup_changes.push((env.at.frame, side, prio.backup));
                 } else {
                     self.seldom.left_out.priority_changes += 1;
                 }

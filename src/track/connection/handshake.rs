@@ -9,7 +9,8 @@ use crate::track::keys::{Dialect, KeySource, Learned};
 use crate::track::mark::Mark;
 use crate::track::observer::{Data, Event, Observer, What};
 use crate::track::side::Side;
-use crate::track::subflow::{JoinProof, SynSeen};
+use crate::track::sparse::Sparse;
+use crate::track::subflow::{JoinProof, Repeats, SynSeen};
 use crate::wire::{MpCapable, MpJoin};
 
 /// Handshake of the initial subflow.
@@ -66,18 +67,18 @@ impl Connection {
         let slot = if is_ack { &mut subflow.syn_ack } else { &mut subflow.syn };
         match slot {
             Some(seen) => {
-                seen.retransmissions += 1;
-                seen.last = env.at;
+                seen.repeats.count += 1;
+                seen.repeats.last = Some(env.at);
             }
             None => *slot = Some(syn_seen(input, env)),
         }
         if is_ack {
-            let fast_open = subflow.syn.as_ref().map_or(0, |syn| syn.fast_open);
+            let fast_open = subflow.syn.as_ref().map_or(0, SynSeen::fast_open);
             let initiator = &mut subflow.halves[input.side.peer()];
             let syn = initiator.syn().map(|syn| syn as u32);
             let accepted = syn.map_or(0, |syn| input.segment.ack.wrapping_sub(syn).wrapping_sub(1));
             if accepted > 0 && accepted <= fast_open {
-                initiator.fast_open = accepted;
+                initiator.seldom.fast_open = accepted;
             }
             initiator.learn_syn(input.segment.ack.wrapping_sub(1), SynSource::Acknowledged);
             initiator.acknowledge(input.segment.ack, env.at.time);
@@ -271,7 +272,7 @@ impl Connection {
         if input.side == subflow.initiator {
             if subflow.third_ack.is_none() && !input.segment.flags.rst() {
                 subflow.third_ack = Some(env.at.frame);
-                let answered = subflow.syn_ack.as_ref().map_or(env.at.time, |syn_ack| syn_ack.last.time);
+                let answered = subflow.syn_ack.as_ref().map_or(env.at.time, |syn_ack| syn_ack.last().time);
                 subflow.third_ack_delay = env.at.time.since(answered);
                 match &mut subflow.join {
                     None => {
@@ -406,7 +407,7 @@ impl Connection {
     fn deliver_fast_open<O: Observer>(&mut self, env: &mut Env<'_, O>) {
         let payload = std::mem::take(&mut self.handshake.syn_payload);
         *env.buffer += payload.len();
-        let accepted = self.subflows.first().map_or(0, |subflow| subflow.halves.client.fast_open);
+        let accepted = self.subflows.first().map_or(0, |subflow| subflow.halves.client.seldom.fast_open);
         if accepted == 0 {
             return;
         }
@@ -429,16 +430,17 @@ impl Connection {
 
 fn syn_seen<O: Observer>(input: &Input<'_, '_>, env: &Env<'_, O>) -> SynSeen {
     let options = input.options;
+    let mut repeats = Sparse::default();
+    if input.segment.payload_len > 0 {
+        repeats = Repeats { fast_open: input.segment.payload_len, ..Repeats::default() }.into();
+    }
     SynSeen {
         first: env.at,
-        last: env.at,
         seq: input.segment.seq,
         mss: options.mss,
         window_scale: options.window_scale,
         sack_permitted: options.sack_permitted,
         timestamps: options.timestamps.is_some(),
-        retransmissions: 0,
-        fast_open: input.segment.payload_len,
         nop_run: options.nop_run,
         ttl: input.segment.ttl,
         kinds: options.kinds(),
@@ -448,5 +450,6 @@ fn syn_seen<O: Observer>(input: &Input<'_, '_>, env: &Env<'_, O>) -> SynSeen {
             5 => Some(true),
             _ => None,
         },
+        repeats,
     }
 }

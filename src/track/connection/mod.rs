@@ -29,7 +29,7 @@ use super::observer::{Checked, ConnectionId, Event, Observer, What};
 use super::options::Options;
 use super::side::{PerSide, Side};
 use super::sparse::{Sparse, empty};
-use super::subflow::{Join, JoinProof, Subflow};
+use super::subflow::{Bare, Join, JoinProof, Subflow};
 use crate::frame::Timestamp;
 use crate::packet::{Segment, TcpFlags};
 
@@ -279,8 +279,8 @@ impl Connection {
                     Some((_, last)) => *last = mark,
                     none => *none = Some((mark, mark)),
                 }
-                if subflow.bare[input.side].segments > 0 && self.fallback.is_none() {
-                    subflow.bare[input.side] = Sparse::default();
+                if subflow.seldom.bare[input.side].segments > 0 && self.fallback.is_none() {
+                    subflow.seldom.bare[input.side] = Bare::default();
                 }
             }
         }
@@ -309,9 +309,9 @@ impl Connection {
             rtt.echoed(echo, env.at.time);
         }
         if let Some(acked) = half.acknowledge(input.segment.ack, env.at.time) {
-            let bare = &mut subflow.bare[peer];
+            let bare = &subflow.seldom.bare[peer];
             if bare.segments > 0 && bare.acknowledged.is_none() {
-                bare.acknowledged = Some(env.at.frame);
+                subflow.seldom.bare[peer].acknowledged = Some(env.at.frame);
             }
             let (tally, data) = (&mut self.checksums[peer], &self.data[peer]);
             half.mappings.acknowledged(acked, |complete| {
@@ -362,10 +362,10 @@ impl Connection {
             half.fin.get_or_insert((at, env.at.frame));
             half.next = half.next.max(at + 1);
         }
-        let resets = input.segment.flags.rst() && subflow.reset.is_none();
+        let resets = input.segment.flags.rst() && subflow.reset().is_none();
         if resets {
-            subflow.reset = Some(outcome::reset_of(subflow, input, env.at));
-        } else if let Some(reset) = subflow.reset.as_mut().filter(|_| input.segment.flags.rst()) {
+            subflow.seldom.reset = Some(outcome::reset_of(subflow, input, env.at));
+        } else if input.segment.flags.rst() && let Some(reset) = &mut subflow.seldom.reset {
             outcome::amend_reset(reset, input);
         }
         subflow.look_again();
@@ -426,7 +426,7 @@ impl Connection {
     /// Buffered payload bytes, to give back.
     pub(in crate::track) fn kept_bytes(&self) -> usize {
         let kept = |subflow: &Subflow| {
-            subflow.halves.client.unmapped.kept_bytes() + subflow.halves.server.unmapped.kept_bytes()
+            subflow.halves.client.seldom.unmapped.kept_bytes() + subflow.halves.server.seldom.unmapped.kept_bytes()
         };
         self.subflows.iter().map(kept).sum::<usize>() + self.handshake.kept_bytes()
     }

@@ -108,7 +108,7 @@ impl Subflow {
     pub fn state(&self) -> SubflowState {
         let data = self.halves.client.payload_bytes + self.halves.server.payload_bytes > 0;
         let handshake_seen = self.syn.is_some() || self.syn_ack.is_some();
-        if let Some(reset) = &self.reset {
+        if let Some(reset) = self.reset() {
             let refused_join = self.join.is_some() && handshake_seen && !data && !self.was_in_use();
             return if reset.of_syn || refused_join { SubflowState::Refused } else { SubflowState::Reset };
         }
@@ -149,7 +149,7 @@ impl Connection {
         };
         if handshake.syn.is_some() && handshake.syn_ack.is_none() && handshake.ack.is_none() {
             let answered = initial.halves.server.segments > 0;
-            return match &initial.reset {
+            return match initial.reset() {
                 Some(reset) if reset.of_syn => Outcome::Refused,
                 _ if !answered && initial.halves.client.payload_bytes == 0 => Outcome::Unanswered,
                 _ if self.any_mptcp_data() => Outcome::Mptcp,
@@ -160,7 +160,7 @@ impl Connection {
             return Outcome::Mptcp;
         }
         if handshake.syn_ack.is_some() {
-            return match &initial.reset {
+            return match initial.reset() {
                 Some(_) if initial.halves.client.payload_bytes == 0 => Outcome::Refused,
                 _ => Outcome::Unknown,
             };
@@ -187,13 +187,13 @@ impl Connection {
 
     /// How it ended.
     pub fn close(&self) -> Close {
-        let reset = |subflow: &Subflow| subflow.reset.is_some();
+        let reset = |subflow: &Subflow| subflow.reset().is_some();
         if self.seldom.fastclose.is_some() {
             return Close::Fastclose;
         }
         if self.fallback.is_some() || !self.shows_mptcp() {
             let Some(initial) = self.initial() else { return Close::Open };
-            return match (initial.reset.is_some(), initial.is_closed()) {
+            return match (initial.reset().is_some(), initial.is_closed()) {
                 (true, _) => Close::Reset,
                 (false, true) => Close::FallbackFin,
                 (false, false) => Close::Open,
@@ -232,7 +232,7 @@ impl Connection {
         // The side whose payload lacks options, the one that never had any first.
         let lacking = |side: Side| -> Option<(bool, Mark)> {
             let half = &initial.halves[side];
-            let first = half.unmapped.first_frame().filter(|_| initial.bare[side].segments > 0)?;
+            let first = half.seldom.unmapped.first_frame().filter(|_| initial.seldom.bare[side].segments > 0)?;
             Some((half.last_mapping_end().is_some(), first))
         };
         let found = Side::BOTH
@@ -259,7 +259,7 @@ impl Connection {
         let Some(initial) = self.initial() else { return };
         let client = &initial.halves.client;
         let acked_data =
-            client.acked().zip(client.syn()).is_some_and(|(acked, syn)| acked > syn + 1 + u64::from(client.fast_open));
+            client.acked().zip(client.syn()).is_some_and(|(acked, syn)| acked > syn + 1 + u64::from(client.seldom.fast_open));
         let silent =
             initial.options.server.is_none() && self.handshake.syn_ack.is_some() && self.data.client.acked().is_none();
         let third_ack_bare =
@@ -267,7 +267,7 @@ impl Connection {
         if let Some(frame) = third_ack_bare.filter(|_| self.handshake.syn_ack.is_some()) {
             self.fall_back(FallbackCause::NoOptionInThirdAck, frame, Some(Side::Client), env);
         } else if acked_data && silent && initial.halves.server.segments > 1 {
-            let frame = initial.bare.client.acknowledged.unwrap_or(initial.last.frame);
+            let frame = initial.seldom.bare.client.acknowledged.unwrap_or(initial.last.frame);
             self.fall_back(FallbackCause::NoOptionOnData, frame, Some(Side::Server), env);
         }
     }

@@ -97,7 +97,7 @@ impl Connection {
         }
         let Some(syn) = half.syn() else { return };
         let placed = Placed {
-            start: syn + 1 + u64::from(half.fast_open),
+            start: syn + 1 + u64::from(half.seldom.fast_open),
             len: u32::from(len),
             position: ORIGIN + 1,
             ssn: 1,
@@ -126,7 +126,7 @@ impl Connection {
                 half.note_mapping_end(placed.end(), placed.position + u64::from(placed.len));
                 let wants = |side: Side| self.ends[side].flags.map(|flags| flags & 0x80 != 0);
                 let agreed = wants(Side::Client).zip(wants(Side::Server)).map(|(client, server)| client || server);
-                if !half.unmapped.is_empty() {
+                if !half.seldom.unmapped.is_empty() {
                     self.resolve_unmapped(&placed, input.side, input.subflow, env);
                 }
                 match (agreed, placed.checksum) {
@@ -162,7 +162,7 @@ impl Connection {
             half.seldom.digest.get_or_insert_default().add(syn, &taken, segment);
         }
         if !input.options.mptcp && !segment.options_cut {
-            let bare = &mut subflow.bare[input.side];
+            let bare = &mut subflow.seldom.bare[input.side];
             bare.first.get_or_insert(mark);
             bare.segments = bare.segments.saturating_add(1);
         }

@@ -8,7 +8,7 @@ use crate::track::mapping::{Payload, Placed};
 use crate::track::mark::Moment;
 use crate::track::observer::Observer;
 use crate::track::side::Side;
-use crate::track::subflow::Reset;
+use crate::track::subflow::{Reset, Subflow};
 use crate::wire::Mapping;
 
 /// Payload without options after which a connection that never showed a mapping counts as fallen back at once, instead of
@@ -46,8 +46,8 @@ impl Connection {
         *env.buffer -= kept.len();
         let piece = Piece { start, end, bytes: kept, frame: env.at.frame, time: env.at.time };
         let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return };
-        *env.buffer += subflow.halves[input.side].unmapped.push(piece);
-        let bare = subflow.bare[input.side].segments >= BARE_SEGMENTS;
+        *env.buffer += subflow.halves[input.side].seldom.unmapped.push(piece);
+        let bare = subflow.seldom.bare[input.side].segments >= BARE_SEGMENTS;
         if bare && input.subflow == 0 && self.fallback.is_none() && self.handshake.syn.is_some() {
             self.conclude_bare(env);
         }
@@ -65,7 +65,7 @@ impl Connection {
         let Some(record) = self.subflows.get_mut(usize::from(subflow)) else { return };
         let mut completes = Completes::default();
         let half = &mut record.halves[side];
-        let pieces = half.unmapped.take(placed.start, placed.end());
+        let pieces = half.seldom.unmapped.take(placed.start, placed.end());
         for piece in &pieces {
             let payload = Payload { bytes: &piece.bytes, sum: None };
             half.mappings.cover(piece.start, payload, piece.end, piece.frame, |complete| completes.push(complete));
@@ -86,7 +86,7 @@ impl Connection {
                     *env.buffer = env.buffer.saturating_sub(bytes.len());
                     let rest = Piece { start: from, end: to, bytes, frame: piece.frame, time: piece.time };
                     if let Some(record) = self.subflows.get_mut(usize::from(subflow)) {
-                        *env.buffer += record.halves[side].unmapped.push(rest);
+                        *env.buffer += record.halves[side].seldom.unmapped.push(rest);
                     }
                 }
             }
@@ -100,18 +100,18 @@ impl Connection {
     /// But a peer that resets the subflow for a lack of mappings has not fallen back, and has not taken it.
     pub(super) fn flush_unmapped<O: Observer>(&mut self, env: &mut Env<'_, O>) {
         for side in Side::BOTH {
-            let reset = self.subflows.first().and_then(|subflow| subflow.reset);
+            let reset = self.subflows.first().and_then(Subflow::reset);
             let refused = |reset: Reset| reset.by == side.peer() && reset.reason.is_some_and(|reason| reason.0 == 6);
             if reset.is_some_and(refused) {
                 continue;
             }
             let Some(half) = self.subflows.first_mut().map(|subflow| &mut subflow.halves[side]) else { return };
-            if half.unmapped.is_empty() {
+            if half.seldom.unmapped.is_empty() {
                 continue;
             }
             let (seq, position) = half.seldom.line.unwrap_or_else(|| line_of(half));
             half.seldom.line = Some((seq, position));
-            for piece in half.unmapped.take(seq, u64::MAX) {
+            for piece in half.seldom.unmapped.take(seq, u64::MAX) {
                 *env.buffer += piece.bytes.len();
                 let start = piece.start.max(seq);
                 let skip = ((start - piece.start) as usize).min(piece.bytes.len());
@@ -155,7 +155,7 @@ impl Connection {
 fn line_of(half: &Half) -> (u64, u64) {
     match (half.last_mapping_end(), half.syn()) {
         (Some(end), _) => end,
-        (None, Some(syn)) => (syn + 1 + u64::from(half.fast_open), ORIGIN + 1),
+        (None, Some(syn)) => (syn + 1 + u64::from(half.seldom.fast_open), ORIGIN + 1),
         (None, None) => (half.seen.origin(), ORIGIN + 1),
     }
 }
