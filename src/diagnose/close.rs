@@ -72,8 +72,7 @@ fn connection_reset(finder: &mut Finder<'_, '_>, connection: &Connection) {
         finder.frame(last.at.frame),
         reason(&last)
     );
-    let frames: Vec<_> =
-        connection.subflows.iter().filter_map(|subflow| subflow.reset()).map(|reset| reset.at.frame).collect();
+    let frames: Vec<_> = connection.subflows.iter().filter_map(Subflow::reset).map(|reset| reset.at.frame).collect();
     finder.report(rule::CONNECTION_RESET, (connection.subflows.len() == 1).then_some(index), &frames, text);
 }
 

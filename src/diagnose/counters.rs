@@ -83,11 +83,8 @@ fn version_1(tally: &mut Tally<'_>, connection: &Connection) {
         let changes = frames(changes.map(|change| change.0));
         tally.add(side, "MPTcpExtMPPrioTx", changes);
         tally.add(side.peer(), "MPTcpExtMPPrioRx", changes);
-        let fastclosed = connection
-            .subflows
-            .iter()
-            .filter_map(|subflow| subflow.reset())
-            .filter(|reset| reset.fastclose && reset.by == side);
+        let fastclosed =
+            connection.subflows.iter().filter_map(Subflow::reset).filter(|reset| reset.fastclose && reset.by == side);
         tally.add(side, "MPTcpExtMPFastcloseTx", fastclosed.count() as u64);
         // A RST that refuses a join is sent without a socket that would count it.
         let told = |subflow: &&Subflow| {
@@ -169,7 +166,8 @@ fn join_1(tally: &mut Tally<'_>, connection: &Connection, subflow: &Subflow, joi
     tally.one(responder, "MPTcpExtMPJoinSynRx", at_once);
     tally.one(responder, "MPTcpExtMPJoinNoTokenFound", at_once);
     // The B bit of the SYN, where no MP_PRIO has changed it since.
-    let original = |side: Side| subflow.backup[side] && !subflow.seldom.backup_changes.iter().any(|change| change.1 == side);
+    let original =
+        |side: Side| subflow.backup[side] && !subflow.seldom.backup_changes.iter().any(|change| change.1 == side);
     tally.one(responder, "MPTcpExtMPJoinSynBackupRx", answered && original(initiator));
     tally.one(initiator, "MPTcpExtMPJoinSynAckBackupRx", complete && original(responder));
     let port = subflow.address_of(responder).1;

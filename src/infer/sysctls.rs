@@ -4,6 +4,7 @@
 use crate::report::model::{Sides, Sysctls};
 use crate::track::connection::{Connection, FallbackCause};
 use crate::track::side::Side;
+use crate::track::subflow::SynSeen;
 
 /// A in the flags of MP_CAPABLE: checksums required (RFC 8684 §3.1).
 const CHECKSUM: u8 = 0x80;
@@ -32,7 +33,7 @@ pub(super) fn read(connection: &Connection) -> Sysctls {
         syns_with_option: with as u32,
         syns_without_option: without as u32,
         syn_spacing_ns: handshake.syns.windows(2).map(|pair| pair[1].1.since(pair[0].1)).collect(),
-        fast_open_bytes: initial.and_then(|initial| initial.syn.as_ref()).map_or(0, |syn| syn.fast_open()),
+        fast_open_bytes: initial.and_then(|initial| initial.syn.as_ref()).map_or(0, SynSeen::fast_open),
         fast_open_accepted_bytes: initial.map_or(0, |initial| initial.halves.client.seldom.fast_open),
     }
 }

@@ -23,10 +23,10 @@ pub mod explain;
 mod gather;
 mod in_groups;
 pub mod json;
+mod json_text;
 #[cfg(feature = "cli")]
 mod layout;
 pub mod model;
-mod json_text;
 pub mod ndjson;
 #[cfg(feature = "cli")]
 pub mod packets;

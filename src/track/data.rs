@@ -466,11 +466,8 @@ const NEAR: usize = 16;
 fn carry_slowly(carriers: &mut VecDeque<Carrier>, start: u64, end: u64, subflow: u16) {
     // What comes late belongs near the end.
     let later = carriers.iter().rev().take(NEAR).take_while(|carrier| carrier.start >= start).count();
-    let at = if later < NEAR {
-        carriers.len() - later
-    } else {
-        carriers.partition_point(|carrier| carrier.start < start)
-    };
+    let at =
+        if later < NEAR { carriers.len() - later } else { carriers.partition_point(|carrier| carrier.start < start) };
     if let Some(before) = at.checked_sub(1).and_then(|index| carriers.get_mut(index))
         && before.subflow == subflow
         && before.end == start

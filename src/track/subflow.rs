@@ -59,6 +59,9 @@ pub struct Subflow {
     pub seldom: Sparse<Seldom>,
 }
 
+/// Two, as most connections have, are just a size that the allocator has: 1280 bytes. The next is 1536.
+const _: () = assert!(size_of::<Subflow>() <= 640);
+
 /// What few subflows have.
 #[derive(Clone, Debug, Default)]
 pub struct Seldom {

@@ -23,7 +23,8 @@ pub(super) fn build(connection: &Connection, index: usize, context: &Context<'_>
         source: SocketAddress { address: subflow.ip.source(), port: subflow.source_port },
         destination: SocketAddress { address: subflow.ip.destination(), port: subflow.destination_port },
         also_seen_as: subflow
-            .seldom.also_seen_as
+            .seldom
+            .also_seen_as
             .iter()
             .map(|(ip, source, destination)| FourTuple {
                 source: SocketAddress { address: ip.source(), port: *source },
@@ -42,7 +43,8 @@ pub(super) fn build(connection: &Connection, index: usize, context: &Context<'_>
             client: subflow.backup.client,
             server: subflow.backup.server,
             changes: subflow
-                .seldom.backup_changes
+                .seldom
+                .backup_changes
                 .iter()
                 .map(|&(frame, side, backup)| BackupChange { frame: context.frame(frame), by: side.name(), backup })
                 .collect(),

@@ -365,7 +365,9 @@ impl Connection {
         let resets = input.segment.flags.rst() && subflow.reset().is_none();
         if resets {
             subflow.seldom.reset = Some(outcome::reset_of(subflow, input, env.at));
-        } else if input.segment.flags.rst() && let Some(reset) = &mut subflow.seldom.reset {
+        } else if input.segment.flags.rst()
+            && let Some(reset) = &mut subflow.seldom.reset
+        {
             outcome::amend_reset(reset, input);
         }
         subflow.look_again();

@@ -258,8 +258,10 @@ impl Connection {
     fn conclude_silent_server<O: Observer>(&mut self, env: &mut Env<'_, O>) {
         let Some(initial) = self.initial() else { return };
         let client = &initial.halves.client;
-        let acked_data =
-            client.acked().zip(client.syn()).is_some_and(|(acked, syn)| acked > syn + 1 + u64::from(client.seldom.fast_open));
+        let acked_data = client
+            .acked()
+            .zip(client.syn())
+            .is_some_and(|(acked, syn)| acked > syn + 1 + u64::from(client.seldom.fast_open));
         let silent =
             initial.options.server.is_none() && self.handshake.syn_ack.is_some() && self.data.client.acked().is_none();
         let third_ack_bare =
