@@ -126,7 +126,8 @@ def main():
         loop = libpcap_loop(folder)
         if loop:
             commands["empty libpcap loop"] = [loop]
-        commands["mptcp-inspect -F json"] = [tool, "-q", "-F", "json"]
+        for written in ["json", "ndjson"]:
+            commands[f"mptcp-inspect -F {written}"] = [tool, "-q", "-F", written]
         if shutil.which("tcpdump"):
             commands["tcpdump -n -r"] = ["tcpdump", "-n", "-r"]
         if shutil.which("tshark"):

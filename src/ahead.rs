@@ -51,26 +51,20 @@ pub struct Ahead {
 #[derive(Default)]
 struct Batch {
     bytes: Vec<u8>,
+    /// Bytes that do not lie in the block: payload of reassembled datagrams.
+    reassembled: Vec<u8>,
     entries: Vec<Entry>,
-    aside: Aside,
+    /// Options in no usual layout, without their bytes.
+    others: Vec<Options<'static>>,
+    /// SYNs and SYN/ACKs with MP_CAPABLE in it.
+    handshakes: usize,
+    /// The tracker had caught up when it was begun: what the tracker can do itself is left to it.
+    hurry: bool,
     /// What is known of the input after it; `None` in a used one.
     info: Option<InputInfo>,
     /// How the input ended, behind the last entry.
     problem: Option<CaptureError>,
     incomplete_fragments: u64,
-}
-
-/// What has no place in a frame's entry.
-#[derive(Default)]
-struct Aside {
-    /// Bytes that do not lie in the block: payload of reassembled datagrams.
-    reassembled: Vec<u8>,
-    /// Options in no usual layout, without their bytes.
-    others: Vec<Options<'static>>,
-    /// SYNs and SYN/ACKs with MP_CAPABLE in the batch.
-    handshakes: usize,
-    /// The tracker has caught up: what it can do itself is left to it.
-    hurry: bool,
 }
 
 /// One frame.
@@ -143,7 +137,7 @@ impl Ahead {
         match &entry.options {
             Read::Nothing => None,
             Read::Usual(usual) => Some(usual.with_bytes(bytes)),
-            Read::Other(place) => Some(self.batch.aside.others.get(*place as usize)?.with_bytes(bytes)),
+            Read::Other(place) => Some(self.batch.others.get(*place as usize)?.with_bytes(bytes)),
         }
     }
 
@@ -174,8 +168,8 @@ impl Ahead {
         let mut used = std::mem::replace(&mut self.batch, batch);
         self.used_blocks.give_back(&mut used.bytes);
         used.entries.clear();
-        used.aside.others.clear();
-        used.aside.reassembled.clear();
+        used.others.clear();
+        used.reassembled.clear();
         // Fails at the end only, when nobody needs it.
         let _ = self.used.try_send(used);
         self.next = 0;
@@ -231,7 +225,7 @@ impl Source for Ahead {
 impl Batch {
     #[inline]
     fn slice(&self, span: Span) -> &[u8] {
-        let bytes = if span.reassembled { &self.aside.reassembled } else { &self.bytes };
+        let bytes = if span.reassembled { &self.reassembled } else { &self.bytes };
         bytes.get(span.start as usize..).and_then(|bytes| bytes.get(..span.len as usize)).unwrap_or_default()
     }
 }
@@ -268,7 +262,7 @@ fn decode(mut source: FileSource, batches: &SyncSender<Batch>, used: &Receiver<B
                 if batches.send(std::mem::replace(&mut batch, next)).is_err() {
                     return;
                 }
-                batch.aside.hurry = caught_up.swap(false, Ordering::Relaxed);
+                batch.hurry = caught_up.swap(false, Ordering::Relaxed);
             }
             None => {}
         }
@@ -290,8 +284,8 @@ impl Batch {
     /// Ends with the last frame that lies in `block`.
     fn close(&mut self, block: Vec<u8>, source: &FileSource, decoder: &Decoder) {
         self.bytes = block;
-        let handshakes = std::mem::take(&mut self.aside.handshakes);
-        if !self.aside.hurry {
+        let handshakes = std::mem::take(&mut self.handshakes);
+        if !self.hurry {
             make_room(handshakes);
         }
         self.incomplete_fragments = decoder.incomplete_fragments();
@@ -310,14 +304,14 @@ impl Batch {
                 let checksum;
                 (options, checksum) = match UsualOptions::of(&segment) {
                     Some(usual) => (Read::Usual(usual), usual.has_checksum()),
-                    None => self.aside.read_other(&segment),
+                    None => self.read_other(&segment),
                 };
-                // The tracker would have to fetch the payload from this core.
-                if checksum && !self.aside.hurry {
+                // The tracker would have to fetch the payload from this core: it does where it waits anyway.
+                if checksum && !self.hurry {
                     segment.payload_sum = Some(sum16(segment.payload));
                 }
-                options_at = self.aside.place(segment.options, &frame, data);
-                payload = self.aside.place(segment.payload, &frame, data);
+                options_at = self.place(segment.options, &frame, data);
+                payload = self.place(segment.payload, &frame, data);
                 Decoded::Tcp(segment.without_bytes())
             }
             Decoded::NotIp => Decoded::NotIp,
@@ -338,9 +332,7 @@ impl Batch {
             options,
         });
     }
-}
 
-impl Aside {
     /// Reads options in no usual layout; tells whether the payload is covered by a checksum that stands there.
     fn read_other(&mut self, segment: &Segment<'_>) -> (Read, bool) {
         let options = Options::of(segment);
