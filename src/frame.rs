@@ -13,7 +13,6 @@ impl Timestamp {
     }
 }
 
-/// Prints RFC 3339 in UTC with nine decimals, e.g. `2026-11-22T10:57:28.622157800Z`.
 impl Timestamp {
     /// RFC 3339 in UTC with nine decimals, as ASCII. Years have four digits: those of 2^63 nanoseconds are 1677 to 2262.
     pub fn text(self) -> [u8; 30] {
@@ -38,6 +37,7 @@ impl Timestamp {
     }
 }
 
+/// Prints RFC 3339 in UTC with nine decimals, e.g. `2026-11-22T10:57:28.622157800Z`.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(std::str::from_utf8(&self.text()).unwrap_or_default())

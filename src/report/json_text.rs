@@ -1,6 +1,6 @@
 //! JSON text, value by value, for lines that are written for every packet: names of fields are constants that need no
-//! escaping, and nothing is formatted that can be written digit by digit. (The same line through a serializer takes three
-//! times as long.) Everything else goes through serde.
+//! escaping, and nothing is formatted that can be written digit by digit. (Through a serializer the whole format takes
+//! 1.8 times as long.) Everything else goes through serde.
 
 use std::fmt::Display;
 use std::io::Write as _;

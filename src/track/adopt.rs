@@ -82,6 +82,9 @@ impl Connection {
             if let Some(seldom) = subflow.seldom.written() {
                 seldom.bare.swap();
                 seldom.backup_changes.iter_mut().for_each(|change| change.1 = change.1.peer());
+                if let Some(reset) = &mut seldom.reset {
+                    reset.by = reset.by.peer();
+                }
             }
         }
         self.addresses.iter_mut().for_each(|address| address.by = address.by.peer());
