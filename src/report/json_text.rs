@@ -7,6 +7,7 @@ use std::io::Write as _;
 use std::net::IpAddr;
 
 use crate::frame::Timestamp;
+use crate::wire::Hex;
 
 /// Something that writes itself as a JSON value.
 pub(super) trait Json {
@@ -101,9 +102,6 @@ impl Json for Quoted {
     }
 }
 
-/// Bytes as a string of hexadecimal digits.
-pub(super) struct Hex<'a>(pub(super) &'a [u8]);
-
 impl Json for Hex<'_> {
     fn json(self, out: &mut Vec<u8>) {
         let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
@@ -144,16 +142,20 @@ impl Json for Socket {
     }
 }
 
-/// A list of what can be written.
-pub(super) fn list<T: Json>(out: &mut Vec<u8>, items: impl Iterator<Item = T>) {
-    out.push(b'[');
-    for (index, item) in items.enumerate() {
-        if index > 0 {
-            out.push(b',');
+/// A list.
+pub(super) struct List<I>(pub(super) I);
+
+impl<T: Json, I: Iterator<Item = T>> Json for List<I> {
+    fn json(self, out: &mut Vec<u8>) {
+        out.push(b'[');
+        for (index, item) in self.0.enumerate() {
+            if index > 0 {
+                out.push(b',');
+            }
+            item.json(out);
         }
-        item.json(out);
+        out.push(b']');
     }
-    out.push(b']');
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! The line of a segment in `ndjson`: by far the most of what that format writes.
 
-use super::json_text::{Escaped, Hex, Json, Plain, Quoted, Shown, Socket, field, list};
+use super::json_text::{Escaped, Json, List, Plain, Quoted, Shown, Socket, field};
 use super::model::FrameRef;
 use super::seen::Seen;
-use crate::wire::{AddAddrForm, Dss, Item, MpCapable, MpJoin, MptcpOption, RawSequence, TcpOption};
+use crate::packet::TcpFlags;
+use crate::wire::{AddAddrForm, Dss, Hex, Item, MpCapable, MpJoin, MptcpOption, RawSequence, TcpOption};
 
 /// Appends the line, its end included.
 pub(super) fn append(out: &mut Vec<u8>, seen: &Seen<'_>) {
@@ -16,12 +17,12 @@ pub(super) fn append(out: &mut Vec<u8>, seen: &Seen<'_>) {
     field!(out, "destination", Socket(segment.ip.destination(), segment.destination_port));
     field!(out, "seq", segment.seq);
     field!(out, "ack", segment.ack);
-    field!(out, "flags", Flags(segment.flags.0));
+    field!(out, "flags", List(names_of(segment.flags)));
     field!(out, "window", segment.window);
     field!(out, "payload_bytes", segment.payload_len);
     field!(out, "connection", seen.number());
     field!(out, "subflow", seen.subflow);
-    field!(out, "options", Options(seen));
+    field!(out, "options", List(seen.options().filter(|item| !is_padding(item))));
     if seen.is_copy {
         field!(out, "duplicate", true);
     }
@@ -37,21 +38,12 @@ impl Json for FrameRef {
 /// Names of the flags in the order of their bits.
 pub(super) const FLAGS: [&str; 8] = ["FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR"];
 
-struct Flags(u8);
-
-impl Json for Flags {
-    fn json(self, out: &mut Vec<u8>) {
-        list(out, FLAGS.iter().enumerate().filter(|(bit, _)| self.0 >> bit & 1 == 1).map(|(_, name)| Plain(name)));
-    }
+fn names_of(flags: TcpFlags) -> impl Iterator<Item = Plain<'static>> {
+    FLAGS.iter().enumerate().filter(move |(bit, _)| flags.any(1 << bit)).map(|(_, name)| Plain(name))
 }
 
-struct Options<'a>(&'a Seen<'a>);
-
-impl Json for Options<'_> {
-    fn json(self, out: &mut Vec<u8>) {
-        let is_padding = |item: &Item<'_>| matches!(item.option, TcpOption::NoOperation | TcpOption::EndOfList);
-        list(out, self.0.options().filter(|item| !is_padding(item)));
-    }
+fn is_padding(item: &Item<'_>) -> bool {
+    matches!(item.option, TcpOption::NoOperation | TcpOption::EndOfList)
 }
 
 impl Json for Item<'_> {
@@ -77,7 +69,9 @@ fn plain(out: &mut Vec<u8>, option: &TcpOption<'_>, bytes: &[u8]) {
     match *option {
         TcpOption::MaximumSegmentSize(mss) => field!(out, "mss", mss),
         TcpOption::WindowScale(shift) => field!(out, "shift", shift),
-        TcpOption::Sack(blocks) => field!(out, "blocks", Blocks(blocks)),
+        TcpOption::Sack(blocks) => {
+            field!(out, "blocks", List(blocks.iter().map(|(left, right)| List([left, right].into_iter()))));
+        }
         TcpOption::Timestamps { value, echo_reply } => {
             field!(out, "value", value);
             field!(out, "echo_reply", echo_reply);
@@ -106,22 +100,6 @@ fn plain(out: &mut Vec<u8>, option: &TcpOption<'_>, bytes: &[u8]) {
     }
 }
 
-struct Blocks<'a>(crate::wire::SackBlocks<'a>);
-
-impl Json for Blocks<'_> {
-    fn json(self, out: &mut Vec<u8>) {
-        list(out, self.0.iter().map(|(left, right)| Block(left, right)));
-    }
-}
-
-struct Block(u32, u32);
-
-impl Json for Block {
-    fn json(self, out: &mut Vec<u8>) {
-        list(out, [self.0, self.1].into_iter());
-    }
-}
-
 /// Fields of an MPTCP option.
 fn mptcp(out: &mut Vec<u8>, option: &MptcpOption<'_>) {
     match option {
@@ -139,10 +117,7 @@ fn mptcp(out: &mut Vec<u8>, option: &MptcpOption<'_>) {
             field!(out, "echo", echo);
             field!(out, "hmac", add.hmac.as_ref().map(|hmac| Hex(hmac)));
         }
-        MptcpOption::RemoveAddr(remove) => {
-            out.extend_from_slice(b",\"address_ids\":");
-            list(out, remove.ids.iter().copied());
-        }
+        MptcpOption::RemoveAddr(remove) => field!(out, "address_ids", List(remove.ids.iter().copied())),
         MptcpOption::MpPrio(prio) => {
             field!(out, "backup", prio.backup);
             field!(out, "address_id", prio.address_id);

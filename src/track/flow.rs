@@ -192,14 +192,14 @@ fn look_up(
     keys: &[Option<KeptKey>],
     key: FlowKey,
 ) -> Option<FlowId> {
-    let half = hash(state, key);
+    let half = half_hash(state, key);
     let same = |id: FlowId| keys.get(id as usize).and_then(Option::as_ref).is_some_and(|kept| kept.key() == key);
     index.find(spread(half), |entry| entry.0 == half && same(entry.1)).map(|entry| entry.1)
 }
 
 /// Half of a key's hash.
 #[inline]
-fn hash(state: &foldhash::fast::RandomState, key: FlowKey) -> u32 {
+fn half_hash(state: &foldhash::fast::RandomState, key: FlowKey) -> u32 {
     match key {
         FlowKey::V4(key) => state.hash_one(key) as u32,
         FlowKey::V6(key) => state.hash_one(key) as u32,
@@ -245,7 +245,8 @@ impl FlowTable {
     /// Forgets a key, and that it was found lately.
     #[cold]
     fn forget(&mut self, key: FlowKey, place: usize) {
-        if let Ok(entry) = self.index.find_entry(spread(hash(&self.state, key)), |entry| entry.1 as usize == place) {
+        if let Ok(entry) = self.index.find_entry(spread(half_hash(&self.state, key)), |entry| entry.1 as usize == place)
+        {
             entry.remove();
         }
         match key {
@@ -295,7 +296,7 @@ impl FlowTable {
             evicted = true;
             victim
         } as FlowId;
-        let half = hash(&self.state, key);
+        let half = half_hash(&self.state, key);
         self.index.insert_unique(spread(half), (half, id), |&(half, _)| spread(half));
         (id, evicted)
     }

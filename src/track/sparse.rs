@@ -31,12 +31,6 @@ impl<T> Default for Sparse<T> {
     }
 }
 
-impl<T> From<T> for Sparse<T> {
-    fn from(value: T) -> Self {
-        Self(Some(Box::new(value)))
-    }
-}
-
 impl<T> Sparse<T> {
     /// Nothing written.
     pub const EMPTY: Self = Self(None);

@@ -430,9 +430,9 @@ impl Connection {
 
 fn syn_seen<O: Observer>(input: &Input<'_, '_>, env: &Env<'_, O>) -> SynSeen {
     let options = input.options;
-    let mut repeats = Sparse::default();
+    let mut repeats = Sparse::<Repeats>::default();
     if input.segment.payload_len > 0 {
-        repeats = Repeats { fast_open: input.segment.payload_len, ..Repeats::default() }.into();
+        repeats.fast_open = input.segment.payload_len;
     }
     SynSeen {
         first: env.at,
