@@ -156,15 +156,13 @@ impl<'a> Follower<'a> {
                     ndjson::write_segment(&mut self.line, seen);
                 }
                 let Some(connection) = seen.connection else { return Ok(()) };
-                let of_it = |event: &&Event| event.connection == connection.id;
-                let several = self.several_inputs;
-                seen.events
-                    .iter()
-                    .filter(of_it)
-                    .try_for_each(|event| ndjson::write_event(&mut self.line, event, connection, several))
+                for event in seen.events.iter().filter(|event| event.connection == connection.id) {
+                    ndjson::write_event(&mut self.line, event, connection, self.several_inputs)?;
+                }
             }
-            _ => Ok(()),
+            _ => {}
         }
+        Ok(())
     }
 
     /// Writes `self.line` out, keeps it, or drops it, by what `--connection` asks for.

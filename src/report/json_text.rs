@@ -3,9 +3,9 @@
 //! 1.8 times as long.) Everything else goes through serde.
 
 use std::fmt::Display;
-use std::io::Write as _;
 use std::net::IpAddr;
 
+use super::append;
 use crate::frame::Timestamp;
 use crate::wire::Hex;
 
@@ -35,7 +35,7 @@ macro_rules! numbers {
         impl Json for $type {
             #[inline]
             fn json(self, out: &mut Vec<u8>) {
-                out.extend_from_slice(itoa::Buffer::new().format(self).as_bytes());
+                append::number(out, self);
             }
         }
     )*};
@@ -85,8 +85,7 @@ pub(super) struct Shown<T>(pub(super) T);
 impl<T: Display> Json for Shown<T> {
     fn json(self, out: &mut Vec<u8>) {
         out.push(b'"');
-        // Memory takes everything.
-        let _ = write!(out, "{}", self.0);
+        append::shown(out, self.0);
         out.push(b'"');
     }
 }
@@ -104,11 +103,8 @@ impl Json for Quoted {
 
 impl Json for Hex<'_> {
     fn json(self, out: &mut Vec<u8>) {
-        let digit = |nibble: u8| if nibble < 10 { b'0' + nibble } else { b'a' + nibble - 10 };
         out.push(b'"');
-        for byte in self.0 {
-            out.extend_from_slice(&[digit(byte >> 4), digit(byte & 0xf)]);
-        }
+        append::hex(out, self.0);
         out.push(b'"');
     }
 }
@@ -126,18 +122,8 @@ pub(super) struct Socket(pub(super) IpAddr, pub(super) u16);
 
 impl Json for Socket {
     fn json(self, out: &mut Vec<u8>) {
-        let Self(IpAddr::V4(address), port) = self else {
-            return Shown(std::net::SocketAddr::new(self.0, self.1)).json(out);
-        };
-        let [a, b, c, d] = address.octets();
         out.push(b'"');
-        a.json(out);
-        for octet in [b, c, d] {
-            out.push(b'.');
-            octet.json(out);
-        }
-        out.push(b':');
-        port.json(out);
+        append::socket(out, self.0, self.1);
         out.push(b'"');
     }
 }

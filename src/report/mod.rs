@@ -15,6 +15,7 @@
     reason = "columns and parts of its own are counted here, never what a capture holds"
 )]
 
+mod append;
 mod build;
 #[cfg(feature = "cli")]
 mod cells;

@@ -12,9 +12,9 @@
 //! key of an MP_FASTCLOSE, and the checksums of the mappings that the segment completes; a cross (`✗`, `BAD`) behind what is
 //! wrong. Sequence numbers count from the SYN's where that was seen.
 
-use std::io::{self, Write};
-use std::net::SocketAddr;
+use std::fmt::Display;
 
+use super::append;
 use super::seen::Seen;
 use super::segment_line::FLAGS;
 use super::style::{Look, Role};
@@ -24,91 +24,117 @@ use crate::track::side::Side;
 use crate::track::verdict::Verdict;
 use crate::wire::{Dss, MptcpOption, TcpOption};
 
-/// Writes the line of a segment.
-pub fn write_segment(out: &mut dyn Write, seen: &Seen<'_>, look: Look) -> io::Result<()> {
+/// Appends the line of a segment, its end included.
+pub fn write_segment(out: &mut Vec<u8>, seen: &Seen<'_>, look: Look) {
     let mut line = Line { out, look };
-    line.head(seen)?;
-    line.numbers(seen)?;
+    line.head(seen);
+    line.numbers(seen);
     let mut separator = "  ";
     for item in seen.options() {
         match &item.option {
             TcpOption::Mptcp(option) => {
-                write!(line.out, "{separator}{option}")?;
-                line.marks(seen, option)?;
+                line.plain(separator);
+                append::shown(line.out, option);
+                line.marks(seen, option);
                 separator = ", ";
             }
             TcpOption::Malformed(error) => {
-                line.text(Role::Error, &format_args!("{separator}malformed option ({error})"))?;
+                line.text(Role::Error, format_args!("{separator}malformed option ({error})"));
                 separator = ", ";
             }
             _ => {}
         }
     }
     if seen.is_copy {
-        line.text(Role::Dim, &"  (copy at another tap)")?;
+        line.text(Role::Dim, "  (copy at another tap)");
     }
     for event in seen.events {
         if let (What::FellBack, Some(connection)) = (event.what, seen.connection)
             && let Some(fallback) = connection.fallback
         {
             let arrow = if look.unicode { "→" } else { "->" };
-            line.text(Role::Warning, &format_args!("  {arrow} fallback to TCP: {}", fallback.cause.name()))?;
+            line.text(Role::Warning, format_args!("  {arrow} fallback to TCP: {}", fallback.cause.name()));
         }
     }
-    line.out.write_all(b"\n")
+    line.out.push(b'\n');
 }
 
 struct Line<'a> {
-    out: &'a mut dyn Write,
+    out: &'a mut Vec<u8>,
     look: Look,
 }
 
 impl Line<'_> {
-    fn text(&mut self, role: Role, text: &dyn std::fmt::Display) -> io::Result<()> {
-        if self.look.color {
-            let style = role.style();
-            write!(self.out, "{style}{text}{style:#}")
-        } else {
-            write!(self.out, "{text}")
+    fn plain(&mut self, text: &str) {
+        self.out.extend_from_slice(text.as_bytes());
+    }
+
+    fn text(&mut self, role: Role, text: impl Display) {
+        self.styled(role, |out| append::shown(out, text));
+    }
+
+    fn styled(&mut self, role: Role, write: impl FnOnce(&mut Vec<u8>)) {
+        if !self.look.color {
+            return write(self.out);
         }
+        let style = role.style();
+        append::shown(self.out, style);
+        write(self.out);
+        append::shown(self.out, format_args!("{style:#}"));
     }
 
     /// Frame, time, connection and ends.
-    fn head(&mut self, seen: &Seen<'_>) -> io::Result<()> {
+    fn head(&mut self, seen: &Seen<'_>) {
         let micros = seen.since_first_ns / 1000;
-        let (seconds, fraction) = (micros / 1_000_000, micros % 1_000_000);
-        self.text(Role::Dim, &format_args!("{:>6} {seconds:>5}.{fraction:06}", Padded(&seen.frame)))?;
-        match (seen.number(), seen.subflow) {
-            (Some(number), Some(subflow)) => write!(self.out, "  {:<5}", Padded(&format_args!("#{number}/{subflow}")))?,
-            (Some(number), None) => write!(self.out, "  {:<5}", Padded(&format_args!("#{number}")))?,
-            (None, _) => write!(self.out, "  {:<5}", "-")?,
-        }
+        self.styled(Role::Dim, |out| {
+            append::right(out, 6, b' ', |out| append::shown(out, seen.frame));
+            out.push(b' ');
+            append::right(out, 5, b' ', |out| append::number(out, micros / 1_000_000));
+            out.push(b'.');
+            append::right(out, 6, b'0', |out| append::number(out, micros % 1_000_000));
+        });
+        self.plain("  ");
+        append::left(self.out, 5, |out| {
+            let Some(number) = seen.number() else { return out.push(b'-') };
+            out.push(b'#');
+            append::number(out, number);
+            if let Some(subflow) = seen.subflow {
+                out.push(b'/');
+                append::number(out, subflow);
+            }
+        });
         let segment = seen.segment;
-        let source = SocketAddr::new(segment.ip.source(), segment.source_port);
-        let destination = SocketAddr::new(segment.ip.destination(), segment.destination_port);
+        let source = (segment.ip.source(), segment.source_port);
+        let destination = (segment.ip.destination(), segment.destination_port);
         let (left, arrow, right) = match (seen.from, self.look.unicode) {
-            (Some(Side::Server), true) => (destination, "←", source),
-            (Some(Side::Server), false) => (destination, "<-", source),
-            (_, true) => (source, "→", destination),
-            (_, false) => (source, "->", destination),
+            (Some(Side::Server), true) => (destination, " ← ", source),
+            (Some(Side::Server), false) => (destination, " <- ", source),
+            (_, true) => (source, " → ", destination),
+            (_, false) => (source, " -> ", destination),
         };
-        write!(self.out, "  {left} {arrow} {right}")
+        self.plain("  ");
+        append::socket(self.out, left.0, left.1);
+        self.plain(arrow);
+        append::socket(self.out, right.0, right.1);
     }
 
     /// Flags, sequence numbers and length.
-    fn numbers(&mut self, seen: &Seen<'_>) -> io::Result<()> {
+    fn numbers(&mut self, seen: &Seen<'_>) {
         let flags = seen.segment.flags;
         let role = if flags.rst() { Role::Error } else { Role::Plain };
-        self.out.write_all(b"  ")?;
-        self.text(role, &format_args!("{:<7}", Padded(&FlagNames(flags))))?;
-        write!(self.out, "  seq {}", seen.relative_seq().unwrap_or(seen.segment.seq))?;
+        self.plain("  ");
+        self.styled(role, |out| append::left(out, 7, |out| flag_names(out, flags)));
+        self.plain("  seq ");
+        append::number(self.out, seen.relative_seq().unwrap_or(seen.segment.seq));
         if flags.ack() {
-            write!(self.out, " ack {}", seen.relative_ack().unwrap_or(seen.segment.ack))?;
+            self.plain(" ack ");
+            append::number(self.out, seen.relative_ack().unwrap_or(seen.segment.ack));
         }
-        write!(self.out, " len {}", seen.segment.payload_len)
+        self.plain(" len ");
+        append::number(self.out, seen.segment.payload_len);
     }
 
-    fn marks(&mut self, seen: &Seen<'_>, option: &MptcpOption<'_>) -> io::Result<()> {
+    fn marks(&mut self, seen: &Seen<'_>, option: &MptcpOption<'_>) {
         let mapped = matches!(option, MptcpOption::Dss(Dss { mapping: Some(_), .. }) | MptcpOption::MpCapable(_));
         let (good, bad) = match seen.verdict(option) {
             Some(Verdict::Verified(_)) => (true, false),
@@ -118,37 +144,26 @@ impl Line<'_> {
         };
         let (check, cross) = if self.look.unicode { (" ✓", " ✗") } else { (" ok", " BAD") };
         if good && !bad {
-            self.text(Role::Good, &check)?;
+            self.text(Role::Good, check);
         }
         if bad {
-            self.text(Role::Error, &cross)?;
+            self.text(Role::Error, cross);
         }
-        Ok(())
-    }
-}
-
-/// Lets width and alignment apply to what is composed.
-struct Padded<'a>(&'a dyn std::fmt::Display);
-
-impl std::fmt::Display for Padded<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // The longest is a dozen characters.
-        f.pad(&self.0.to_string())
     }
 }
 
 /// `SYN+ACK`, `FIN+PSH+ACK`; `-` for none.
-struct FlagNames(TcpFlags);
-
-impl std::fmt::Display for FlagNames {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut separator = "";
-        for (bit, name) in FLAGS.iter().enumerate() {
-            if self.0.0 >> bit & 1 == 1 {
-                write!(f, "{separator}{name}")?;
-                separator = "+";
+fn flag_names(out: &mut Vec<u8>, flags: TcpFlags) {
+    let start = out.len();
+    for (bit, name) in FLAGS.iter().enumerate() {
+        if flags.any(1 << bit) {
+            if out.len() > start {
+                out.push(b'+');
             }
+            out.extend_from_slice(name.as_bytes());
         }
-        if separator.is_empty() { f.write_str("-") } else { Ok(()) }
+    }
+    if out.len() == start {
+        out.push(b'-');
     }
 }
