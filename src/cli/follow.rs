@@ -113,10 +113,13 @@ impl<'a> Follower<'a> {
     pub fn finish(self, report: &TrackedReport) -> anyhow::Result<bool> {
         self.failed?;
         if self.plan.format == Format::Ndjson {
+            let mut line = self.line;
             for event in &self.events {
                 let connection = report.tracker().connection(event.connection);
                 if let (Choice::Wanted, Some(connection)) = (choice(&self.plan.connections, connection), connection) {
-                    ndjson::write_event(self.out, event, connection, self.several_inputs)?;
+                    line.clear();
+                    ndjson::write_event(&mut line, event, connection, self.several_inputs);
+                    self.out.write_all(&line)?;
                 }
             }
             for index in Selection::new(report, &self.plan.connections, None).indices {
@@ -146,7 +149,7 @@ impl<'a> Follower<'a> {
     }
 
     /// The lines of one segment and of what it changed, into `self.line`.
-    fn print(&mut self, seen: &Seen<'_>) -> io::Result<()> {
+    fn print(&mut self, seen: &Seen<'_>) {
         self.line.clear();
         let is_wanted = self.plan.all_tcp || seen.options().any(|item| item.kind == crate::wire::kind::MPTCP);
         match self.plan.format {
@@ -155,14 +158,13 @@ impl<'a> Follower<'a> {
                 if is_wanted {
                     ndjson::write_segment(&mut self.line, seen);
                 }
-                let Some(connection) = seen.connection else { return Ok(()) };
+                let Some(connection) = seen.connection else { return };
                 for event in seen.events.iter().filter(|event| event.connection == connection.id) {
-                    ndjson::write_event(&mut self.line, event, connection, self.several_inputs)?;
+                    ndjson::write_event(&mut self.line, event, connection, self.several_inputs);
                 }
             }
             _ => {}
         }
-        Ok(())
     }
 
     /// Writes `self.line` out, keeps it, or drops it, by what `--connection` asks for.
@@ -305,7 +307,7 @@ impl Follow for Follower<'_> {
             wrong_checksums: std::mem::take(&mut self.wrong_checksums),
             events: &events,
         };
-        self.print(&seen)?;
+        self.print(&seen);
         self.release(connection)?;
         self.events = events;
         self.events.clear();
@@ -322,7 +324,7 @@ impl Follow for Follower<'_> {
         self.line.clear();
         if self.plan.format == Format::Ndjson && tracked.number().is_some() {
             for event in events.iter().filter(|event| event.connection == tracked.id) {
-                ndjson::write_event(&mut self.line, event, tracked, self.several_inputs)?;
+                ndjson::write_event(&mut self.line, event, tracked, self.several_inputs);
             }
             ndjson::write_left(&mut self.line, &connection.connection(0), reason.name())?;
         }

@@ -5,9 +5,13 @@
 use std::fmt::Display;
 use std::net::IpAddr;
 
+use serde::Serialize;
+
 use super::append;
+use super::model::FrameRef;
+use crate::crypto::{Key, Nonce, Token};
 use crate::frame::Timestamp;
-use crate::wire::Hex;
+use crate::wire::{Hex, RawSequence};
 
 /// Something that writes itself as a JSON value.
 pub(super) trait Json {
@@ -69,13 +73,13 @@ impl Json for Plain<'_> {
     }
 }
 
-/// Any string.
-pub(super) struct Escaped<'a>(pub(super) &'a str);
+/// What serde writes: strings that may hold something to be escaped, and values of the report.
+pub(super) struct Serde<T>(pub(super) T);
 
-impl Json for Escaped<'_> {
+impl<T: Serialize> Json for Serde<T> {
     fn json(self, out: &mut Vec<u8>) {
-        // Memory takes everything, and a string can be written: this does not fail.
-        let _ = serde_json::to_writer(out, self.0);
+        // Memory takes everything, and these values can be written: this does not fail.
+        let _ = serde_json::to_writer(out, &self.0);
     }
 }
 
@@ -106,6 +110,48 @@ impl Json for Hex<'_> {
         out.push(b'"');
         append::hex(out, self.0);
         out.push(b'"');
+    }
+}
+
+impl Json for Key {
+    fn json(self, out: &mut Vec<u8>) {
+        Hex(&self.0).json(out);
+    }
+}
+
+impl Json for Token {
+    fn json(self, out: &mut Vec<u8>) {
+        Hex(&self.0.to_be_bytes()).json(out);
+    }
+}
+
+impl Json for Nonce {
+    fn json(self, out: &mut Vec<u8>) {
+        Hex(&self.0.to_be_bytes()).json(out);
+    }
+}
+
+/// A checksum as four hexadecimal digits.
+pub(super) struct Checksum(pub(super) u16);
+
+impl Json for Checksum {
+    fn json(self, out: &mut Vec<u8>) {
+        Hex(&self.0.to_be_bytes()).json(out);
+    }
+}
+
+impl Json for RawSequence {
+    fn json(self, out: &mut Vec<u8>) {
+        match self {
+            Self::Short(value) => Quoted(value.into()).json(out),
+            Self::Long(value) => Quoted(value).json(out),
+        }
+    }
+}
+
+impl Json for FrameRef {
+    fn json(self, out: &mut Vec<u8>) {
+        if self.several_inputs { Shown(self).json(out) } else { self.id.number.json(out) }
     }
 }
 
@@ -171,8 +217,11 @@ mod tests {
             prop_assert_eq!(text(Quoted(number)), serde(number.to_string()));
             prop_assert_eq!(text(half), serde(half));
             prop_assert_eq!(text(flag), serde(flag));
-            prop_assert_eq!(text(Escaped(&any)), serde(&any));
-            prop_assert_eq!(text(Hex(&v4)), serde(format!("{:08x}", u32::from_be_bytes(v4))));
+            prop_assert_eq!(text(Serde(&any)), serde(&any));
+            prop_assert_eq!(text(Token(number as u32)), serde(Token(number as u32)));
+            prop_assert_eq!(text(Nonce(number as u32)), serde(Nonce(number as u32)));
+            prop_assert_eq!(text(Key(number.to_be_bytes())), serde(Key(number.to_be_bytes())));
+            prop_assert_eq!(text(Checksum(half)), serde(format!("{half:04x}")));
             for address in [IpAddr::from(v4), IpAddr::from(v6)] {
                 prop_assert_eq!(text(Socket(address, half)), serde(std::net::SocketAddr::new(address, half)));
             }

@@ -20,6 +20,7 @@ mod build;
 #[cfg(feature = "cli")]
 mod cells;
 pub mod counters;
+mod event_line;
 pub mod explain;
 mod gather;
 mod in_groups;

@@ -1,7 +1,6 @@
 //! The line of a segment in `ndjson`: by far the most of what that format writes.
 
-use super::json_text::{Escaped, Json, List, Plain, Quoted, Shown, Socket, field};
-use super::model::FrameRef;
+use super::json_text::{Checksum, Json, List, Plain, Quoted, Serde, Shown, Socket, field};
 use super::seen::Seen;
 use crate::packet::TcpFlags;
 use crate::wire::{AddAddrForm, Dss, Hex, Item, MpCapable, MpJoin, MptcpOption, RawSequence, TcpOption};
@@ -12,7 +11,7 @@ pub(super) fn append(out: &mut Vec<u8>, seen: &Seen<'_>) {
     field!(out, first "type", Plain("segment"));
     field!(out, "frame", seen.frame);
     field!(out, "time", seen.time);
-    field!(out, "interface", Escaped(seen.interface));
+    field!(out, "interface", Serde(seen.interface));
     field!(out, "source", Socket(segment.ip.source(), segment.source_port));
     field!(out, "destination", Socket(segment.ip.destination(), segment.destination_port));
     field!(out, "seq", segment.seq);
@@ -27,12 +26,6 @@ pub(super) fn append(out: &mut Vec<u8>, seen: &Seen<'_>) {
         field!(out, "duplicate", true);
     }
     out.extend_from_slice(b"}\n");
-}
-
-impl Json for FrameRef {
-    fn json(self, out: &mut Vec<u8>) {
-        if self.several_inputs { Shown(self).json(out) } else { self.id.number.json(out) }
-    }
 }
 
 /// Names of the flags in the order of their bits.
@@ -50,7 +43,7 @@ impl Json for Item<'_> {
     fn json(self, out: &mut Vec<u8>) {
         field!(out, first "kind", self.kind);
         if let Some(error) = self.option.error() {
-            field!(out, "malformed", Escaped(&error.to_string()));
+            field!(out, "malformed", Serde(error.to_string()));
             field!(out, "bytes", Hex(self.bytes));
         } else {
             field!(out, "name", Plain(self.option.name()));
@@ -123,7 +116,7 @@ fn mptcp(out: &mut Vec<u8>, option: &MptcpOption<'_>) {
             field!(out, "address_id", prio.address_id);
         }
         MptcpOption::MpFail(fail) => field!(out, "dsn", Quoted(fail.dsn)),
-        MptcpOption::MpFastclose(close) => field!(out, "key", Hex(&close.key.0)),
+        MptcpOption::MpFastclose(close) => field!(out, "key", close.key),
         MptcpOption::MpTcprst(reset) => {
             field!(out, "reason", reset.reason);
             field!(out, "meaning", Plain(reset.meaning()));
@@ -140,8 +133,8 @@ fn mptcp(out: &mut Vec<u8>, option: &MptcpOption<'_>) {
 fn mp_capable(out: &mut Vec<u8>, capable: &MpCapable) {
     field!(out, "version", capable.version);
     field!(out, "flags", Hex(&[capable.flags]));
-    field!(out, "sender_key", capable.sender_key.as_ref().map(|key| Hex(&key.0)));
-    field!(out, "receiver_key", capable.receiver_key.as_ref().map(|key| Hex(&key.0)));
+    field!(out, "sender_key", capable.sender_key);
+    field!(out, "receiver_key", capable.receiver_key);
     field!(out, "data_len", capable.data_len);
     field!(out, "checksum", capable.checksum.map(Checksum));
 }
@@ -158,46 +151,19 @@ fn data_sequence_signal(out: &mut Vec<u8>, dss: &Dss) {
     field!(out, "data_fin", dss.data_fin());
 }
 
-impl Json for RawSequence {
-    fn json(self, out: &mut Vec<u8>) {
-        match self {
-            Self::Short(value) => Quoted(value.into()).json(out),
-            Self::Long(value) => Quoted(value).json(out),
-        }
-    }
-}
-
 fn mp_join(out: &mut Vec<u8>, join: &MpJoin) {
     let (backup, address_id, token, nonce, hmac) = match join {
         MpJoin::Syn { backup, address_id, token, nonce, .. } => {
-            (Some(*backup), Some(*address_id), Some(token.0), Some(nonce.0), None)
+            (Some(*backup), Some(*address_id), Some(*token), Some(*nonce), None)
         }
         MpJoin::SynAck { backup, address_id, hmac, nonce, .. } => {
-            (Some(*backup), Some(*address_id), None, Some(nonce.0), Some(&hmac[..]))
+            (Some(*backup), Some(*address_id), None, Some(*nonce), Some(&hmac[..]))
         }
         MpJoin::Ack { hmac, .. } => (None, None, None, None, Some(&hmac[..])),
     };
     field!(out, "address_id", address_id);
     field!(out, "backup", backup);
-    field!(out, "token", token.map(Word));
-    field!(out, "nonce", nonce.map(Word));
+    field!(out, "token", token);
+    field!(out, "nonce", nonce);
     field!(out, "hmac", hmac.map(Hex));
-}
-
-/// 32 bits as eight hexadecimal digits.
-struct Word(u32);
-
-impl Json for Word {
-    fn json(self, out: &mut Vec<u8>) {
-        Hex(&self.0.to_be_bytes()).json(out);
-    }
-}
-
-/// 16 bits as four hexadecimal digits.
-struct Checksum(u16);
-
-impl Json for Checksum {
-    fn json(self, out: &mut Vec<u8>) {
-        Hex(&self.0.to_be_bytes()).json(out);
-    }
 }
