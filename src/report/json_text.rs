@@ -202,7 +202,7 @@ mod tests {
         String::from_utf8(out).unwrap()
     }
 
-    fn serde(value: impl serde::Serialize) -> String {
+    fn serde(value: impl Serialize) -> String {
         serde_json::to_string(&value).unwrap()
     }
 
