@@ -92,7 +92,7 @@ fn subflow_reset(finder: &mut Finder<'_, '_>, connection: &Connection, index: u1
         return;
     }
     let removed =
-        connection.seldom.removals.iter().rev().find(|removal| subflow.address_ids[removal.by] == Some(removal.id));
+        connection.seldom.removals.iter().rev().find(|removal| subflow.address_id(removal.by) == Some(removal.id));
     let mut frames = vec![reset.at.frame];
     let mut text = format!(
         "The {} reset subflow {index} in frame {}{}",

@@ -56,10 +56,8 @@ fn known(connection: &Connection, side: Side, naming: &dyn Naming) -> Vec<KnownA
 fn removal(connection: &Connection, side: Side, address: IpAddr) -> Option<Moment> {
     let announced = connection.addresses.iter().filter(|known| known.by == side && known.address == address);
     let used = connection.subflows.iter().filter(|subflow| subflow.address_of(side).0 == address);
-    let ids: Vec<u8> = announced
-        .map(|known| known.id)
-        .chain(used.filter_map(|subflow| if subflow.join.is_none() { Some(0) } else { subflow.address_ids[side] }))
-        .collect();
+    let ids: Vec<u8> =
+        announced.map(|known| known.id).chain(used.filter_map(|subflow| subflow.address_id(side))).collect();
     let removals = connection.seldom.removals.iter().filter(|removal| removal.by == side && ids.contains(&removal.id));
     removals.map(|removal| Moment { frame: removal.frame, time: removal.time }).max_by_key(|at| (at.time, at.frame))
 }

@@ -39,7 +39,7 @@ pub struct Subflow {
     pub carries: bool,
     /// The join's handshake; `None` for the initial subflow.
     pub join: Option<Box<Join>>,
-    /// Address id of each end on this subflow.
+    /// Address id of each end, as the join's MP_JOIN tells it; see [`Subflow::address_id`].
     pub address_ids: PerSide<Option<u8>>,
     /// Backup as last asked by each end.
     pub backup: PerSide<bool>,
@@ -262,6 +262,11 @@ impl Subflow {
         } else {
             (self.ip.destination(), self.destination_port)
         }
+    }
+
+    /// The address id of one end on it. Those of the initial subflow are 0 by definition, not on the wire (RFC 8684 §3.2).
+    pub fn address_id(&self, side: Side) -> Option<u8> {
+        if self.join.is_none() { Some(0) } else { self.address_ids[side] }
     }
 
     /// The RST that ended it.

@@ -56,6 +56,8 @@ pub(crate) struct Script {
     pub(crate) ttl: Option<u8>,
     /// What makes payload differ from that of other segments.
     pub(crate) salt: u8,
+    /// Bytes captured of each frame; all unless told.
+    pub(crate) snaplen: Option<usize>,
 }
 
 /// A finding as the report has it: id, subflow, frame numbers.
@@ -317,6 +319,13 @@ impl Script {
 
     /// All findings, of connections first.
     pub(crate) fn found(&self) -> Vec<Finding> {
+        let report = self.report();
+        let of_connections = (0..report.connection_count()).flat_map(|index| report.connection(index).findings);
+        of_connections.chain(report.findings()).collect()
+    }
+
+    /// The report of all.
+    pub(crate) fn report(&self) -> TrackedReport {
         let inputs = self.frames.iter().map(|frame| frame.1).max().unwrap_or(0) + 1;
         let mut tracker = Tracker::new(Config { compare: inputs > 1, ..Config::default() });
         let mut decoder = Decoder::new();
@@ -329,7 +338,7 @@ impl Script {
                 time: Timestamp(*time),
                 link: *link,
                 interface: *interface,
-                data,
+                data: &data[..self.snaplen.unwrap_or(data.len()).min(data.len())],
                 wire_len: data.len() as u32,
             };
             let decoded = decoder.decode(&frame);
@@ -346,9 +355,7 @@ impl Script {
             bytes_read: 0,
             bytes_total: None,
         };
-        let report = TrackedReport::new(tracker, (0..inputs).map(info).collect(), 0);
-        let of_connections = (0..report.connection_count()).flat_map(|index| report.connection(index).findings);
-        of_connections.chain(report.findings()).collect()
+        TrackedReport::new(tracker, (0..inputs).map(info).collect(), 0)
     }
 
     /// Their ids, subflows and frames.

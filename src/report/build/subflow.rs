@@ -36,8 +36,8 @@ pub(super) fn build(connection: &Connection, index: usize, context: &Context<'_>
             .map(|at| context.interface(at))
             .collect(),
         address_ids: AddressIds {
-            source: id_of(subflow, subflow.initiator),
-            destination: id_of(subflow, subflow.initiator.peer()),
+            source: subflow.address_id(subflow.initiator),
+            destination: subflow.address_id(subflow.initiator.peer()),
         },
         backup: Backup {
             client: subflow.backup.client,
@@ -61,11 +61,6 @@ pub(super) fn build(connection: &Connection, index: usize, context: &Context<'_>
             server_to_client: direction(connection, subflow, Side::Server, context),
         },
     })
-}
-
-/// The initial subflow's ids are 0 by definition, not on the wire (RFC 8684 §3.2).
-fn id_of(subflow: &tracked::Subflow, side: Side) -> Option<u8> {
-    if subflow.join.is_none() { Some(0) } else { subflow.address_ids[side] }
 }
 
 fn join(connection: &Connection, subflow: &tracked::Subflow, join: &tracked::Join) -> Join {

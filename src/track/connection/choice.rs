@@ -69,7 +69,7 @@ impl Connection {
         let gap = env.at.time.since(half.last_data_time);
         let since_last_data = |mark: Mark| half.last_data.is_none_or(|last| mark >= last);
         let removed = || {
-            let uses = |by: Side, id| old.address_ids[by] == Some(id);
+            let uses = |by: Side, id| old.address_id(by) == Some(id);
             self.seldom.removals.iter().any(|removal| since_last_data(removal.frame) && uses(removal.by, removal.id))
         };
         let signal = if old.reset().is_some() {

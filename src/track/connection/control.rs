@@ -157,15 +157,18 @@ impl Connection {
             .rev()
             .find(|removal| removal.by == by && removal.id == id)
             .map(|removal| removal.frame);
-        let announced =
-            self.addresses.iter_mut().rev().find(|known| known.by == by && known.id == id && known.removed.is_none());
-        let was_announced = announced.is_some();
-        if let Some(known) = announced {
-            known.removed = Some(env.at.frame);
+        let mut was_announced = false;
+        // An id may have been announced with several ports.
+        if self.addresses.iter().any(|known| known.by == by && known.id == id && known.removed.is_none()) {
+            for known in self.addresses.iter_mut().filter(|known| known.by == by && known.id == id) {
+                known.removed.get_or_insert(env.at.frame);
+            }
+            was_announced = true;
         }
-        let used = self.subflows.iter().any(|subflow| {
-            subflow.address_ids[by] == Some(id) && again.is_none_or(|frame| subflow.first.frame > frame)
-        });
+        let used = self
+            .subflows
+            .iter()
+            .any(|subflow| subflow.address_id(by) == Some(id) && again.is_none_or(|frame| subflow.first.frame > frame));
         let hit = was_announced || used || (id == 0 && again.is_none());
         if again.is_some() && !hit {
             return;
@@ -187,7 +190,7 @@ impl Connection {
         for (index, subflow) in self.subflows.iter_mut().enumerate() {
             let applies = match prio.address_id {
                 None => index == usize::from(input.subflow),
-                Some(id) => subflow.address_ids[side] == Some(id) && !subflow.is_closed(),
+                Some(id) => subflow.address_id(side) == Some(id) && !subflow.is_closed(),
             };
             if applies {
                 subflow.backup[side] = prio.backup;

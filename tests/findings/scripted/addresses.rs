@@ -1,5 +1,6 @@
 //! Addresses that are announced.
 
+use mptcp_inspect::report::Report;
 use mptcp_inspect::track::side::Side::{Client, Server};
 use mptcp_inspect::wire::TcpOption;
 
@@ -46,6 +47,43 @@ pub(super) fn addresses() {
 
     fires(&announced(&[remove(&[9])], None), "remove-addr-hit-nothing", &[4]);
     silent(&announced(&[announce(9, there, None, SERVER_KEY), remove(&[9])], None), "remove-addr-hit-nothing");
+}
+
+/// One id, announced with two ports, is removed as a whole.
+#[test]
+fn an_id_with_two_ports() {
+    let with_port = |port| announce(3, SERVER_2.0, Some(port), SERVER_KEY);
+    let script = announced(
+        &[with_port(8443), with_port(8444), remove(&[3]), announce(3, [10, 0, 7, 7], None, SERVER_KEY)],
+        None,
+    );
+    silent(&script, "address-id-reused");
+    let removed: Vec<bool> =
+        script.report().connection(0).addresses.iter().map(|address| address.removed.is_some()).collect();
+    assert_eq!(removed, [true, true, false]);
+}
+
+/// The initial subflow has address id 0 at both ends, which no option tells.
+#[test]
+fn the_initial_subflow_by_its_id() {
+    let mut script = Script::default();
+    let mut flow = script.open();
+    script.data(&mut flow, Client, 0, 1, 100);
+    script.join(CLIENT_2, SERVER, 2, [false; 2]);
+    let removal = script.send(&mut flow, Client, ACK, &[remove(&[0])], 0);
+    let reset = script.send(&mut flow, Client, RST | ACK, &[], 0);
+    fires(&script, "subflow-reset-by-removal", &[removal, reset]);
+    silent(&script, "subflow-reset");
+
+    let mut script = Script::default();
+    let mut flow = script.open();
+    script.join(CLIENT_2, SERVER, 2, [false; 2]);
+    let frame = script.send_raw(&mut flow, Client, ACK, vec![30, 4, 0x51, 0], 0);
+    let changes = |subflow: usize| {
+        let subflow = script.report().connection(0).subflows[subflow].clone();
+        subflow.backup.changes.iter().map(|change| change.frame.id.number).collect::<Vec<_>>()
+    };
+    assert_eq!((changes(0), changes(1)), (vec![frame], vec![]));
 }
 
 #[test]
