@@ -377,9 +377,15 @@ impl DataLevel {
         }
     }
 
-    /// Bytes that the highest DATA_ACK covers, without the DATA_FIN.
+    /// Bytes that the highest DATA_ACK covers, without the DATA_FIN; `None` where it is not known what they count from.
     pub fn acked_bytes(&self) -> Option<u64> {
-        let origin = if self.base.is_idsn { ORIGIN + 1 } else { self.seen.origin() };
+        let origin = if self.base.is_idsn {
+            ORIGIN + 1
+        } else if self.seen.end() > 0 {
+            self.seen.origin()
+        } else {
+            return None;
+        };
         let end = self.fin.map_or(self.acked()?, |(fin, _)| self.acked().unwrap_or(0).min(fin));
         Some(end.saturating_sub(origin))
     }
