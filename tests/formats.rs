@@ -232,3 +232,29 @@ fn numbers_agree_with_the_report() {
         assert_eq!(lines.iter().filter(|line| line["type"] == "finding").count(), found, "{}", folder.name);
     }
 }
+
+/// What the last word on each connection's end says while reading is what the report says.
+#[test]
+fn closed_connections_end_as_in_the_report() {
+    let mut closed = 0;
+    for file in
+        ["v1-15a-strip-after-synack/client-e1.pcap", "v1-15b-strip-after-3rd-ack/server-e1.pcap", STRIPPED, PRIO]
+    {
+        let report: Value = serde_json::from_str(&output(&["-F", "json"], file)).expect("JSON");
+        let lines = output(&["-F", "ndjson"], file);
+        let events = lines.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+        let ends: BTreeMap<u64, Value> = events
+            .filter(|event| event["type"] == "connection" && event["event"] == "closed")
+            .filter_map(|event| Some((event["connection"].as_u64()?, event)))
+            .collect();
+        for (number, end) in ends {
+            let connection = &list(&report["connections"])[number as usize - 1];
+            let bytes = |direction: &str| connection["directions"][direction]["bytes"].clone();
+            let said = (&end["close"], &end["bytes_client_to_server"], &end["bytes_server_to_client"]);
+            let reported = (&connection["close"], &bytes("client_to_server"), &bytes("server_to_client"));
+            assert_eq!(said, reported, "{file}");
+            closed += 1;
+        }
+    }
+    assert!(closed >= 4);
+}

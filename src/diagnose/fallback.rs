@@ -91,6 +91,8 @@ fn by_of_bare_ack(connection: &Connection, views: &[&Connection]) -> &'static st
 pub fn fallback_counter(seen: &FallbackSeen, connection: &Connection) -> Option<&'static str> {
     let v0 = connection.dialect == Some(Dialect::Rfc6824);
     Some(match seen.cause {
+        // The client's kernel looks at no option that it did not ask for.
+        FallbackCause::BadOption if connection.handshake.not_asked => return None,
         FallbackCause::NoOptionInSynAck | FallbackCause::OptionEchoed | FallbackCause::BadOption => {
             "MPTcpExtMPCapableFallbackSYNACK"
         }
@@ -125,10 +127,12 @@ fn fell_back(finder: &mut Finder<'_, '_>, connection: &Connection, seen: &Fallba
             (rule::FALLBACK_INFINITE_MAPPING, text, Vec::new())
         }
         FallbackCause::BadOption => {
-            let text = format!(
-                "The MP_CAPABLE in the SYN/ACK (frame {}) is malformed, lacks the server's key or must be ignored for its flags.",
-                finder.frame(seen.frame)
-            );
+            let what = if connection.handshake.not_asked {
+                "has no meaning: the SYN had none"
+            } else {
+                "is malformed, lacks the server's key or must be ignored for its flags"
+            };
+            let text = format!("The MP_CAPABLE in the SYN/ACK (frame {}) {what}.", finder.frame(seen.frame));
             (rule::FALLBACK_BAD_OPTION, text, Vec::new())
         }
         FallbackCause::SimultaneousOpen => {

@@ -9,7 +9,7 @@
 //! | | `fallback` | `cause`, `evidence_frame`: the frame that shows it, where that took later ones to tell |
 //! | | `data_fin` | `by` |
 //! | | `fastclose` | `by` |
-//! | | `closed` | `close`, `bytes_client_to_server`, `bytes_server_to_client` |
+//! | | `closed` | `close`, `bytes_client_to_server`, `bytes_server_to_client`; once more where only the end of the capture shows a fallback |
 //! | | `left` | live, or a limit pushed it out: `reason` (`closed`, `idle`, `half_open`, `limit`) and `report`, the connection of the report contract; no `frame`, no `time` |
 //! | `subflow` | `opened` | `subflow`, `role`, `initiator`, `source`, `destination`, `token` |
 //! | | `join` | `subflow`, `token_check`, `syn_ack_hmac`, `ack_hmac` |

@@ -177,7 +177,16 @@ impl Tracker {
         let is_syn = arrival.segment.flags.syn() && !arrival.segment.flags.ack();
         if arrival.options.mptcp {
             self.counts.tcp_connections = self.counts.tcp_connections.saturating_sub(u64::from(!is_syn));
-            return self.new_flow(key, arrival, observer);
+            let syn = self.flows.get_mut(id).map(|flow| flow.syn);
+            let answers = arrival.segment.flags.syn() && syn == Some(arrival.segment.ack.wrapping_sub(1)) && !is_syn;
+            let assigned = self.new_flow(key, arrival, observer);
+            if answers
+                && let Some(Place { connection, .. }) = assigned.place()
+                && let Some(state) = self.connections.get_mut(connection)
+            {
+                state.handshake.not_asked = true;
+            }
+            return assigned;
         }
         if is_syn
             && let Some(flow) = self.flows.get_mut(id)

@@ -28,6 +28,8 @@ pub struct Handshake {
     pub crossed: Option<Mark>,
     /// The SYN/ACK's option is the SYN's.
     pub echoed: bool,
+    /// The SYN that was answered with MP_CAPABLE had none.
+    pub not_asked: bool,
     /// MP_CAPABLE of the third ACK, or of the first data.
     pub ack: Option<(MpCapable, Mark)>,
     /// The third ACK, where it has no MP_CAPABLE.
@@ -101,7 +103,8 @@ impl Connection {
                 // Most connections have one.
                 self.handshake.syns.reserve_exact(1);
             }
-            self.handshake.syns.push((env.at.frame, env.at.time, capable.is_some()));
+            let has_option = capable.is_some() || input.segment.options_cut;
+            self.handshake.syns.push((env.at.frame, env.at.time, has_option));
         }
         let payload = input.segment.payload;
         if O::WANTS_DATA && self.handshake.syn_payload.is_empty() && payload.len() <= *env.buffer {
@@ -134,14 +137,18 @@ impl Connection {
             let frame = self.handshake.syns.iter().find(|syn| !syn.2).map_or(env.at.frame, |syn| syn.0);
             self.fall_back(FallbackCause::SynRetriedWithoutOption, frame, Some(Side::Client), env);
         }
+        // What the snaplen cut off may have been the option.
+        let cut = input.segment.options_cut;
         // Each end repeats its SYN with an ACK, and no server's key with it: Linux goes on as TCP.
-        let no_key = input.options.capable.is_none_or(|capable| capable.sender_key.is_none());
+        let no_key = !cut && input.options.capable.is_none_or(|capable| capable.sender_key.is_none());
         if let Some(crossed) = self.handshake.crossed.filter(|_| no_key && self.handshake.syn.is_some()) {
             self.fall_back(FallbackCause::SimultaneousOpen, crossed, None, env);
         }
         let Some(capable) = input.options.capable else {
-            self.handshake.bare_syn_ack.get_or_insert(env.at.frame);
-            if self.handshake.syn.is_some() && self.handshake.syn_ack.is_none() {
+            if !cut {
+                self.handshake.bare_syn_ack.get_or_insert(env.at.frame);
+            }
+            if !cut && self.handshake.syn.is_some() && self.handshake.syn_ack.is_none() {
                 let broken = input.options.mptcp;
                 let cause = if broken { FallbackCause::BadOption } else { FallbackCause::NoOptionInSynAck };
                 self.fall_back(cause, env.at.frame, Some(Side::Server), env);
@@ -164,7 +171,9 @@ impl Connection {
         if capable.extensibility() || capable.crypto_bits() == 0 {
             self.anomaly(AnomalyKind::CapableFlagsIllegal, input, env.at, None, u64::from(capable.flags));
         }
-        if asked.is_none() && self.subflows.first().is_some_and(|subflow| subflow.syn.is_some()) {
+        if asked.is_none()
+            && (self.handshake.not_asked || self.subflows.first().is_some_and(|subflow| subflow.syn.is_some()))
+        {
             self.anomaly(AnomalyKind::OptionOutOfPlace, input, env.at, None, 0);
         }
         if self.handshake.syn_ack.is_none() {
@@ -271,18 +280,19 @@ impl Connection {
         }
         if input.side == subflow.initiator {
             if subflow.third_ack.is_none() && !input.segment.flags.rst() {
+                let cut = input.segment.options_cut;
                 subflow.third_ack = Some(env.at.frame);
                 let answered = subflow.syn_ack.as_ref().map_or(env.at.time, |syn_ack| syn_ack.last().time);
                 subflow.third_ack_delay = env.at.time.since(answered);
                 match &mut subflow.join {
                     None => {
                         subflow.handshake_open = false;
-                        if self.handshake.ack.is_none() {
+                        if self.handshake.ack.is_none() && !cut {
                             self.handshake.bare_ack = Some(env.at.frame);
                         }
                     }
                     Some(join) => {
-                        if join.ack_hmac.is_none() {
+                        if join.ack_hmac.is_none() && !cut {
                             join.bare_ack = Some(env.at.frame);
                         }
                     }
@@ -326,7 +336,9 @@ impl Connection {
         let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return };
         let Some(join) = &mut subflow.join else { return };
         let Some(MpJoin::SynAck { backup, address_id, hmac, nonce, .. }) = input.options.join else {
-            join.bare_syn_ack.get_or_insert(env.at.frame);
+            if !input.segment.options_cut {
+                join.bare_syn_ack.get_or_insert(env.at.frame);
+            }
             return;
         };
         if proven || (join.syn_ack_hmac.is_some() && join.ack_hmac.is_some()) {
@@ -400,6 +412,10 @@ impl Connection {
             self.fallback = Some(FallbackSeen { cause, frame, side });
             self.tell(Some(0), What::FellBack, env);
             self.flush_unmapped(env);
+            // How it closed was told before anything showed that it was TCP by then.
+            if self.is_closed() {
+                self.tell(None, What::ConnectionClosed, env);
+            }
         }
     }
 

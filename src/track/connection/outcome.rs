@@ -118,10 +118,12 @@ impl Subflow {
         if !handshake_seen {
             return SubflowState::Unknown;
         }
-        if self.syn_ack.is_none() && !self.other_side_spoke() {
+        // In a capture of one direction, what the initiator acknowledges was answered.
+        let answered_unseen = self.halves[self.initiator.peer()].acked().is_some();
+        if self.syn_ack.is_none() && !self.other_side_spoke() && !answered_unseen {
             return SubflowState::Unanswered;
         }
-        if self.is_established() || data {
+        if self.is_established() || data || (self.join.is_none() && answered_unseen && self.syn_ack.is_none()) {
             return SubflowState::Established;
         }
         SubflowState::HalfOpen
@@ -240,18 +242,29 @@ impl Connection {
             .filter_map(|side| lacking(side).map(|(mapped, frame)| (mapped, frame, side)))
             .min_by_key(|found| (found.0, found.1));
         let Some((mapped, frame, side)) = found else { return self.conclude_silent_server(env) };
-        let third_ack_bare =
-            self.handshake.bare_ack.is_some() && self.handshake.ack.is_none() && initial.options.client.is_none();
-        let (cause, frame) = match (third_ack_bare, self.handshake.bare_ack) {
-            (true, Some(bare)) => (FallbackCause::NoOptionInThirdAck, bare),
-            _ if mapped && self.seldom.failed.client.or(self.seldom.failed.server).is_some() => {
-                (FallbackCause::MpFail, frame)
-            }
-            _ if mapped && initial.options[side.peer()].is_some() => (FallbackCause::OptionsVanished, frame),
-            _ => (FallbackCause::NoOptionOnData, frame),
-        };
-        let side = if cause == FallbackCause::NoOptionInThirdAck { Side::Client } else { side };
+        let (cause, frame, side) = self.bare_third_ack().unwrap_or_else(|| {
+            let failed = self.seldom.failed.client.or(self.seldom.failed.server).is_some();
+            let cause = if mapped && failed {
+                FallbackCause::MpFail
+            } else if mapped && initial.options[side.peer()].is_some() {
+                FallbackCause::OptionsVanished
+            } else {
+                FallbackCause::NoOptionOnData
+            };
+            (cause, frame, side)
+        });
         self.fall_back(cause, frame, Some(side), env);
+    }
+
+    /// The third ACK has no MP_CAPABLE, and nothing that the client sent later has an option: the fallback that this is.
+    fn bare_third_ack(&self) -> Option<(FallbackCause, Mark, Side)> {
+        let silent = self.initial()?.options.client.is_none() && self.handshake.ack.is_none();
+        let bare = self.handshake.bare_ack.filter(|_| silent)?;
+        Some(match self.handshake.syn_ack {
+            // A client that did not ask has no use for the answer.
+            Some((_, answer)) if self.handshake.not_asked => (FallbackCause::BadOption, answer, Side::Server),
+            _ => (FallbackCause::NoOptionInThirdAck, bare, Side::Client),
+        })
     }
 
     /// The client sent mapped data; the server acknowledged it, always without an option: it does not speak MPTCP.
@@ -262,12 +275,13 @@ impl Connection {
             .acked()
             .zip(client.syn())
             .is_some_and(|(acked, syn)| acked > syn + 1 + u64::from(client.seldom.fast_open));
-        let silent =
-            initial.options.server.is_none() && self.handshake.syn_ack.is_some() && self.data.client.acked().is_none();
-        let third_ack_bare =
-            self.handshake.bare_ack.filter(|_| self.handshake.ack.is_none() && initial.options.client.is_none());
-        if let Some(frame) = third_ack_bare.filter(|_| self.handshake.syn_ack.is_some()) {
-            self.fall_back(FallbackCause::NoOptionInThirdAck, frame, Some(Side::Client), env);
+        let silent = initial.options.server.is_none()
+            && self.handshake.syn_ack.is_some()
+            && self.data.client.acked().is_none()
+            && !self.options_cut;
+        let bare = self.bare_third_ack().filter(|_| self.handshake.syn_ack.is_some());
+        if let Some((cause, frame, side)) = bare {
+            self.fall_back(cause, frame, Some(side), env);
         } else if acked_data && silent && initial.halves.server.segments > 1 {
             let frame = initial.seldom.bare.client.acknowledged.unwrap_or(initial.last.frame);
             self.fall_back(FallbackCause::NoOptionOnData, frame, Some(Side::Server), env);

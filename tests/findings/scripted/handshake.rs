@@ -1,5 +1,6 @@
 //! Connections that ask for MPTCP and do not get it, or get it by halves.
 
+use mptcp_inspect::report::Report;
 use mptcp_inspect::track::side::Side::{Client, Server};
 use mptcp_inspect::wire::TcpOption;
 
@@ -125,6 +126,67 @@ pub(super) fn infinite_mapping_and_bad_option() {
         fires(&script, id, &[frame]);
         silent(&script, other);
     }
+}
+
+#[test]
+fn an_answer_to_what_was_not_asked() {
+    let mut script = Script::default();
+    let mut flow = Flow::new(CLIENT, SERVER);
+    script.send(&mut flow, Client, SYN, &[], 0);
+    let answer = script.send(&mut flow, Server, SYN | ACK, &[capable(1, Some(SERVER_KEY), None)], 0);
+    fires(&script, "option-out-of-place", &[answer]);
+    script.send(&mut flow, Client, ACK, &[], 0);
+    script.send(&mut flow, Client, ACK, &[], 100);
+    script.send(&mut flow, Server, ACK, &[], 0);
+    fires(&script, "fallback-bad-option", &[answer]);
+    silent(&script, "fallback-no-option-in-third-ack");
+}
+
+/// Where the snaplen cuts options off, nothing is known of what was there.
+#[test]
+fn options_that_the_capture_cut() {
+    let mut script = Script::default();
+    let mut flow = script.open();
+    script.data(&mut flow, Client, 0, 1, 100);
+    script.send(&mut flow, Server, ACK, &[data_ack(Client, 100)], 0);
+    script.join(CLIENT_2, SERVER, 2, [false; 2]);
+    let lacks_options = [
+        "fallback-no-option-in-syn-ack",
+        "fallback-no-option-in-third-ack",
+        "fallback-bad-option",
+        "join-syn-ack-without-option",
+        "join-ack-without-option",
+    ];
+    // From the IP header's first byte to that behind the longest options.
+    for snaplen in 40..100 {
+        script.snaplen = Some(snaplen);
+        let found = script.ids();
+        assert!(!found.iter().any(|id| lacks_options.contains(id)), "{snaplen}: {found:?}");
+        let report = script.report();
+        for index in 0..report.connection_count() {
+            assert_ne!(report.connection(index).outcome, "fallback", "{snaplen}");
+        }
+    }
+}
+
+/// One direction alone shows that the other answered.
+#[test]
+fn one_direction() {
+    for (direction, answered) in [(Client, true), (Client, false)] {
+        let mut script = Script::default();
+        let mut flow = Flow::new(CLIENT, SERVER);
+        script.send(&mut flow, direction, SYN, &[capable(1, None, None)], 0);
+        if answered {
+            script.send(&mut flow, direction, ACK, &[capable(1, Some(CLIENT_KEY), Some(SERVER_KEY))], 0);
+        }
+        let connection = script.report().connection(0);
+        assert_eq!(connection.subflows[0].state, if answered { "established" } else { "unanswered" });
+    }
+    // Of what is acknowledged, nothing shows where it began.
+    let mut script = Script::default();
+    let mut flow = Flow::new(CLIENT, SERVER);
+    script.send(&mut flow, Server, ACK, &[data_ack(Client, 700)], 0);
+    assert_eq!(script.report().connection(0).directions.client_to_server.acked_bytes, None);
 }
 
 #[test]
