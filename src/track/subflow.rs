@@ -75,6 +75,9 @@ pub struct Seldom {
     pub more_interfaces: Vec<(u16, u16)>,
     /// Other 4-tuples under which it was seen (NAT).
     pub also_seen_as: Vec<(IpPair, u16, u16)>,
+    /// A join's SYN/ACK with another nonce than the first: the responder had forgotten that it answered. Its nonce, HMAC and
+    /// frame.
+    pub other_syn_ack: Option<(Nonce, [u8; 8], Mark)>,
 }
 
 /// Payload without options.
@@ -99,6 +102,7 @@ empty! {
         bare: PerSide { client: Bare::NONE, server: Bare::NONE },
         more_interfaces: Vec::new(),
         also_seen_as: Vec::new(),
+        other_syn_ack: None,
     };
     Repeats = Repeats { last: None, count: 0, fast_open: 0 };
 }

@@ -40,6 +40,8 @@ pub(crate) struct Flow {
     server: Address,
     next: [u32; 2],
     nonce: u32,
+    /// The nonce in a join's SYN/ACK.
+    pub(crate) server_nonce: Nonce,
 }
 
 /// Frames as they were recorded.
@@ -133,7 +135,7 @@ fn add_addr(id: u8, address: [u8; 4], port: Option<u16>, hmac: Option<[u8; 8]>, 
 
 impl Flow {
     pub(crate) fn new(client: Address, server: Address) -> Self {
-        Self { client, server, next: [1000, 5000], nonce: u32::from(client.1) }
+        Self { client, server, next: [1000, 5000], nonce: u32::from(client.1), server_nonce: Nonce(7) }
     }
 
     /// The flow as it was `bytes` of `side` ago.
@@ -154,19 +156,19 @@ impl Flow {
 
     /// MP_JOIN of the SYN/ACK.
     pub(crate) fn join_syn_ack(&self, backup: bool) -> TcpOption<'static> {
-        let hmac = join_syn_ack_hmac(Suite::Sha256, SERVER_KEY, CLIENT_KEY, Nonce(7), Nonce(self.nonce));
+        let hmac = join_syn_ack_hmac(Suite::Sha256, SERVER_KEY, CLIENT_KEY, self.server_nonce, Nonce(self.nonce));
         TcpOption::Mptcp(MptcpOption::MpJoin(MpJoin::SynAck {
             backup,
             address_id: 0,
             hmac,
-            nonce: Nonce(7),
+            nonce: self.server_nonce,
             reserved: 0,
         }))
     }
 
     /// MP_JOIN of the third ACK.
     pub(crate) fn join_ack(&self) -> TcpOption<'static> {
-        let hmac = join_ack_hmac(Suite::Sha256, CLIENT_KEY, SERVER_KEY, Nonce(self.nonce), Nonce(7));
+        let hmac = join_ack_hmac(Suite::Sha256, CLIENT_KEY, SERVER_KEY, Nonce(self.nonce), self.server_nonce);
         TcpOption::Mptcp(MptcpOption::MpJoin(MpJoin::Ack { hmac, reserved: 0 }))
     }
 }

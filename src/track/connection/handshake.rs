@@ -1,4 +1,4 @@
-//! MP_CAPABLE and MP_JOIN: keys, flags, nonces, and where an option was missing (RFC 8684 §3.1, §3.2).
+//! The handshake of a subflow, and MP_CAPABLE in that of the first: keys, flags, and where it was missing (RFC 8684 §3.1).
 
 use super::{AnomalyKind, Connection, Effects, Env, FallbackCause, FallbackSeen, Input};
 use crate::crypto::Key;
@@ -7,11 +7,11 @@ use crate::limits;
 use crate::track::half::SynSource;
 use crate::track::keys::{Dialect, KeySource, Learned};
 use crate::track::mark::Mark;
-use crate::track::observer::{Data, Event, Observer, What};
+use crate::track::observer::{Data, Observer, What};
 use crate::track::side::Side;
 use crate::track::sparse::Sparse;
-use crate::track::subflow::{JoinProof, Repeats, SynSeen};
-use crate::wire::{MpCapable, MpJoin};
+use crate::track::subflow::{Repeats, SynSeen};
+use crate::wire::MpCapable;
 
 /// Handshake of the initial subflow.
 #[derive(Clone, Debug, Default)]
@@ -306,99 +306,6 @@ impl Connection {
             subflow.handshake_open = false;
         }
         subflow.look_again();
-    }
-
-    fn join_syn(&mut self, input: &Input<'_, '_>) {
-        let Some(MpJoin::Syn { backup, address_id, token, nonce, .. }) = input.options.join else { return };
-        let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return };
-        subflow.address_ids[input.side] = Some(address_id);
-        subflow.backup[input.side] = backup;
-        subflow.join_backup[input.side] = backup;
-        let Some(join) = &mut subflow.join else { return };
-        if join.syn_ack_hmac.is_none() {
-            join.token = Some(token);
-            join.initiator_nonce = Some(nonce);
-            if let Some(known) = self.seldom.written().and_then(|all| all.nonces.get_mut(usize::from(input.subflow))) {
-                *known = Some(nonce);
-            }
-        }
-    }
-
-    /// What the checks of a join say so far.
-    fn proof_of(&self, subflow: u16) -> Option<JoinProof> {
-        let subflow = self.subflows.get(usize::from(subflow))?;
-        Some(self.prove_join(subflow, subflow.join.as_deref()?))
-    }
-
-    fn join_syn_ack<O: Observer>(&mut self, input: &Input<'_, '_>, env: &mut Env<'_, O>) {
-        // A forged one that comes later must not displace what is proven.
-        let proven = self.proof_of(input.subflow).is_some_and(|proof| proof.syn_ack.is_verified());
-        let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return };
-        let Some(join) = &mut subflow.join else { return };
-        let Some(MpJoin::SynAck { backup, address_id, hmac, nonce, .. }) = input.options.join else {
-            if !input.segment.options_cut {
-                join.bare_syn_ack.get_or_insert(env.at.frame);
-            }
-            return;
-        };
-        if proven || (join.syn_ack_hmac.is_some() && join.ack_hmac.is_some()) {
-            return;
-        }
-        join.syn_ack_hmac = Some(hmac);
-        join.responder_nonce = Some(nonce);
-        join.syn_ack_frame = Some(env.at.frame);
-        subflow.address_ids[input.side] = Some(address_id);
-        subflow.backup[input.side] = backup;
-        subflow.join_backup[input.side] = backup;
-    }
-
-    /// MP_JOIN beyond the SYNs: the third ACK with its HMAC.
-    pub(super) fn join_ack<O: Observer>(&mut self, option: &MpJoin, input: &Input<'_, '_>, env: &mut Env<'_, O>) {
-        let (id, number) = (self.id, self.number());
-        let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return };
-        let (MpJoin::Ack { hmac, .. }, Some(join)) = (option, &mut subflow.join) else {
-            self.anomaly(AnomalyKind::OptionOutOfPlace, input, env.at, None, 1);
-            return;
-        };
-        if join.ack_hmac.is_none() {
-            join.ack_hmac = Some(*hmac);
-            join.ack_frame = Some(env.at.frame);
-            env.observer.event(Event {
-                connection: id,
-                number,
-                subflow: Some(input.subflow),
-                at: env.at,
-                what: What::JoinShown,
-            });
-        }
-        let earlier = join.ack_hmac.filter(|known| known != hmac).zip(join.ack_frame);
-        if input.segment.payload_len == 0 {
-            subflow.halves[input.side].learn_syn(input.segment.seq.wrapping_sub(1), SynSource::Acknowledged);
-            subflow.halves[input.side.peer()].learn_syn(input.segment.ack.wrapping_sub(1), SynSource::Acknowledged);
-        }
-        if let Some(earlier) = earlier {
-            self.settle_join_ack(input.subflow, earlier, (*hmac, env.at.frame));
-        }
-    }
-
-    /// Two third ACKs with different HMACs: one is forged or damaged. The earlier one stays unless only the later one is right.
-    #[cold]
-    fn settle_join_ack(&mut self, subflow: u16, earlier: ([u8; 20], Mark), later: ([u8; 20], Mark)) {
-        let right = |state: &Self| state.proof_of(subflow).is_some_and(|proof| proof.ack.is_verified());
-        if right(self) {
-            return;
-        }
-        self.set_join_ack(subflow, later);
-        if !right(self) {
-            self.set_join_ack(subflow, earlier);
-        }
-    }
-
-    fn set_join_ack(&mut self, subflow: u16, (hmac, frame): ([u8; 20], Mark)) {
-        if let Some(join) = self.subflows.get_mut(usize::from(subflow)).and_then(|subflow| subflow.join.as_mut()) {
-            join.ack_hmac = Some(hmac);
-            join.ack_frame = Some(frame);
-        }
     }
 
     pub(super) fn fall_back<O: Observer>(

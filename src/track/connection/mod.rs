@@ -16,6 +16,7 @@ pub mod checksums;
 mod choice;
 pub mod control;
 pub mod handshake;
+mod join;
 pub mod outcome;
 pub mod payload;
 mod seldom;

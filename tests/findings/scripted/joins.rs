@@ -80,6 +80,30 @@ pub(super) fn unanswered_and_unfinished_joins() {
     fires(&script, "join-incomplete", &[frame]);
 }
 
+/// A server that has forgotten its SYN/ACK answers anew, with another nonce: the third ACK goes with one of the two.
+#[test]
+fn a_syn_ack_with_another_nonce() {
+    use mptcp_inspect::crypto::Nonce;
+    for (taken, right) in [(7, true), (8, true), (9, false)] {
+        let mut script = Script::default();
+        script.open();
+        let mut join = Flow::new(CLIENT_2, SERVER);
+        let syn = join.join_syn(2, false);
+        script.send(&mut join, Client, SYN, &[syn], 0);
+        for nonce in [7, 8] {
+            join.server_nonce = Nonce(nonce);
+            join = if nonce == 8 { join.rewound(Server, 1) } else { join };
+            let syn_ack = join.join_syn_ack(false);
+            script.send(&mut join, Server, SYN | ACK, &[syn_ack], 0);
+        }
+        join.server_nonce = Nonce(taken);
+        let ack = join.join_ack();
+        script.send(&mut join, Client, ACK, &[ack], 0);
+        script.send(&mut join, Server, ACK, &[data_ack(Client, 0)], 0);
+        assert_eq!(script.ids().contains(&"join-hmac-mismatch"), !right, "{taken}: {:?}", script.findings());
+    }
+}
+
 #[test]
 pub(super) fn a_late_join_and_a_forbidden_one() {
     let mut script = Script::default();

@@ -1,0 +1,138 @@
+//! The handshake of a join: MP_JOIN in its SYN, SYN/ACK and third ACK (RFC 8684 §3.2).
+
+use super::{AnomalyKind, Connection, Env, Input};
+use crate::track::half::SynSource;
+use crate::track::mark::Mark;
+use crate::track::observer::{Event, Observer, What};
+use crate::track::subflow::JoinProof;
+use crate::wire::MpJoin;
+
+impl Connection {
+    pub(super) fn join_syn(&mut self, input: &Input<'_, '_>) {
+        let Some(MpJoin::Syn { backup, address_id, token, nonce, .. }) = input.options.join else { return };
+        let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return };
+        subflow.address_ids[input.side] = Some(address_id);
+        subflow.backup[input.side] = backup;
+        subflow.join_backup[input.side] = backup;
+        let Some(join) = &mut subflow.join else { return };
+        if join.syn_ack_hmac.is_none() {
+            join.token = Some(token);
+            join.initiator_nonce = Some(nonce);
+            if let Some(known) = self.seldom.written().and_then(|all| all.nonces.get_mut(usize::from(input.subflow))) {
+                *known = Some(nonce);
+            }
+        }
+    }
+
+    /// What the checks of a join say so far.
+    fn proof_of(&self, subflow: u16) -> Option<JoinProof> {
+        let subflow = self.subflows.get(usize::from(subflow))?;
+        Some(self.prove_join(subflow, subflow.join.as_deref()?))
+    }
+
+    pub(super) fn join_syn_ack<O: Observer>(&mut self, input: &Input<'_, '_>, env: &mut Env<'_, O>) {
+        // A forged one that comes later must not displace what is proven.
+        let proven = self.proof_of(input.subflow).is_some_and(|proof| proof.syn_ack.is_verified());
+        let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return };
+        let Some(join) = &mut subflow.join else { return };
+        let Some(MpJoin::SynAck { backup, address_id, hmac, nonce, .. }) = input.options.join else {
+            if !input.segment.options_cut {
+                join.bare_syn_ack.get_or_insert(env.at.frame);
+            }
+            return;
+        };
+        if proven || (join.syn_ack_hmac.is_some() && join.ack_hmac.is_some()) {
+            if join.responder_nonce != Some(nonce) && join.ack_hmac.is_none() {
+                subflow.seldom.other_syn_ack = Some((nonce, hmac, env.at.frame));
+            }
+            return;
+        }
+        join.syn_ack_hmac = Some(hmac);
+        join.responder_nonce = Some(nonce);
+        join.syn_ack_frame = Some(env.at.frame);
+        subflow.address_ids[input.side] = Some(address_id);
+        subflow.backup[input.side] = backup;
+        subflow.join_backup[input.side] = backup;
+    }
+
+    /// MP_JOIN beyond the SYNs: the third ACK with its HMAC.
+    pub(super) fn join_ack<O: Observer>(&mut self, option: &MpJoin, input: &Input<'_, '_>, env: &mut Env<'_, O>) {
+        let (id, number) = (self.id, self.number());
+        let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return };
+        let (MpJoin::Ack { hmac, .. }, Some(join)) = (option, &mut subflow.join) else {
+            self.anomaly(AnomalyKind::OptionOutOfPlace, input, env.at, None, 1);
+            return;
+        };
+        if join.ack_hmac.is_none() {
+            join.ack_hmac = Some(*hmac);
+            join.ack_frame = Some(env.at.frame);
+            env.observer.event(Event {
+                connection: id,
+                number,
+                subflow: Some(input.subflow),
+                at: env.at,
+                what: What::JoinShown,
+            });
+        }
+        let earlier = join.ack_hmac.filter(|known| known != hmac).zip(join.ack_frame);
+        let other_syn_ack = subflow.seldom.other_syn_ack.is_some();
+        if input.segment.payload_len == 0 {
+            subflow.halves[input.side].learn_syn(input.segment.seq.wrapping_sub(1), SynSource::Acknowledged);
+            subflow.halves[input.side.peer()].learn_syn(input.segment.ack.wrapping_sub(1), SynSource::Acknowledged);
+        }
+        if other_syn_ack {
+            self.settle_join_syn_ack(input.subflow);
+        }
+        if let Some(earlier) = earlier {
+            self.settle_join_ack(input.subflow, earlier, (*hmac, env.at.frame));
+        }
+    }
+
+    /// Two SYN/ACKs with different nonces: the third ACK tells which one the initiator took. The first stays unless only the
+    /// other one is right.
+    #[cold]
+    fn settle_join_syn_ack(&mut self, subflow: u16) {
+        let right = |state: &Self| {
+            state.proof_of(subflow).is_some_and(|proof| proof.syn_ack.is_verified() && proof.ack.is_verified())
+        };
+        if right(self) {
+            return;
+        }
+        self.exchange_syn_acks(subflow);
+        if !right(self) {
+            self.exchange_syn_acks(subflow);
+        }
+    }
+
+    fn exchange_syn_acks(&mut self, subflow: u16) {
+        let Some(subflow) = self.subflows.get_mut(usize::from(subflow)) else { return };
+        let (Some(join), Some((nonce, hmac, frame))) = (&mut subflow.join, subflow.seldom.other_syn_ack) else {
+            return;
+        };
+        let first = join.responder_nonce.zip(join.syn_ack_hmac).zip(join.syn_ack_frame);
+        subflow.seldom.other_syn_ack = first.map(|((nonce, hmac), frame)| (nonce, hmac, frame));
+        join.responder_nonce = Some(nonce);
+        join.syn_ack_hmac = Some(hmac);
+        join.syn_ack_frame = Some(frame);
+    }
+
+    /// Two third ACKs with different HMACs: one is forged or damaged. The earlier one stays unless only the later one is right.
+    #[cold]
+    fn settle_join_ack(&mut self, subflow: u16, earlier: ([u8; 20], Mark), later: ([u8; 20], Mark)) {
+        let right = |state: &Self| state.proof_of(subflow).is_some_and(|proof| proof.ack.is_verified());
+        if right(self) {
+            return;
+        }
+        self.set_join_ack(subflow, later);
+        if !right(self) {
+            self.set_join_ack(subflow, earlier);
+        }
+    }
+
+    fn set_join_ack(&mut self, subflow: u16, (hmac, frame): ([u8; 20], Mark)) {
+        if let Some(join) = self.subflows.get_mut(usize::from(subflow)).and_then(|subflow| subflow.join.as_mut()) {
+            join.ack_hmac = Some(hmac);
+            join.ack_frame = Some(frame);
+        }
+    }
+}
