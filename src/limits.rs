@@ -97,9 +97,9 @@ pub const CONNECTIONS: usize = 1 << 20;
 /// How far the numbers of connections in memory may lie apart: each number between takes a pointer. Beyond, the oldest goes,
 /// though it may be alive.
 pub const CONNECTION_SPAN: usize = 8 * CONNECTIONS;
-/// Bytes that all connections may take, by estimates that are at most half too low. A connection that only asked takes about
-/// 2 kB, one on a fast path up to a megabyte.
-pub const CONNECTION_BYTES: usize = 2 << 30;
+/// Bytes that all connections may take, by estimates. A connection that only asked takes about 2 kB, one of two subflows 2.8,
+/// one on a fast path up to a megabyte: a million ordinary ones fit.
+pub const CONNECTION_BYTES: usize = 3 << 30;
 /// Connections that may share one token, by collision or forgery.
 pub const SAME_TOKEN: usize = 8;
 /// Views of one connection at other taps, and 4-tuples of one subflow.

@@ -452,6 +452,7 @@ impl DataLevel {
             + self.blocks.sizes.heap_bytes()
             + self.order.own_bytes()
             + self.order.heap_bytes()
+            + self.choices.own_bytes()
     }
 
     /// Gives back what only an open stream needs.

@@ -6,17 +6,23 @@ use super::connection::{Announced, Connection};
 use super::half::Half;
 use super::side::Side;
 use super::subflow::{Join, Subflow};
+use crate::packet::IpPair;
 
 impl Connection {
     /// Bytes on the heap, this struct included.
     pub(crate) fn footprint(&self) -> usize {
         let own = size_of::<Self>()
             + self.subflows.capacity() * size_of::<Subflow>()
+            + self.addresses.own_bytes()
             + self.addresses.capacity() * size_of::<Announced>()
+            + self.handshake.heap_bytes()
             + self.seldom.own_bytes()
             + self.seldom.heap_bytes();
         let sides = Side::BOTH.into_iter().map(|side| {
-            self.data[side].heap_bytes() + self.checksums[side].own_bytes() + self.checksums[side].heap_bytes()
+            self.data[side].heap_bytes()
+                + self.checksums[side].own_bytes()
+                + self.checksums[side].heap_bytes()
+                + self.ends[side].heap_bytes()
         });
         let subflows = self.subflows.iter().map(Subflow::heap_bytes);
         own + sides.sum::<usize>() + subflows.sum::<usize>()
@@ -28,8 +34,10 @@ impl Subflow {
         let rare = self.join.as_ref().map_or(0, |_| size_of::<Join>())
             + self.seldom.own_bytes()
             + self.seldom.backup_changes.capacity() * size_of::<(u64, Side, bool)>()
-            + self.seldom.also_seen_as.capacity() * 64;
-        rare + self.halves.client.heap_bytes() + self.halves.server.heap_bytes()
+            + self.seldom.also_seen_as.capacity() * size_of::<(IpPair, u16, u16)>()
+            + self.seldom.more_interfaces.capacity() * size_of::<(u16, u16)>();
+        let syns = [&self.syn, &self.syn_ack].into_iter().flatten().map(|syn| syn.repeats.own_bytes()).sum::<usize>();
+        rare + syns + self.halves.client.heap_bytes() + self.halves.server.heap_bytes()
     }
 }
 

@@ -118,6 +118,10 @@ pub enum Learned {
 }
 
 impl EndIdentity {
+    pub(super) fn heap_bytes(&self) -> usize {
+        self.others.own_bytes() + self.others.known.capacity() * size_of::<KnownKey>()
+    }
+
     /// Takes note of a key.
     pub fn learn(&mut self, key: Key, suite: Suite, source: KeySource, frame: Option<Mark>) -> Learned {
         match &mut self.key {

@@ -51,7 +51,7 @@ impl RangeSet {
 
     /// Bytes on the heap.
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.holes.beyond.capacity() * size_of::<(u64, u64)>()
+        self.holes.own_bytes() + self.holes.beyond.capacity() * size_of::<(u64, u64)>()
     }
 
     /// Ranges above the prefix.

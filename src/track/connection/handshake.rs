@@ -45,6 +45,12 @@ impl Handshake {
     }
 }
 
+impl Handshake {
+    pub(in crate::track) fn heap_bytes(&self) -> usize {
+        self.syns.capacity() * size_of::<(Mark, Timestamp, bool)>() + self.syn_payload.capacity()
+    }
+}
+
 impl Connection {
     /// A SYN or SYN/ACK.
     #[cold]
