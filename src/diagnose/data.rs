@@ -7,8 +7,10 @@ use crate::report::text;
 use crate::track::connection::checksums::Mismatch;
 use crate::track::connection::{AnomalyKind, Connection, FallbackCause};
 use crate::track::data::ORIGIN;
+use crate::track::half::Piece;
 use crate::track::mark::Mark;
 use crate::track::side::Side;
+use crate::track::subflow::Subflow;
 
 /// Bytes below which shares of a stream say nothing.
 const ENOUGH_BYTES: u64 = 100_000;
@@ -118,33 +120,57 @@ pub fn explain_mismatch(connection: &Connection, side: Side, mismatch: &Mismatch
         .then_some("mappings after it are wrong as well: bytes were changed again and again, or inserted before them")
 }
 
-/// Payload outside a fallback that nothing maps, where the capture holds the subflow whole.
+/// Payload outside a fallback that nothing maps, where the capture holds whatever could have mapped it.
 fn unmapped(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side) {
-    if connection.fallback.is_some() || connection.orphan {
+    // Options that were cut may be mappings.
+    if connection.fallback.is_some() || connection.orphan || connection.options_cut {
         return;
     }
     for (index, subflow) in finder.subflows() {
         let half = &subflow.halves[side];
-        if half.seldom.unmapped.is_empty()
-            || half.syn().is_none()
-            || subflow.syn.is_none()
-            || half.last_mapping_end().is_none()
-        {
-            continue;
+        let unmapped = &half.seldom.unmapped;
+        let Some(from) = half.first_byte().filter(|_| subflow.syn.is_some() && !unmapped.is_empty()) else { continue };
+        let mut bytes = 0;
+        let mut first = None;
+        for piece in unmapped.pieces().filter(|piece| stays_unmapped(connection, subflow, side, piece)) {
+            if first.is_none() && half.seen.holds(from, piece.start) {
+                first = unmapped.dropped_from();
+                bytes += unmapped.dropped;
+            }
+            first.get_or_insert(piece.frame);
+            bytes += piece.end - piece.start;
         }
-        let Some(first) = half.seldom.unmapped.first_frame() else { continue };
-        // After a FASTCLOSE or RST nobody maps what is left; and a subflow whose options were all cut shows none.
-        if subflow.seldom.bare[side].segments == 0 || connection.seldom.fastclose.is_some() {
-            continue;
-        }
+        let Some(first) = first else { continue };
         let text = format!(
             "{} of the {}, from frame {} on, have no mapping: where they belong in the stream is not said.",
-            text::counted(half.seldom.unmapped.bytes(), "byte"),
+            text::counted(bytes, "byte"),
             side.name(),
             finder.frame(first),
         );
         finder.report(rule::UNMAPPED_PAYLOAD, Some(index), &[first], text);
     }
+}
+
+/// Whether a piece of payload has no mapping, and not only none so far or none that was captured.
+fn stays_unmapped(connection: &Connection, subflow: &Subflow, side: Side, piece: &Piece) -> bool {
+    let half = &subflow.halves[side];
+    // Nobody maps what is left after a FASTCLOSE or RST.
+    let aborted = connection.seldom.fastclose.is_some_and(|(_, at, _)| at.time <= piece.time)
+        || subflow.reset().is_some_and(|reset| reset.at.time <= piece.time);
+    // A subflow that has lost all its options has fallen back, or is told of as such.
+    let speaks = half.last_mapping_end().is_some() || subflow.options[side].is_some_and(|seen| seen.1 >= piece.frame);
+    // The mapping may be on a segment that is missing here: it begins at most its own length before.
+    let from = half.first_byte().unwrap_or(0).max(piece.start.saturating_sub(u64::from(u16::MAX)));
+    if aborted || !speaks || !half.seen.holds(from, piece.end) {
+        return false;
+    }
+    // A mapping may come after its payload: it will not once the sender went on to the next, or the peer took the payload.
+    let bare = &subflow.seldom.bare[side];
+    half.last_mapping_end().is_some_and(|last| last.0 > piece.end)
+        || half.acked().is_some_and(|acked| acked >= piece.end)
+        || half.fin.is_some()
+        || subflow.is_closed()
+        || bare.first.is_some_and(|first| first <= piece.frame)
 }
 
 /// MP_FAIL that is not the fallback itself.

@@ -89,7 +89,7 @@ pub struct Seldom {
 super::sparse::empty! {
     Seldom = Seldom {
         fast_open: 0,
-        unmapped: Unmapped { ranges: VecDeque::new(), dropped: 0 },
+        unmapped: Unmapped { ranges: VecDeque::new(), dropped: 0, dropped_from: None },
         retransmitted: 0,
         reinjected: 0,
         base_hint: None,
@@ -261,6 +261,11 @@ impl Half {
         }
     }
 
+    /// The first byte after the SYN, and after what Fast Open carried in it.
+    pub fn first_byte(&self) -> Option<u64> {
+        self.syn().map(|syn| syn + 1 + u64::from(self.seldom.fast_open))
+    }
+
     /// Whether no mapping was ever seen and the first byte is known: in a fallback, this is where the stream begins.
     pub fn is_plain_from_start(&self) -> bool {
         self.syn.is_some() && self.last_mapping_end.is_none()
@@ -281,6 +286,7 @@ pub struct Unmapped {
     ranges: VecDeque<Piece>,
     /// Bytes in ranges that were given up.
     pub dropped: u64,
+    dropped_from: Option<Mark>,
 }
 
 /// Payload without mapping.
@@ -320,6 +326,16 @@ impl Unmapped {
         self.dropped + self.ranges.iter().map(|piece| piece.end - piece.start).sum::<u64>()
     }
 
+    /// The pieces that are still held, in the order in which they came.
+    pub fn pieces(&self) -> impl Iterator<Item = &Piece> {
+        self.ranges.iter()
+    }
+
+    /// The frame of the first piece that was given up.
+    pub fn dropped_from(&self) -> Option<Mark> {
+        self.dropped_from
+    }
+
     /// The first frame with such bytes that is still held.
     pub fn first_frame(&self) -> Option<Mark> {
         self.ranges.front().map(|piece| piece.frame)
@@ -339,6 +355,7 @@ impl Unmapped {
         }
         self.ranges.pop_front().map_or(0, |lost| {
             self.dropped += lost.end - lost.start;
+            self.dropped_from.get_or_insert(lost.frame);
             lost.bytes.len()
         })
     }

@@ -61,9 +61,21 @@ impl Mappings {
 
     #[cold]
     fn insert_slowly(&mut self, placed: Placed) -> Inserted {
-        if placed.end() <= self.floor {
+        if self.is_settled(&placed) {
             return Inserted::Known;
         }
+        self.insert_between(placed)
+    }
+
+    /// Whether a mapping lies below all that is remembered: it is taken for one that was settled.
+    #[inline]
+    pub fn is_settled(&self, placed: &Placed) -> bool {
+        placed.end() <= self.floor
+    }
+
+    /// Offers a mapping among or below those that are remembered.
+    #[cold]
+    pub fn insert_between(&mut self, placed: Placed) -> Inserted {
         let list = &mut self.open.list;
         let at = list.partition_point(|mapping| mapping.placed.start < placed.start);
         for mapping in list.range(at.saturating_sub(2)..).take(4) {

@@ -156,6 +156,11 @@ impl RangeSet {
         }
     }
 
+    /// Whether all of `[start, end)` was truly added: not in a hole that [`RangeSet::bound`] gave up, nor before the set began.
+    pub fn holds(&self, start: u64, end: u64) -> bool {
+        self.holes.forgotten == 0 && start >= self.origin && self.contains(start, end)
+    }
+
     /// Keeps at most `ranges` ranges above the prefix: the lowest holes are given up (and stay counted as missing).
     pub fn bound(&mut self, ranges: usize) {
         while self.holes.beyond.len() > ranges {
@@ -207,6 +212,7 @@ mod tests {
         assert_eq!(set.missing(), 40);
         set.bound(1);
         assert_eq!((set.contiguous(), set.missing(), set.end()), (35, 40, 55));
+        assert!(set.contains(0, 35) && !set.holds(30, 35));
     }
 
     #[test]

@@ -108,7 +108,10 @@ pub const UNMAPPED_PAYLOAD: &Explanation = &Explanation {
     title: "payload that no mapping covers",
     meaning: "Bytes were sent on a subflow of a working MPTCP connection without saying where in the stream they \
               belong. The receiver has to drop the subflow.",
-    detection: "Payload without mapping on a subflow, outside a fallback; only where options were captured whole.",
+    detection: "Payload without mapping on a subflow, outside a fallback: without any option, with a DATA_ACK only, or \
+                beyond the mapping of its segment. Only where options were captured whole and no segment before it is \
+                missing, and where a mapping is no longer to come: the sender went on to map later bytes or closed, or \
+                the peer acknowledged these.",
     advice: "If it is one path only, something there strips the DSS from some segments or splits segments without \
               copying options.",
     rfc: "8684 §3.3.1",

@@ -112,7 +112,15 @@ impl Connection {
     fn place<O: Observer>(&mut self, placed: Placed, input: &Input<'_, '_>, env: &mut Env<'_, O>) {
         let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return };
         let half = &mut subflow.halves[input.side];
-        match half.mappings.insert(placed) {
+        let mut inserted = half.mappings.insert(placed);
+        if matches!(inserted, Inserted::Known)
+            && half.mappings.is_settled(&placed)
+            && !half.seen.contains(placed.start, placed.end())
+        {
+            // Captured after the acknowledgement of later payload: its own is still to come.
+            inserted = half.mappings.insert_between(placed);
+        }
+        match inserted {
             Inserted::Known | Inserted::Variant(None) => {}
             Inserted::Variant(Some(complete)) => self.settle(&complete, input.side, input.subflow, env),
             Inserted::New => {

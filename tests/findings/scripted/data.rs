@@ -1,5 +1,6 @@
 //! Mappings, checksums, and the order of data.
 
+use mptcp_inspect::report::Report;
 use mptcp_inspect::track::side::Side::{Client, Server};
 
 use super::{fires, silent};
@@ -50,6 +51,122 @@ pub(super) fn mappings() {
         let options = if mapped { vec![mapping(Client, 200, 101, 50, None)] } else { Vec::new() };
         let frame = script.send(&mut join, Client, ACK, &options, 50);
         if mapped { silent(&script, "unmapped-payload") } else { fires(&script, "unmapped-payload", &[frame]) }
+    }
+}
+
+/// Payload without mapping that options follow, with a DATA_ACK only or bare; and mappings that are too short.
+#[test]
+pub(super) fn payload_without_mapping() {
+    let id = "unmapped-payload";
+    for acks_data in [true, false] {
+        for (mapped_after, acked, closed) in
+            [(true, false, false), (false, true, false), (false, false, true), (true, true, true)]
+        {
+            let mut script = Script::default();
+            let mut flow = script.open();
+            script.data(&mut flow, Client, 0, 1, 100);
+            let options = if acks_data { vec![data_ack(Server, 0)] } else { Vec::new() };
+            let frame = script.send(&mut flow, Client, ACK, &options, 60);
+            if mapped_after {
+                script.send(&mut flow, Client, ACK, &[mapping(Client, 100, 161, 100, None)], 100);
+            }
+            if acked {
+                script.send(&mut flow, Server, ACK, &[data_ack(Client, 100)], 0);
+            }
+            if closed {
+                script.send(&mut flow, Client, FIN | ACK, &[data_ack(Server, 0)], 0);
+            }
+            // Nothing but bare payload to the end is a fallback.
+            if acks_data || mapped_after || closed {
+                fires(&script, id, &[frame]);
+                assert!(script.the(id).message.starts_with("60 bytes of the client"));
+            }
+        }
+    }
+    for (short, wrong) in [(8, true), (0, false)] {
+        let mut script = Script::default();
+        let mut flow = script.open();
+        let mut frames = Vec::new();
+        for number in 0..3 {
+            let len = 100 - short;
+            let option = mapping(Client, number * u64::from(len), number as u32 * 100 + 1, len, None);
+            frames.push(script.send(&mut flow, Client, ACK, &[option], 100));
+        }
+        if wrong { fires(&script, id, &frames[..1]) } else { silent(&script, id) }
+    }
+    // A join that carries DATA_ACKs and never a mapping.
+    let mut script = Script::default();
+    script.open();
+    let mut join = script.join(CLIENT_2, SERVER, 2, [false; 2]);
+    let frame = script.send(&mut join, Client, ACK, &[data_ack(Server, 0)], 60);
+    script.send(&mut join, Server, ACK, &[data_ack(Client, 0)], 0);
+    fires(&script, id, &[frame]);
+}
+
+/// What explains payload without mapping: more is to come, the capture lacks what mapped it, or nobody wants it any more.
+#[test]
+pub(super) fn payload_whose_mapping_may_be_elsewhere() {
+    let id = "unmapped-payload";
+    let bare = |script: &mut Script, flow: &mut Flow| script.send(flow, Client, ACK, &[data_ack(Server, 0)], 60);
+    let open = || {
+        let mut script = Script::default();
+        let mut flow = script.open();
+        script.data(&mut flow, Client, 0, 1, 100);
+        (script, flow)
+    };
+    // The capture ends before anything follows; and then the mapping follows.
+    let (mut script, mut flow) = open();
+    bare(&mut script, &mut flow);
+    silent(&script, id);
+    script.send(&mut flow, Client, ACK, &[mapping(Client, 100, 101, 160, None)], 100);
+    script.send(&mut flow, Server, ACK, &[data_ack(Client, 260)], 0);
+    silent(&script, id);
+    // The segment before, which may have mapped this one, was not captured.
+    let (mut script, flow) = open();
+    let mut flow = flow.rewound(Client, -100);
+    bare(&mut script, &mut flow);
+    script.data(&mut flow, Client, 260, 261, 100);
+    silent(&script, id);
+    // The capture begins in the middle.
+    let mut script = Script::default();
+    let mut flow = Flow::new(CLIENT, SERVER).rewound(Client, -1);
+    script.data(&mut flow, Client, 0, 1, 100);
+    bare(&mut script, &mut flow);
+    script.data(&mut flow, Client, 160, 161, 100);
+    silent(&script, id);
+    // Options are cut.
+    let (mut script, mut flow) = open();
+    bare(&mut script, &mut flow);
+    script.snaplen = Some(44);
+    script.data(&mut flow, Client, 160, 161, 100);
+    silent(&script, id);
+    // After an abort.
+    for fast in [true, false] {
+        let (mut script, mut flow) = open();
+        let options = if fast { vec![fastclose(CLIENT_KEY)] } else { Vec::new() };
+        script.send(&mut flow.clone(), Server, RST | ACK, &options, 0);
+        bare(&mut script, &mut flow);
+        script.send(&mut flow, Server, RST | ACK, &[], 0);
+        silent(&script, id);
+    }
+}
+
+/// A mapping and its payload are captured after the acknowledgement of what was sent later.
+#[test]
+fn a_segment_that_is_captured_late() {
+    for checksum in [None, Some(0x1234)] {
+        let flags = if checksum.is_some() { 0x81 } else { 0x01 };
+        let mut script = Script::default();
+        let early = script.open_with(flags, flags);
+        let mut flow = early.clone().rewound(Client, -100);
+        script.send(&mut flow, Client, ACK, &[mapping(Client, 100, 101, 100, checksum)], 100);
+        script.send(&mut flow, Server, ACK, &[data_ack(Client, 200)], 0);
+        script.send(&mut early.clone(), Client, ACK, &[mapping(Client, 0, 1, 100, checksum)], 100);
+        script.send(&mut flow, Server, ACK, &[data_ack(Client, 200)], 0);
+        let sent = script.report().connection(0).directions.client_to_server;
+        assert_eq!((sent.bytes, sent.unmapped_bytes, sent.missing_bytes), (200, 0, 0));
+        assert_eq!(sent.checksums.mismatch, if checksum.is_some() { 2 } else { 0 });
+        silent(&script, "unmapped-payload");
     }
 }
 

@@ -91,6 +91,8 @@ fn each_finding_is_tried_where_it_fires_and_where_it_does_not() {
         addresses::a_private_address_on_a_public_connection,
         data::checksums_and_what_was_agreed,
         data::mappings,
+        data::payload_without_mapping,
+        data::payload_whose_mapping_may_be_elsewhere,
         data::an_mp_fail_without_answer,
         data::data_behind_a_slow_path,
         paths::data_on_a_backup_path,
