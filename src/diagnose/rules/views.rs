@@ -145,7 +145,8 @@ pub const PATH_LOST_PACKETS: &Explanation = &Explanation {
     severity: Severity::Note,
     title: "packets were lost between two captures",
     meaning: "Segments that one input shows never reached the other, and were sent again.",
-    detection: "Payload bytes of one direction counted at both inputs, each byte as often as it was sent.",
+    detection: "Payload bytes of one direction that were sent again, counted at both inputs. What one input lacks and \
+                nobody sent again was lost by the capture.",
     advice: "",
     rfc: "",
     counter: None,

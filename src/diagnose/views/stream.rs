@@ -160,7 +160,8 @@ fn losses(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, side: Side) {
     let (from, to) = stretch.of(side);
     let (sent, got) = (&from.subflow.halves[side], &to.subflow.halves[side]);
     let whole = |tap: Tap<'_>| tap.subflow.syn.is_some() && tap.subflow.is_closed();
-    let lost = sent.payload_bytes.saturating_sub(got.payload_bytes);
+    // What was sent once and is not at the other input came there all the same: that capture lost it.
+    let lost = sent.seldom.retransmitted.saturating_sub(got.seldom.retransmitted);
     let same_length = ended_at(sent).zip(ended_at(got)).is_some_and(|(sent, got)| sent == got);
     if lost > 0 && whole(from) && whole(to) && same_length {
         let text = format!(

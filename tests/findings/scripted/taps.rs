@@ -101,6 +101,11 @@ pub(super) fn streams_that_are_cut_or_written_anew() {
 
 /// One connection at two inputs, the second 1 ms later; `mss` there, and whether a segment gets lost on the way.
 fn two_views(mss: u16, lost: bool) -> Script {
+    two_views_of(mss, lost, lost)
+}
+
+/// The same, and whether what got lost is sent again.
+fn two_views_of(mss: u16, lost: bool, sent_again: bool) -> Script {
     let mut script = Script::default();
     let mut near = Flow::new(CLIENT, SERVER);
     let mut far = near.clone();
@@ -126,7 +131,7 @@ fn two_views(mss: u16, lost: bool) -> Script {
     both(&mut script, Client, ACK, same(capable(1, Some(CLIENT_KEY), Some(SERVER_KEY))), 0, false);
     both(&mut script, Client, ACK, same(mapping(Client, 0, 1, 100, None)), 100, lost);
     both(&mut script, Client, ACK, same(mapping(Client, 100, 101, 100, None)), 100, false);
-    if lost {
+    if sent_again {
         let back = |flow: &mut Flow| *flow = flow.clone().rewound(Client, 200);
         back(&mut near);
         back(&mut far);
@@ -153,6 +158,8 @@ fn two_views(mss: u16, lost: bool) -> Script {
 pub(super) fn two_captures_of_one_connection() {
     fires(&two_views(1400, false), "path-changed-tcp-options", &[1]);
     fires(&two_views(1460, true), "path-lost-packets", &[]);
+    // Nobody sent it again: it came, and the second capture lacks it.
+    silent(&two_views_of(1460, true, false), "path-lost-packets");
     let whole = two_views(1460, false);
     for id in ["path-changed-tcp-options", "path-lost-packets", "path-rewrote-sequence-numbers", "path-stripped-option"]
     {
