@@ -112,8 +112,9 @@ pub fn explain_mismatch(connection: &Connection, side: Side, mismatch: &Mismatch
         .iter()
         .filter(|other| other.subflow == mismatch.subflow && other.placed.start > mismatch.placed.start)
         .count();
-    let infinite_fits = half.seldom.line.is_some_and(|(seq, at)| at.wrapping_sub(seq) == position.wrapping_sub(end));
-    if others == 0 && (!is_last || infinite_fits) {
+    let infinite_fits = half.seldom.infinite_in_place
+        && half.seldom.line.is_some_and(|(seq, at)| at.wrapping_sub(seq) == position.wrapping_sub(end));
+    if others == 0 && (mismatch.right_after || infinite_fits) {
         return Some("what follows stands where it should: bytes were changed on the way, not inserted or removed");
     }
     (others > 1)

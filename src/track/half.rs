@@ -79,6 +79,8 @@ pub struct Seldom {
     pub told_retransmitted: Option<u64>,
     /// In a fallback: a sequence number and its data-level position; the rest of the stream follows from it.
     pub line: Option<(u64, u64)>,
+    /// The infinite mapping names the sequence number of the segment that carries it: no bytes were inserted or removed.
+    pub infinite_in_place: bool,
     /// What its payload looks like, where several inputs may show it.
     pub digest: Option<Box<Digest>>,
     /// ACKs that carry only MPTCP signalling and repeat an acknowledgement: no sign of loss (RFC 8684 §3.4.1). The first,
@@ -96,6 +98,7 @@ super::sparse::empty! {
         against_priority: 0,
         told_retransmitted: None,
         line: None,
+        infinite_in_place: false,
         signalling_acks: None,
         digest: None,
     };

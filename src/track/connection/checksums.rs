@@ -40,6 +40,8 @@ pub struct Mismatch {
     pub expected: u16,
     /// First DSN.
     pub dsn: u64,
+    /// A mapping behind it on its subflow is right: what follows stands where it should.
+    pub right_after: bool,
 }
 
 empty! {
@@ -96,12 +98,27 @@ impl ChecksumTally {
         };
         if right(0) || complete.other_copy.is_some_and(right) {
             self.verified += 1;
+            let before = |wrong: &&mut Mismatch| {
+                wrong.subflow == subflow && wrong.placed.len > 0 && wrong.placed.end() <= placed.start
+            };
+            if !self.mismatches.is_empty()
+                && let Some(wrong) = self.mismatches.iter_mut().rev().find(before)
+            {
+                wrong.right_after = true;
+            }
             return Some(true);
         }
         self.mismatch += 1;
         if self.mismatches.len() < limits::MISMATCHES {
             let expected = !add16(low, high);
-            self.mismatches.push(Mismatch { subflow, placed: *placed, last_frame: complete.last_frame, expected, dsn });
+            self.mismatches.push(Mismatch {
+                subflow,
+                placed: *placed,
+                last_frame: complete.last_frame,
+                expected,
+                dsn,
+                right_after: false,
+            });
         }
         Some(false)
     }

@@ -138,8 +138,12 @@ impl Connection {
         let position = self.data[input.side].position(mapping.dsn);
         if let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) {
             let half = &mut subflow.halves[input.side];
+            let start = half.place(mapping.ssn);
             if half.seldom.line.is_none() {
-                half.seldom.line = half.place(mapping.ssn).zip(position);
+                half.seldom.line = start.zip(position);
+            }
+            if start == Some(half.unwrap(input.segment.seq)) {
+                half.seldom.infinite_in_place = true;
             }
         }
         let cause = if self.seldom.failed.client.is_some() || self.seldom.failed.server.is_some() {

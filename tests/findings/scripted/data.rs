@@ -170,6 +170,44 @@ fn a_segment_that_is_captured_late() {
     }
 }
 
+/// The checksum of a mapping of the payload that a script without salt sends.
+fn checksum(offset: u64, ssn: u32, len: u16) -> u16 {
+    let mut bytes = dsn(Client, offset).to_be_bytes().to_vec();
+    bytes.extend(ssn.to_be_bytes());
+    bytes.extend(len.to_be_bytes());
+    bytes.extend([0, 0]);
+    bytes.extend((0..len).map(|byte| byte as u8));
+    let sum: u32 = bytes.chunks(2).map(|word| u32::from(word[0]) << 8 | u32::from(*word.get(1).unwrap_or(&0))).sum();
+    let folded = (sum >> 16) + (sum & 0xffff);
+    !((folded >> 16) + (folded & 0xffff)) as u16
+}
+
+/// Only a later checksum that is right, or an infinite mapping in its place, shows that no bytes came or went.
+#[test]
+fn what_a_wrong_checksum_shows() {
+    let right = |offset, ssn| mapping(Client, offset, ssn, 100, Some(checksum(offset, ssn, 100)));
+    let infinite = || mapping(Client, 200, 201, 0, Some(0));
+    for (removed, after, told) in [
+        (0, Some(right(200, 201)), true),
+        (3, Some(right(200, 201)), false),
+        (0, Some(infinite()), true),
+        (3, Some(infinite()), false),
+        (0, None, false),
+    ] {
+        let mut script = Script::default();
+        let mut flow = script.open_with(0x81, 0x81);
+        script.send(&mut flow, Client, ACK, &[right(0, 1)], 100);
+        script.salt = u8::from(removed == 0);
+        script.send(&mut flow, Client, ACK, &[right(100, 101)], 100 - removed);
+        script.salt = 0;
+        if let Some(after) = after {
+            script.send(&mut flow, Client, ACK, &[after], 100);
+        }
+        let message = script.the("checksum-mismatch").message;
+        assert_eq!(message.contains("not inserted or removed"), told, "{removed} removed: {message}");
+    }
+}
+
 #[test]
 pub(super) fn an_mp_fail_without_answer() {
     for answered in [false, true] {
