@@ -189,11 +189,19 @@ fn without_data_fin(finder: &mut Finder<'_, '_>, connection: &Connection) {
         .subflows
         .iter()
         .all(|subflow| Side::BOTH.into_iter().all(|side| subflow.halves[side].segments > 0) && subflow.syn.is_some());
-    if !whole || connection.options_cut || connection.fallback.is_some() {
+    if !whole || connection.initial().is_none() || connection.fallback.is_some() {
         return;
     }
+    // What was acknowledged and not captured may have held it, and so may what another capture shows.
+    let seen = |side: Side| {
+        let views = finder.evidence.views.iter().copied();
+        std::iter::once(connection).chain(views).any(|view| view.data[side].fin.is_some())
+    };
     let missing: Vec<&str> =
-        Side::BOTH.into_iter().filter(|&side| connection.data[side].fin.is_none()).map(Side::name).collect();
+        Side::BOTH.into_iter().filter(|&side| !seen(side) && connection.holds_all_of(side)).map(Side::name).collect();
+    if missing.is_empty() {
+        return;
+    }
     let text = format!(
         "All subflows are closed, the last in frame {}, and the {} never sent a DATA_FIN.",
         finder.frame(connection.last.frame),

@@ -269,6 +269,13 @@ impl Half {
         self.syn().map(|syn| syn + 1 + u64::from(self.seldom.fast_open))
     }
 
+    /// Whether all payload was captured: up to the FIN, and as far as the peer acknowledged.
+    pub fn is_whole(&self) -> bool {
+        let Some(first) = self.first_byte() else { return false };
+        let end = self.fin.map_or(self.next, |fin| fin.0).max(first);
+        self.acked().is_none_or(|acked| acked <= self.next.max(first)) && self.seen.holds(first, end)
+    }
+
     /// Whether no mapping was ever seen and the first byte is known: in a fallback, this is where the stream begins.
     pub fn is_plain_from_start(&self) -> bool {
         self.syn.is_some() && self.last_mapping_end.is_none()

@@ -96,7 +96,9 @@ fn direction(connection: &tracked::Connection, side: Side, context: &Context<'_>
     let order = &data.order;
     ConnectionDirection {
         bytes: data.unique,
-        acked_bytes: data.acked_bytes(),
+        acked_bytes: data
+            .acked_bytes()
+            .map(|bytes| bytes.saturating_sub(u64::from(connection.sent_unseen_data_fin(side)))),
         reinjected_bytes: data.again.reinjected,
         reinjected_useful_bytes: data.again.reinjected_useful,
         resent_bytes: data.again.resent,

@@ -7,6 +7,7 @@
 //! * [`checksums`]: whether what was mapped is what was sent
 //! * `seldom`: what few connections have
 //! * `unmapped`: payload without a mapping, and the stream of a fallback
+//! * `unseen`: data and DATA_FINs that only their acknowledgement shows
 //! * `choice`: which path new data takes
 //! * [`outcome`]: what all of it amounts to
 
@@ -22,6 +23,7 @@ pub mod payload;
 mod seldom;
 mod subflows;
 mod unmapped;
+mod unseen;
 
 use super::data::DataLevel;
 use super::keys::{Dialect, EndIdentity};

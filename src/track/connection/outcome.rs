@@ -201,7 +201,8 @@ impl Connection {
                 (false, false) => Close::Open,
             };
         }
-        let (client, server) = (self.data.client.fin.is_some(), self.data.server.fin.is_some());
+        let ended = |side: Side| self.data[side].fin.is_some() || self.sent_unseen_data_fin(side);
+        let (client, server) = (ended(Side::Client), ended(Side::Server));
         if client && server {
             return Close::DataFin;
         }

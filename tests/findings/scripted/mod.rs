@@ -102,6 +102,7 @@ fn each_finding_is_tried_where_it_fires_and_where_it_does_not() {
         paths::data_that_stalls_before_it_moves,
         paths::resets_in_mid_life,
         paths::ends,
+        paths::an_end_that_was_not_captured,
         joins::a_join_whose_data_lacks_its_option,
         data::payload_that_changes_on_a_retransmission,
         joins::refusals_and_what_else_is_known_of_them,

@@ -1,5 +1,6 @@
 //! Which path and interface data takes, and how paths and connections end.
 
+use mptcp_inspect::report::Report;
 use mptcp_inspect::track::side::Side::{Client, Server};
 use mptcp_inspect::wire::TcpOption;
 
@@ -134,4 +135,32 @@ pub(super) fn ends() {
     silent(&script, "closed-without-data-fin");
     let last = script.send(&mut flow, Server, FIN | ACK, &[], 0);
     fires(&script, "closed-without-data-fin", &[last]);
+}
+
+/// The capture lacks the DATA_FIN of the client, or its last data, or nothing.
+#[test]
+pub(super) fn an_end_that_was_not_captured() {
+    let id = "closed-without-data-fin";
+    for (lost, data_fin, told) in [(0, false, true), (0, true, false), (100, true, false), (100, false, false)] {
+        let mut script = Script::default();
+        let mut flow = script.open();
+        script.data(&mut flow, Client, 0, 1, 100);
+        script.data(&mut flow, Server, 0, 1, 100);
+        flow = flow.rewound(Client, -lost);
+        let acked = 100 + lost as u64 + u64::from(data_fin);
+        script.send(&mut flow, Server, ACK, &[data_ack(Client, acked)], 0);
+        script.send(&mut flow, Client, FIN | ACK, &[data_ack(Server, 100)], 0);
+        script.send(&mut flow, Server, FIN | ACK, &[data_ack(Client, acked)], 0);
+        script.send(&mut flow, Client, ACK, &[data_ack(Server, 101)], 0);
+        if told {
+            fires(&script, id, &[])
+        } else {
+            silent(&script, id)
+        }
+        let connection = script.report().connection(0);
+        if lost == 0 {
+            assert_eq!(connection.directions.client_to_server.acked_bytes, Some(100));
+            assert_eq!(connection.close, if data_fin { "data_fin" } else { "half_closed" });
+        }
+    }
 }

@@ -1,0 +1,40 @@
+//! What the DATA_ACKs of the peer say of data and of a DATA_FIN that the capture lacks (RFC 8684 §3.3.3).
+
+use super::Connection;
+use crate::track::data::ORIGIN;
+use crate::track::half::Half;
+use crate::track::side::Side;
+
+impl Connection {
+    /// Whether the capture holds all that `side` sent, as far as holes, FINs and the acknowledgements of the peer tell.
+    pub fn holds_all_of(&self, side: Side) -> bool {
+        self.holds_segments_of(side) && self.acked_beyond(side) == 0
+    }
+
+    /// Whether `side` sent a DATA_FIN that was not captured: the peer acknowledged one more than the last byte, and no byte
+    /// is missing.
+    pub fn sent_unseen_data_fin(&self, side: Side) -> bool {
+        let data = &self.data[side];
+        let end_is_known = data.seen.end() > 0 || data.counts_from_idsn();
+        self.fallback.is_none()
+            && data.fin.is_none()
+            && end_is_known
+            && self.acked_beyond(side) == 1
+            && self.holds_segments_of(side)
+    }
+
+    /// How far the peer acknowledged beyond the last byte seen.
+    fn acked_beyond(&self, side: Side) -> u64 {
+        let data = &self.data[side];
+        let end = if data.seen.end() > 0 { data.seen.end() } else { ORIGIN + 1 };
+        let end = data.fin.map_or(end, |(fin, _)| end.max(fin + 1));
+        data.acked().map_or(0, |acked| acked.saturating_sub(end))
+    }
+
+    fn holds_segments_of(&self, side: Side) -> bool {
+        let whole = |half: &Half| half.is_whole() && half.seldom.unmapped.is_empty();
+        !self.options_cut
+            && self.data[side].missing() == 0
+            && self.subflows.iter().all(|subflow| whole(&subflow.halves[side]))
+    }
+}
