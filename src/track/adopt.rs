@@ -19,10 +19,11 @@ impl Tracker {
             else {
                 continue;
             };
-            let orphan = self.tokens.candidates(token).map(|(orphan, _)| orphan).find(|&orphan| {
-                orphan != id && self.connection(orphan).is_some_and(|state| state.orphan && state.view_of.is_none())
+            let orphan = self.tokens.candidates(token).find(|&(orphan, named)| {
+                let is_orphan = |state: &Connection| state.orphan && state.view_of.is_none();
+                orphan != id && named == Side::Server && self.connection(orphan).is_some_and(is_orphan)
             });
-            if let Some(orphan) = orphan {
+            if let Some((orphan, _)) = orphan {
                 self.adopt(orphan, id, side);
             }
         }

@@ -71,7 +71,6 @@ impl Tracker {
     /// Lets go of what is over at time `now`: tells `observer` of each connection that leaves. To be called several times a
     /// second; each call does a bounded part of the work.
     pub fn expire<O: Observer>(&mut self, now: Timestamp, observer: &mut O) {
-        let left = self.counts.left.total();
         self.expire_half_open(observer);
         for _ in 0..limits::SWEEP_CONNECTIONS {
             let Some(held) = self.connections.next_held(self.sweep.next) else {
@@ -89,10 +88,6 @@ impl Tracker {
             self.let_go(victim, Left::Limit, observer);
         }
         self.expire_flows(now);
-        if self.counts.left.total() > left && !self.undecided.is_empty() {
-            let connections = &self.connections;
-            self.undecided.retain(|&id| connections.get(id).is_some());
-        }
     }
 
     /// Of connections whose handshake is open, only the youngest are kept: a flood brings more than will ever complete.

@@ -14,6 +14,7 @@ pub mod digest;
 pub mod expire;
 mod flow;
 mod footprint;
+mod given;
 pub mod half;
 pub mod histogram;
 pub mod keys;
@@ -112,8 +113,6 @@ pub struct Tracker {
     taps: Taps,
     recent: Recent,
     connections: Connections,
-    /// Connections that began before the capture, for which keys were given by hand.
-    undecided: Vec<ConnectionId>,
     /// Connections that the report lists, so far: the number of the last one.
     listed: u64,
     sweep: expire::Sweep,
@@ -168,7 +167,6 @@ impl Tracker {
             taps: Taps::default(),
             recent: Recent::new(),
             connections: Connections::default(),
-            undecided: Vec::new(),
             listed: 0,
             sweep: expire::Sweep::default(),
             buffer: limits::BUFFERED_BYTES,
@@ -300,7 +298,8 @@ impl Tracker {
         let mut seen: hashbrown::HashMap<(Key, Key), (ConnectionId, u16), foldhash::fast::RandomState> =
             hashbrown::HashMap::default();
         let mut links = Vec::new();
-        for connection in self.connections.iter().filter(|connection| connection.view_of.is_none()) {
+        let shown = |connection: &&Connection| connection.view_of.is_none() && !connection.orphan;
+        for connection in self.connections.iter().filter(shown) {
             let (Some(client), Some(server)) = (connection.ends.client.key, connection.ends.server.key) else {
                 continue;
             };

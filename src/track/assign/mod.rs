@@ -9,7 +9,6 @@ mod views;
 use super::connection::Connection;
 use super::expire::Left;
 use super::flow::{Flow, FlowId, FlowKey, PLAIN, RECENT};
-use super::keys::{Dialect, KeySource};
 use super::mark::Moment;
 use super::observer::{ConnectionId, Event, Observer, What};
 use super::options::Options;
@@ -232,9 +231,6 @@ impl Tracker {
         for (subflow, what) in [(None, What::ConnectionOpened), (Some(0), What::SubflowOpened)] {
             observer.event(Event { connection: id, number, subflow, at: arrival.at, what });
         }
-        if !arrival.segment.flags.syn() && !self.config.keys.is_empty() && self.undecided.len() < limits::CONNECTIONS {
-            self.undecided.push(id);
-        }
         Some((id, 0, source))
     }
 
@@ -320,29 +316,5 @@ fn source_side(arrival: &Arrival<'_, '_>) -> Side {
         Side::Server
     } else {
         Side::Client
-    }
-}
-
-impl Tracker {
-    /// Keys given by hand for connections whose handshake is not in the capture: tried once data has shown the stream.
-    pub(super) fn try_given_keys(&mut self) {
-        for id in std::mem::take(&mut self.undecided) {
-            for key in self.config.keys.clone() {
-                let Some(state) = self.connections.get_mut(id) else {
-                    continue;
-                };
-                for side in Side::BOTH {
-                    let fits = if state.ends[side].key.is_none() { state.dialect_that_fits(side, key) } else { None };
-                    if let Some(dialect) =
-                        fits.filter(|_| state.dialect.is_none_or(|known: Dialect| fits == Some(known)))
-                    {
-                        state.dialect = Some(dialect);
-                        state.ends[side].learn(key, dialect.suite(), KeySource::CommandLine, None);
-                        state.keys_changed(side);
-                    }
-                }
-                self.tokens.learn(state, id);
-            }
-        }
     }
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::{Anomaly, AnomalyKind, Connection, Effects, Env, FallbackCause, Input};
 use crate::crypto::auth::add_addr_hmac_check;
-use crate::crypto::{Key, Suite, identify};
+use crate::crypto::{Identity, Key, Suite, identify};
 use crate::frame::Timestamp;
 use crate::limits;
 use crate::track::keys::{Dialect, KeySource};
@@ -247,12 +247,16 @@ impl Connection {
 
     /// Which rules make `key` the key of `side`: those whose token a join named, or whose IDSN lies just below the DSNs seen.
     pub(in crate::track) fn dialect_that_fits(&self, side: Side, key: Key) -> Option<Dialect> {
-        [Dialect::Rfc8684, Dialect::Rfc6824].into_iter().find(|dialect| {
-            let identity = identify(dialect.suite(), key);
-            let (dsn, whole) = self.data[side].dsn(self.data[side].seen.end().max(crate::track::data::ORIGIN));
-            let near = whole && dsn.wrapping_sub(identity.idsn) < 1 << 40;
-            self.ends[side].token_named == Some(identity.token) || near
-        })
+        [Dialect::Rfc8684, Dialect::Rfc6824]
+            .into_iter()
+            .find(|dialect| self.is_identity_of(side, &identify(dialect.suite(), key)))
+    }
+
+    /// Whether a join named this token of `side`, or its IDSN lies just below the DSNs seen.
+    pub(in crate::track) fn is_identity_of(&self, side: Side, identity: &Identity) -> bool {
+        let (dsn, whole) = self.data[side].dsn(self.data[side].seen.end().max(crate::track::data::ORIGIN));
+        let near = whole && dsn.wrapping_sub(identity.idsn) < 1 << 40;
+        self.ends[side].token_named == Some(identity.token) || near
     }
 
     pub(in crate::track) fn note_join_denied(&mut self, subflow: u16, side: Side, frame: Mark) {

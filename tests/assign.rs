@@ -1,0 +1,110 @@
+//! Which connection a segment belongs to, where the capture makes that hard to tell: keys given by hand.
+#![cfg(feature = "cli")]
+
+#[allow(dead_code, unreachable_pub, clippy::pedantic, reason = "a package of its own, with its own lints")]
+#[path = "../fuzz/src/lib.rs"]
+mod fuzz;
+#[allow(dead_code, reason = "written for attacks, which need more")]
+#[path = "hostile/scene.rs"]
+mod scene;
+
+use fuzz::world::{ACK, Ends, SYN};
+use mptcp_inspect::crypto::Key;
+use mptcp_inspect::report::Report;
+use mptcp_inspect::report::model::Subflow;
+use mptcp_inspect::track::{Config, Tracker};
+use mptcp_inspect::wire::{Dss, MptcpOption, RawSequence};
+use scene::{CLIENT, SERVER, Scene, packet};
+
+/// A scene in which these keys are given.
+fn given(keys: &[Key]) -> Scene {
+    Scene { tracker: Tracker::new(Config { keys: keys.to_vec(), ..Config::default() }), ..Scene::new() }
+}
+
+impl Scene {
+    /// A DATA_ACK by `end` of the first `offset` bytes.
+    fn data_ack(&mut self, ends: &Ends, subflow: u8, end: usize, offset: u64) {
+        let ack = RawSequence::Long(ends.idsn(1 - end).wrapping_add(1 + offset));
+        let dss = Dss::new(Some(ack), None, false);
+        self.send(&packet(ends, subflow, end, ACK, 1).with(&MptcpOption::Dss(dss)));
+    }
+}
+
+/// Token and both HMACs of so many joins.
+#[track_caller]
+fn all_proven(joins: &[Subflow], count: usize) {
+    assert_eq!(joins.len(), count);
+    for subflow in joins {
+        let proof = format!("{:?}", subflow.join);
+        assert_eq!(proof.matches("Verified").count(), 3, "{proof}");
+    }
+}
+
+/// The capture begins behind the handshake: keys given by hand prove the connection, and then its joins are its own.
+#[test]
+fn given_keys_bring_a_connection_its_joins() {
+    for version in [0, 1] {
+        // Where data of the client shows on a join only, the join's HMAC proves its key.
+        for shown in [true, false] {
+            let ends = Ends::new(1, version, true, false);
+            let mut scene = given(&[Key([9; 8]), ends.keys[SERVER], ends.keys[CLIENT]]);
+            scene.data_ack(&ends, 0, CLIENT, 0);
+            if shown {
+                scene.data(&ends, 0, CLIENT, 0, 1, b"hello");
+            }
+            scene.join(&ends, 1);
+            scene.data(&ends, 1, CLIENT, 5, 1, b" there");
+            let report = scene.report();
+            assert_eq!((report.connection_count(), report.orphan_joins(&|_| true)), (1, 0), "v{version}");
+            let connection = report.connection(0);
+            assert_eq!((connection.client.key, connection.server.key), (Some(ends.keys[0]), Some(ends.keys[1])));
+            all_proven(&connection.subflows[1..], 1);
+            let data = &connection.directions.client_to_server;
+            let expected = if shown { (11, 0, 2) } else { (6, 0, 1) };
+            assert_eq!((data.bytes, data.missing_bytes, data.checksums.verified), expected);
+        }
+    }
+}
+
+/// Only a join is in the capture: both keys given prove it, and it stays without its connection.
+#[test]
+fn given_keys_prove_a_join_alone() {
+    for version in [0, 1] {
+        let ends = Ends::new(1, version, true, false);
+        for (keys, proven) in [(vec![ends.keys[0], ends.keys[1]], 3), (vec![Key([9; 8]), ends.keys[1]], 1)] {
+            let mut scene = given(&keys);
+            scene.join(&ends, 1);
+            scene.data(&ends, 1, CLIENT, 5, 1, b" there");
+            let report = scene.report();
+            assert_eq!((report.connection_count(), report.orphan_joins(&|_| true)), (0, 1));
+            let proof = format!("{:?}", report.orphans(&|_| true, 9)[0].subflows[0].join);
+            assert_eq!(proof.matches("Verified").count(), proven, "{proof}");
+        }
+    }
+}
+
+/// SYN and SYN/ACK are in the capture, and the client's key in none of its packets.
+#[test]
+fn a_given_key_stands_in_for_the_third_ack() {
+    for given_key in [true, false] {
+        for data in [true, false] {
+            let ends = Ends::new(1, 1, true, false);
+            let mut scene = given(if given_key { &ends.keys } else { &ends.keys[SERVER..] });
+            for (step, end, flags) in [(0, CLIENT, SYN), (1, SERVER, SYN | ACK)] {
+                scene.send(&packet(&ends, 0, end, flags, 0).with(&MptcpOption::MpCapable(ends.capable(step))));
+            }
+            if data {
+                scene.data(&ends, 0, CLIENT, 0, 1, b"hello");
+            }
+            scene.join(&ends, 1);
+            let report = scene.report();
+            let connection = report.connection(0);
+            assert_eq!(connection.client.key, given_key.then_some(ends.keys[CLIENT]));
+            let source = connection.client.key_source;
+            assert_eq!(source, given_key.then_some("command_line"));
+            if given_key {
+                all_proven(&connection.subflows[1..], 1);
+            }
+        }
+    }
+}
