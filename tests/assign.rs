@@ -1,4 +1,5 @@
-//! Which connection a segment belongs to, where the capture makes that hard to tell: keys given by hand.
+//! Which connection a segment belongs to, where the capture makes that hard to tell: keys given by hand, joins
+//! whose packets come out of order.
 #![cfg(feature = "cli")]
 
 #[allow(dead_code, unreachable_pub, clippy::pedantic, reason = "a package of its own, with its own lints")]
@@ -8,13 +9,15 @@ mod fuzz;
 #[path = "hostile/scene.rs"]
 mod scene;
 
-use fuzz::world::{ACK, Ends, SYN};
+use fuzz::world::{ACK, Ends, Packet, SYN};
 use mptcp_inspect::crypto::Key;
 use mptcp_inspect::report::Report;
 use mptcp_inspect::report::model::Subflow;
 use mptcp_inspect::track::{Config, Tracker};
 use mptcp_inspect::wire::{Dss, MptcpOption, RawSequence};
 use scene::{CLIENT, SERVER, Scene, packet};
+
+const RST: u8 = 4;
 
 /// A scene in which these keys are given.
 fn given(keys: &[Key]) -> Scene {
@@ -106,5 +109,82 @@ fn a_given_key_stands_in_for_the_third_ack() {
                 all_proven(&connection.subflows[1..], 1);
             }
         }
+    }
+}
+
+/// A join in which each packet comes behind the one that answers it, as in captures of both directions with clocks apart.
+fn join_backwards(scene: &mut Scene, ends: &Ends, opener: usize) {
+    let steps = [(1, 1 - opener, SYN | ACK), (0, opener, SYN), (2, opener, ACK)];
+    for (step, end, flags) in steps {
+        scene.send(&of_join(ends, opener, end, flags, u32::from(step > 1)).with(&join_option(ends, step, opener)));
+    }
+}
+
+fn join_option(ends: &Ends, step: u8, opener: usize) -> MptcpOption<'static> {
+    MptcpOption::MpJoin(ends.join(step, opener, 1))
+}
+
+/// A segment of a join that `opener` opened.
+fn of_join(ends: &Ends, opener: usize, end: usize, flags: u8, ssn: u32) -> Packet {
+    Packet { tuple: ends.tuple(end, opener, 1), ..packet(ends, 1, end, flags, ssn) }
+}
+
+#[test]
+fn a_join_whose_syn_comes_late_is_its_connections() {
+    for opener in [CLIENT, SERVER] {
+        for known in [true, false] {
+            let ends = Ends::new(1, 1, true, false);
+            let mut scene = Scene::new();
+            // The token tells at once, or when the connection shows the key.
+            if known {
+                scene.connect(&ends);
+            }
+            join_backwards(&mut scene, &ends, opener);
+            let mut data = of_join(&ends, opener, CLIENT, ACK, 1);
+            data.payload = b"hello".to_vec();
+            scene.send(&data.with(&MptcpOption::Dss(ends.dss(CLIENT, 0, 1, b"hello", false, true))));
+            if !known {
+                scene.connect(&ends);
+            }
+            let report = scene.report();
+            assert_eq!((report.connection_count(), report.orphan_joins(&|_| true)), (1, 0), "opened by {opener}");
+            let connection = report.connection(0);
+            all_proven(&connection.subflows[1..], 1);
+            assert_eq!(connection.directions.client_to_server.bytes, 5);
+        }
+    }
+}
+
+/// Two joins of one token without their connection, the SYN of one late: they are one group.
+#[test]
+fn late_joins_without_their_connection_are_grouped() {
+    let ends = Ends::new(1, 1, true, false);
+    let mut scene = Scene::new();
+    scene.join(&ends, 2);
+    join_backwards(&mut scene, &ends, CLIENT);
+    let report = scene.report();
+    let orphans = report.orphans(&|_| true, 9);
+    assert_eq!(orphans.len(), 1);
+    assert_eq!(orphans[0].subflows.len(), 2);
+}
+
+/// A join of the server is first taken for one of a client: who sent its RST turns with the sides when it is known better.
+#[test]
+fn who_sent_a_reset_turns_with_the_sides_of_an_adopted_join() {
+    for resetter in [CLIENT, SERVER] {
+        let ends = Ends::new(1, 1, true, false);
+        let mut scene = Scene::new();
+        for (step, end, flags) in [(0, SERVER, SYN), (1, CLIENT, SYN | ACK), (2, SERVER, ACK)] {
+            let option = join_option(&ends, step, SERVER);
+            scene.send(&of_join(&ends, SERVER, end, flags, u32::from(step > 1)).with(&option));
+        }
+        scene.send(&of_join(&ends, SERVER, resetter, RST | ACK, 1));
+        scene.connect(&ends);
+        let report = scene.report();
+        assert_eq!((report.connection_count(), report.orphan_joins(&|_| true)), (1, 0));
+        let join = &report.connection(0).subflows[1];
+        assert_eq!(join.initiator, Some("server"));
+        let by = join.reset.as_ref().expect("a RST").by;
+        assert_eq!(by, Some(["client", "server"][resetter]));
     }
 }

@@ -1,5 +1,6 @@
 //! Joins seen before their connection: captures merged with clocks apart, or written interface by interface. When a key
-//! shows whose token a group of orphans named, they move into their connection.
+//! shows whose token a group of orphans named, they move into their connection; so does a join whose SYN, with the token,
+//! comes behind its SYN/ACK.
 
 use super::Tracker;
 use super::connection::Connection;
@@ -30,7 +31,7 @@ impl Tracker {
     }
 
     /// `joined` is the side whose token the orphans named; among themselves they took it for the server.
-    fn adopt(&mut self, orphan: ConnectionId, id: ConnectionId, joined: Side) {
+    pub(super) fn adopt(&mut self, orphan: ConnectionId, id: ConnectionId, joined: Side) {
         let subflows = |id| self.connection(id).map_or(0, |state| state.subflows.len());
         if subflows(orphan) + subflows(id) > limits::SUBFLOWS {
             return;
@@ -41,7 +42,7 @@ impl Tracker {
         if joined == Side::Client {
             orphan.swap_sides();
         }
-        let base = state.subflows.len();
+        let (base, is_view) = (state.subflows.len(), state.view_of.is_some());
         state.absorb(&mut orphan);
         let moved: Vec<_> = state
             .subflows
@@ -61,12 +62,18 @@ impl Tracker {
                 flow.connection = id;
                 flow.subflow = subflow;
                 flow.low_side = low_side;
+                flow.is_view = is_view;
             }
         }
     }
 }
 
 impl Connection {
+    /// Whether it is a join of which no SYN told the token.
+    pub(super) fn is_nameless(&self) -> bool {
+        self.orphan && self.view_of.is_none() && self.ends.server.token_named.is_none()
+    }
+
     /// Exchanges client and server: the first guess was wrong.
     fn swap_sides(&mut self) {
         self.ends.swap();
@@ -107,7 +114,7 @@ impl Connection {
             let carried = share_out(&mut other.subflows, side, data.unique - before);
             data.unique = before + carried;
         }
-        self.subflows.append(&mut other.subflows);
+        other.subflows.drain(..).for_each(|subflow| self.add_subflow(subflow));
         for side in Side::BOTH {
             if let Some(checksums) = other.checksums[side].written() {
                 self.checksums[side].absorb(checksums, base);

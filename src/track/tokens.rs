@@ -53,7 +53,8 @@ impl TokenTable {
 
     /// Forgets a connection.
     pub(crate) fn forget(&mut self, connection: &Connection) {
-        self.orphans = self.orphans.saturating_sub(usize::from(connection.orphan && connection.view_of.is_none()));
+        let counted = connection.orphan && connection.view_of.is_none() && !connection.is_nameless();
+        self.orphans = self.orphans.saturating_sub(usize::from(counted));
         for end in [&connection.ends.client, &connection.ends.server] {
             let keys = end.others.known.iter().map(|known| known.identity.token);
             for token in end.token().into_iter().chain(end.token_named).chain(keys) {

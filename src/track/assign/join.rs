@@ -127,10 +127,16 @@ impl Tracker {
         arrival: &Arrival<'_, '_>,
         observer: &mut O,
     ) -> Option<ConnectionId> {
-        let keys = self.config.keys.clone();
         let id = self.open_connection(arrival, observer)?;
-        let state = self.connections.get_mut(id)?;
-        state.orphan = true;
+        self.connections.get_mut(id)?.orphan = true;
+        self.name_orphan(id, token);
+        Some(id)
+    }
+
+    /// An orphan's token is known: joins that name it are put beside it, and a connection that has it takes them.
+    fn name_orphan(&mut self, id: ConnectionId, token: Token) {
+        let keys = self.config.keys.clone();
+        let Some(state) = self.connections.get_mut(id) else { return };
         state.ends.server.token_named = Some(token);
         for key in keys {
             if let Some(dialect) = state.dialect_that_fits(Side::Server, key) {
@@ -141,7 +147,29 @@ impl Tracker {
         }
         self.tokens.insert(token, id, Side::Server);
         self.tokens.orphans += 1;
-        Some(id)
+    }
+
+    /// The SYN of a join comes behind its SYN/ACK, which had no token and was put apart: now the token says whose both are.
+    #[cold]
+    pub(super) fn late_join_syn(
+        &mut self,
+        (orphan, subflow): (ConnectionId, u16),
+        (token, nonce): (Token, Nonce),
+        arrival: &Arrival<'_, '_>,
+    ) {
+        let Some(state) = self.connections.get_mut(orphan) else { return };
+        let input = state.input;
+        if let Some(join) = state.subflows.get_mut(usize::from(subflow)).and_then(|subflow| subflow.join.as_mut()) {
+            join.token.get_or_insert(token);
+            join.initiator_nonce.get_or_insert(nonce);
+        }
+        let found = self.choose(token, arrival).filter(|found| found.0 != orphan);
+        let Some((connection, joined)) = found else { return self.name_orphan(orphan, token) };
+        // A join that is known under another 4-tuple was counted there.
+        if self.connections.get_mut(connection).is_none_or(|state| state.with_nonce(token, nonce).is_some()) {
+            return;
+        }
+        self.adopt(orphan, self.view_at(connection, input).unwrap_or(connection), joined);
     }
 
     /// A join's SYN/ACK or ACK without its SYN: no token says whose it is.

@@ -97,6 +97,13 @@ impl Tracker {
             let same = record.syn.as_ref().is_some_and(|syn| syn.seq == arrival.segment.seq)
                 || record.halves[side].syn().is_some_and(|syn| syn as u32 == arrival.segment.seq);
             let simultaneous = side != record.initiator && record.syn_ack.is_none() && record.syn.is_some();
+            if same
+                && state.is_nameless()
+                && let Some(MpJoin::Syn { token, nonce, .. }) = arrival.options.join
+            {
+                self.late_join_syn((connection, subflow), (token, nonce), arrival);
+                return self.late_place(id, connection, arrival, observer);
+            }
             if same || simultaneous {
                 return current;
             }
@@ -127,6 +134,27 @@ impl Tracker {
         }
         let from = if arrival.from_low { old_low } else { old_low.peer() };
         Assigned::To(Place { connection: old_connection, subflow: old_subflow, from })
+    }
+
+    /// Where the segments of a flow belong whose connection was `before`, until a token told more.
+    fn late_place<O: Observer>(
+        &mut self,
+        id: FlowId,
+        before: ConnectionId,
+        arrival: &Arrival<'_, '_>,
+        observer: &mut O,
+    ) -> Assigned {
+        let Some(flow) = self.flows.get_mut(id) else { return Assigned::Plain };
+        let (connection, subflow, from) = (flow.connection, flow.subflow, flow.sender(arrival.from_low));
+        if flow.is_view {
+            return self.feed_view(connection, subflow, from, arrival);
+        }
+        if connection != before {
+            let number = self.connection(connection).and_then(Connection::number);
+            let (at, what) = (arrival.at, What::SubflowOpened);
+            observer.event(Event { connection, number, subflow: Some(subflow), at, what });
+        }
+        Assigned::To(Place { connection, subflow, from })
     }
 
     /// The first segment of a 4-tuple, or of a new incarnation of one.
