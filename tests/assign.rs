@@ -1,5 +1,5 @@
 //! Which connection a segment belongs to, where the capture makes that hard to tell: keys given by hand, joins
-//! whose packets come out of order.
+//! whose packets come out of order, 4-tuples that are used again.
 #![cfg(feature = "cli")]
 
 #[allow(dead_code, unreachable_pub, clippy::pedantic, reason = "a package of its own, with its own lints")]
@@ -11,12 +11,13 @@ mod scene;
 
 use fuzz::world::{ACK, Ends, Packet, SYN};
 use mptcp_inspect::crypto::Key;
-use mptcp_inspect::report::Report;
 use mptcp_inspect::report::model::Subflow;
+use mptcp_inspect::report::{Report, TrackedReport};
 use mptcp_inspect::track::{Config, Tracker};
 use mptcp_inspect::wire::{Dss, MptcpOption, RawSequence};
 use scene::{CLIENT, SERVER, Scene, packet};
 
+const FIN: u8 = 1;
 const RST: u8 = 4;
 
 /// A scene in which these keys are given.
@@ -186,5 +187,84 @@ fn who_sent_a_reset_turns_with_the_sides_of_an_adopted_join() {
         assert_eq!(join.initiator, Some("server"));
         let by = join.reset.as_ref().expect("a RST").by;
         assert_eq!(by, Some(["client", "server"][resetter]));
+    }
+}
+
+/// Ends that choose their first sequence numbers without chance: an initial subflow is opened twice with the same ones.
+fn opened_twice(version: u8, between: &dyn Fn(&mut Scene, &Ends)) -> TrackedReport {
+    let ends = Ends::new(1, version, true, false);
+    let mut again = ends.clone();
+    again.keys = [Key([0x31; 8]), Key([0x32; 8])];
+    let mut scene = Scene::new();
+    scene.connect(&ends);
+    scene.data(&ends, 0, CLIENT, 0, 1, b"one");
+    between(&mut scene, &ends);
+    scene.connect(&again);
+    scene.data(&again, 0, CLIENT, 0, 1, b"two");
+    scene.report()
+}
+
+#[test]
+fn a_closed_tuple_is_opened_anew_with_the_same_sequence_number() {
+    let reset = |scene: &mut Scene, ends: &Ends| scene.send(&packet(ends, 0, SERVER, RST | ACK, 1));
+    let fins = |scene: &mut Scene, ends: &Ends| {
+        scene.send(&packet(ends, 0, CLIENT, FIN | ACK, 4));
+        scene.send(&packet(ends, 0, SERVER, FIN | ACK, 1));
+    };
+    let count = |version, close: &dyn Fn(&mut Scene, &Ends), seconds: i64| {
+        let report = opened_twice(version, &|scene, ends| {
+            close(scene, ends);
+            scene.time += seconds * 1_000_000_000;
+        });
+        let last = report.connection_count() - 1;
+        (report.connection_count(), report.connection(last).server.key == Some(Key([0x32; 8])))
+    };
+    // The key of the SYN tells, or the time.
+    assert_eq!(count(0, &reset, 0), (2, true));
+    assert_eq!(count(0, &fins, 0), (2, true));
+    assert_eq!(count(1, &reset, 5), (2, true));
+    assert_eq!(count(1, &fins, 5), (2, true));
+    // Neither does, or the first is alive.
+    assert_eq!(count(1, &fins, 0).0, 1);
+    assert_eq!(count(1, &|_, _| (), 5).0, 1);
+    assert_eq!(count(0, &|_, _| (), 5).0, 1);
+}
+
+#[test]
+fn a_syn_that_comes_again_after_the_end_opens_nothing() {
+    for version in [0, 1] {
+        let ends = Ends::new(1, version, true, false);
+        let mut scene = Scene::new();
+        let syn = packet(&ends, 0, CLIENT, SYN, 0).with(&MptcpOption::MpCapable(ends.capable(0)));
+        scene.send(&syn);
+        // Refused: the client may have sent it again before it knew.
+        scene.send(&packet(&ends, 0, SERVER, RST | ACK, 0));
+        scene.time += 3_000_000_000;
+        scene.send(&syn);
+        let report = scene.report();
+        assert_eq!(report.connection_count(), 1, "v{version}");
+    }
+}
+
+#[test]
+fn a_join_is_made_again_with_the_same_sequence_number() {
+    for (other, subflows) in [(true, 3), (false, 2)] {
+        let ends = Ends::new(1, 1, true, false);
+        let mut scene = Scene::new();
+        scene.connect(&ends);
+        scene.join(&ends, 1);
+        scene.send(&packet(&ends, 1, SERVER, RST | ACK, 1));
+        for step in 0..3 {
+            let (end, flags) = [(CLIENT, SYN), (SERVER, SYN | ACK), (CLIENT, ACK)][usize::from(step)];
+            // Another nonce, as another subflow has, from the same port.
+            let option = MptcpOption::MpJoin(ends.join(step, CLIENT, if other { 2 } else { 1 }));
+            scene.send(&packet(&ends, 1, end, flags, u32::from(step > 1)).with(&option));
+        }
+        scene.data(&ends, 1, CLIENT, 0, 1, b"hello");
+        let report = scene.report();
+        let connection = report.connection(0);
+        all_proven(&connection.subflows[1..], subflows - 1);
+        let last = &connection.subflows[subflows - 1];
+        assert_eq!(last.directions.client_to_server.data_bytes, 5);
     }
 }

@@ -24,6 +24,9 @@ use crate::wire::MpJoin;
 /// Silence after which a new SYN takes over a 4-tuple at once: two minutes, as long as TIME-WAIT lasts (RFC 9293 §3.6.1).
 const STALE_NS: u64 = 120_000_000_000;
 
+/// Time after the end of a subflow from which on a SYN of the same sequence number is no stray copy of its own.
+const STRAY_NS: u64 = 1_000_000_000;
+
 /// What assigning a segment works with.
 struct Arrival<'s, 'p> {
     frame: &'s Frame<'p>,
@@ -87,6 +90,7 @@ impl Tracker {
     ) -> Assigned {
         let Some(flow) = self.flows.get_mut(id) else { return Assigned::Plain };
         let (connection, subflow, side) = (flow.connection, flow.subflow, flow.sender(arrival.from_low));
+        let first_tap = flow.tap;
         let previous = flow.more.as_ref().and_then(|more| more.previous);
         let current = Assigned::To(Place { connection, subflow, from: side });
         let Some(state) = self.connections.get(connection) else {
@@ -104,7 +108,8 @@ impl Tracker {
                 self.late_join_syn((connection, subflow), (token, nonce), arrival);
                 return self.late_place(id, connection, arrival, observer);
             }
-            if same || simultaneous {
+            let anew = same && record.is_closed() && opens_anew(state, record, arrival, first_tap);
+            if (same && !anew) || simultaneous {
                 return current;
             }
             let alive =
@@ -320,6 +325,32 @@ impl Subflow {
             seldom: Sparse::default(),
         }
     }
+}
+
+/// Whether a SYN with the sequence number of the one that opened a subflow, which is over, opens another: it carries another
+/// key or nonce, or asks for something else; or it comes when no copy of the first can be on its way any more, as whoever has
+/// completed a handshake does not send its SYN again. Some stacks choose the same sequence number each time.
+#[cold]
+fn opens_anew(state: &Connection, record: &Subflow, arrival: &Arrival<'_, '_>, first_tap: u16) -> bool {
+    // Where none was seen this one may be it, recorded late.
+    if record.syn.is_none() {
+        return false;
+    }
+    let options = arrival.options;
+    let other = match (&record.join, options.join, options.capable) {
+        (Some(join), Some(MpJoin::Syn { token, nonce, .. }), _) => {
+            join.token.zip(join.initiator_nonce).is_some_and(|known| known != (token, nonce))
+        }
+        (Some(_), None, Some(_)) | (None, Some(MpJoin::Syn { .. }), None) => true,
+        (None, None, Some(capable)) => {
+            let asked = state.handshake.syn.and_then(|(asked, _)| asked.sender_key);
+            asked.zip(capable.sender_key).is_some_and(|(known, key)| known != key)
+        }
+        _ => false,
+    };
+    // The clocks of two taps may lie apart.
+    let later = arrival.tap == first_tap && arrival.at.time.since(record.last.time) >= STRAY_NS;
+    other || (later && record.is_established())
 }
 
 /// What tells the two directions of all subflows apart, for the memory of recent segments.
