@@ -189,7 +189,7 @@ fn without_data_fin(finder: &mut Finder<'_, '_>, connection: &Connection) {
         .subflows
         .iter()
         .all(|subflow| Side::BOTH.into_iter().all(|side| subflow.halves[side].segments > 0) && subflow.syn.is_some());
-    if !whole || connection.initial().is_none() || connection.fallback.is_some() {
+    if !whole || connection.handshake.syn.is_none() || connection.fallback.is_some() {
         return;
     }
     // What was acknowledged and not captured may have held it, and so may what another capture shows.

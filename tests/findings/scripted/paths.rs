@@ -153,9 +153,9 @@ pub(super) fn an_end_that_was_not_captured() {
         script.send(&mut flow, Server, FIN | ACK, &[data_ack(Client, acked)], 0);
         script.send(&mut flow, Client, ACK, &[data_ack(Server, 101)], 0);
         if told {
-            fires(&script, id, &[])
+            fires(&script, id, &[]);
         } else {
-            silent(&script, id)
+            silent(&script, id);
         }
         let connection = script.report().connection(0);
         if lost == 0 {
