@@ -284,8 +284,8 @@ impl Subflow {
         self.reset().is_some() || (self.halves.client.fin.is_some() && self.halves.server.fin.is_some())
     }
 
-    /// Looks again whether data may flow, after what may have changed that.
-    pub(super) fn look_again(&mut self) {
+    /// Data may flow or not, after what may have changed that.
+    pub(super) fn update_carries(&mut self) {
         let ended = self.reset().is_some() || self.halves.client.fin.is_some() || self.halves.server.fin.is_some();
         self.carries = !ended && self.is_established();
     }

@@ -311,7 +311,7 @@ impl Connection {
             join.confirmed = Some(env.at.frame);
             subflow.handshake_open = false;
         }
-        subflow.look_again();
+        subflow.update_carries();
     }
 
     pub(super) fn fall_back<O: Observer>(

@@ -373,7 +373,7 @@ impl Connection {
         {
             outcome::amend_reset(reset, input);
         }
-        subflow.look_again();
+        subflow.update_carries();
         let closes = subflow.is_closed() && !was_closed;
         if closes {
             subflow.halves.client.close();
