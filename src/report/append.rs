@@ -46,6 +46,7 @@ pub(super) fn hex(out: &mut Vec<u8>, bytes: &[u8]) {
 }
 
 /// What `write` appends, which is ASCII, at the left of at least `width` columns.
+#[cfg(any(feature = "cli", test))]
 #[inline]
 pub(super) fn left(out: &mut Vec<u8>, width: usize, write: impl FnOnce(&mut Vec<u8>)) {
     let end = out.len() + width;
@@ -54,6 +55,7 @@ pub(super) fn left(out: &mut Vec<u8>, width: usize, write: impl FnOnce(&mut Vec<
 }
 
 /// The same at the right; before it there is `fill`.
+#[cfg(any(feature = "cli", test))]
 #[inline]
 pub(super) fn right(out: &mut Vec<u8>, width: usize, fill: u8, write: impl FnOnce(&mut Vec<u8>)) {
     let start = out.len();
