@@ -200,6 +200,16 @@ impl<'a> Follower<'a> {
     }
 }
 
+/// Brings what is remembered of the inputs up to date. Interfaces are only ever added, and there can be thousands: the known
+/// ones are not looked at again.
+fn note_interfaces(known: &mut Vec<InputInfo>, now: &[&InputInfo]) {
+    for (known, now) in known.iter_mut().zip(now) {
+        let new = now.interfaces.get(known.interfaces.len()..).unwrap_or_default();
+        known.interfaces.extend_from_slice(new);
+    }
+    known.extend(now.iter().skip(known.len()).map(|&info| info.clone()));
+}
+
 /// Whether `--connection` asks for a connection.
 enum Choice {
     Wanted,
@@ -288,7 +298,7 @@ impl Follow for Follower<'_> {
         std::mem::replace(&mut self.failed, Ok(()))?;
         let interface = self.interfaces.entry(key).or_insert_with(|| {
             let inputs = inputs();
-            self.inputs = inputs.iter().map(|&info| info.clone()).collect();
+            note_interfaces(&mut self.inputs, &inputs);
             inputs.get(usize::from(key.0)).map_or_else(String::new, |info| interface_name(info, key.1))
         });
         let interface = std::mem::take(interface);
