@@ -9,6 +9,7 @@ use crate::track::connection::outcome::Close;
 use crate::track::connection::{Announced, AnomalyKind, Connection};
 use crate::track::keys::Dialect;
 use crate::track::side::Side;
+use crate::track::subflow::Subflow;
 use crate::track::verdict::Verdict;
 
 /// Segments of the peer after an announcement within which an echo must have come.
@@ -110,6 +111,11 @@ fn private(finder: &mut Finder<'_, '_>, connection: &Connection, announced: &Ann
     let Some(initial) = connection.initial() else { return };
     let (near, far) = (initial.address_of(announced.by).0, initial.address_of(announced.by.peer()).0);
     if !is_private(announced.address) || is_private(near) || is_private(far) {
+        return;
+    }
+    let reached =
+        |subflow: &Subflow| subflow.is_established() && subflow.address_of(announced.by).0 == announced.address;
+    if connection.subflows.iter().any(reached) {
         return;
     }
     let text = format!(

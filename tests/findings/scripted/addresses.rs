@@ -94,6 +94,9 @@ pub(super) fn a_private_address_on_a_public_connection() {
         let frame = script.send(&mut flow, Server, ACK, &[announce(1, address, None, SERVER_KEY)], 0);
         if private {
             fires(&script, "private-address-announced", &[frame]);
+            // Whoever joins there has reached it.
+            script.join(CLIENT_2, (address, 443), 2, [false; 2]);
+            silent(&script, "private-address-announced");
         } else {
             silent(&script, "private-address-announced");
         }
