@@ -158,11 +158,10 @@ impl Connection {
             .find(|removal| removal.by == by && removal.id == id)
             .map(|removal| removal.frame);
         let mut was_announced = false;
+        let announced = self.addresses.written().into_iter().flatten();
         // An id may have been announced with several ports.
-        if self.addresses.iter().any(|known| known.by == by && known.id == id && known.removed.is_none()) {
-            for known in self.addresses.iter_mut().filter(|known| known.by == by && known.id == id) {
-                known.removed.get_or_insert(env.at.frame);
-            }
+        for known in announced.filter(|known| known.by == by && known.id == id && known.removed.is_none()) {
+            known.removed = Some(env.at.frame);
             was_announced = true;
         }
         let used = self

@@ -43,9 +43,7 @@ impl Handshake {
     pub(super) fn kept_bytes(&self) -> usize {
         self.syn_payload.len()
     }
-}
 
-impl Handshake {
     pub(in crate::track) fn heap_bytes(&self) -> usize {
         self.syns.capacity() * size_of::<(Mark, Timestamp, bool)>() + self.syn_payload.capacity()
     }
@@ -153,11 +151,11 @@ impl Connection {
         let Some(capable) = input.options.capable else {
             if !cut {
                 self.handshake.bare_syn_ack.get_or_insert(env.at.frame);
-            }
-            if !cut && self.handshake.syn.is_some() && self.handshake.syn_ack.is_none() {
-                let broken = input.options.mptcp;
-                let cause = if broken { FallbackCause::BadOption } else { FallbackCause::NoOptionInSynAck };
-                self.fall_back(cause, env.at.frame, Some(Side::Server), env);
+                if self.handshake.syn.is_some() && self.handshake.syn_ack.is_none() {
+                    let broken = input.options.mptcp;
+                    let cause = if broken { FallbackCause::BadOption } else { FallbackCause::NoOptionInSynAck };
+                    self.fall_back(cause, env.at.frame, Some(Side::Server), env);
+                }
             }
             self.deliver_fast_open(env);
             return;
