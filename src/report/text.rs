@@ -24,9 +24,10 @@ pub fn count(number: u64) -> String {
     text
 }
 
-/// A count and its noun: `1 subflow`, `2 subflows`. The plural adds an s.
+/// A count and its noun: `1 subflow`, `2 subflows`, `2 mismatches`. The plural adds an s, or es.
 pub fn counted(number: u64, noun: &str) -> String {
-    format!("{} {noun}{}", count(number), if number == 1 { "" } else { "s" })
+    let plural = if noun.ends_with("ch") { "es" } else { "s" };
+    format!("{} {noun}{}", count(number), if number == 1 { "" } else { plural })
 }
 
 /// Bytes in decimal units with three significant digits: `999 B`, `1.23 kB`, `45.6 MB`.
@@ -160,6 +161,8 @@ mod tests {
         }
         assert_eq!(counted(1, "subflow"), "1 subflow");
         assert_eq!(counted(1200, "subflow"), "1,200 subflows");
+        assert_eq!(counted(1, "checksum mismatch"), "1 checksum mismatch");
+        assert_eq!(counted(2, "checksum mismatch"), "2 checksum mismatches");
     }
 
     #[test]
