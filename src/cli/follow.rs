@@ -18,7 +18,7 @@ use crate::report::{
 };
 use crate::track::connection::Connection;
 use crate::track::expire::Left;
-use crate::track::observer::{Checked, ConnectionId, Data, Event, Observer, Silent};
+use crate::track::observer::{Checked, ConnectionId, Data, Event, Judgement, Observer, Silent, What};
 use crate::track::side::Side;
 use crate::track::{Assigned, Counts, Tracker};
 
@@ -243,10 +243,10 @@ impl Observer for Follower<'_> {
     }
 
     fn checked(&mut self, checked: Checked) {
-        match checked.right {
-            Some(true) => self.right_checksums += 1,
-            Some(false) => self.wrong_checksums += 1,
-            None => {}
+        match checked.judgement {
+            Judgement::First | Judgement::Again => self.right_checksums += 1,
+            Judgement::Neither => self.wrong_checksums += 1,
+            Judgement::Unknown => {}
         }
         if let Some(extractor) = &mut self.extractor {
             extractor.checked(checked);
@@ -254,6 +254,9 @@ impl Observer for Follower<'_> {
     }
 
     fn event(&mut self, event: Event) {
+        if let What::ChecksumRepaired(..) = event.what {
+            self.wrong_checksums = self.wrong_checksums.saturating_sub(1);
+        }
         if self.prints {
             self.events.push(event);
         }

@@ -43,8 +43,11 @@ fn rules_broken(finder: &mut Finder<'_, '_>) {
             anomaly.value
         )
     });
-    many(finder, AnomalyKind::PayloadChanged, rule::PAYLOAD_CHANGED_ON_RETRANSMISSION, |_, who| {
-        format!("Payload that the {who} sent again has other bytes than its first copy")
+    many(finder, AnomalyKind::PayloadChanged, rule::PAYLOAD_CHANGED_ON_RETRANSMISSION, |anomaly, who| {
+        let repaired =
+            ", and with them the checksum is right: the first copy was damaged on the way, and TCP repaired it";
+        let repaired = if anomaly.value == 1 { repaired } else { "" };
+        format!("Payload that the {who} sent again has other bytes than its first copy{repaired}")
     });
     many(finder, AnomalyKind::SequenceOutOfReach, rule::SEQUENCE_OUT_OF_REACH, |anomaly, who| {
         let what = if anomaly.value == 1 { "a TCP sequence number" } else { "a DSN or DATA_ACK" };

@@ -255,7 +255,8 @@ impl Observer for Extractor {
         let Some(number) = data.number else { return };
         let subflow = data.subflow;
         let mapping = data.mapping.map(|(offset, len)| MappingName { subflow, offset, len });
-        let part = Part { offset: data.offset, bytes: data.bytes, mapping, anchored: data.anchored };
+        let Data { offset, bytes, anchored, again, .. } = data;
+        let part = Part { offset, bytes, mapping, anchored, again };
         let limit = self.limit();
         self.with(number, data.side, |stream, sink| stream.insert(part, limit, sink));
     }
@@ -264,7 +265,7 @@ impl Observer for Extractor {
         let Some(number) = checked.number else { return };
         let name = MappingName { subflow: checked.subflow, offset: checked.offset, len: checked.len };
         let limit = self.limit();
-        self.with(number, checked.side, |stream, sink| stream.checked(name, checked.right, limit, sink));
+        self.with(number, checked.side, |stream, sink| stream.checked(name, checked.judgement, limit, sink));
     }
 
     fn event(&mut self, event: Event) {

@@ -5,9 +5,10 @@
 //! buffer is full, its front goes out as it is: bytes whose checksum is wrong or unknown, or a hole.
 
 use std::collections::BTreeMap;
-use std::ops::Bound;
+use std::ops::{Bound, Range};
 
 use crate::limits;
+use crate::track::observer::Judgement;
 
 /// Where a stream goes.
 pub trait Sink {
@@ -32,6 +33,8 @@ pub struct Part<'a> {
     pub mapping: Option<MappingName>,
     /// Whether the stream is known to begin at offset 0, or at Fast Open bytes before it.
     pub anchored: bool,
+    /// TCP sent these bytes again.
+    pub again: bool,
 }
 
 /// What tells mappings of one stream apart: subflow, offset and length.
@@ -120,12 +123,15 @@ enum Stage {
 struct Piece {
     bytes: Vec<u8>,
     mapping: Option<MappingName>,
+    again: bool,
     grade: Grade,
 }
 
 /// What is known of bytes, from worst to best.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Grade {
+    /// TCP sent them again, and the first copy counts.
+    Again,
     /// Their checksum is wrong.
     Wrong,
     /// Their checksum will tell.
@@ -134,6 +140,8 @@ enum Grade {
     Plain,
     /// Their checksum is right.
     Right,
+    /// It is right with these, which TCP sent again, and not with the first copy.
+    Repaired,
 }
 
 impl Stream {
@@ -153,35 +161,46 @@ impl Stream {
         if part.offset < self.next {
             let late = (self.next.min(end) - part.offset) as usize;
             let (before, rest) = part.bytes.split_at(late.min(part.bytes.len()));
+            if !part.again {
+                self.note_before_start(part.offset, before);
+            }
             self.compare_written(part.offset, before, sink);
             part = Part { offset: self.next, bytes: rest, ..part };
             if rest.is_empty() {
                 return;
             }
         }
-        let grade = if part.mapping.is_some() { Grade::Pending } else { Grade::Plain };
+        let grade = match part.mapping {
+            _ if part.again => Grade::Again,
+            Some(_) => Grade::Pending,
+            None => Grade::Plain,
+        };
         let ready = self.stage != Stage::Unanchored && grade == Grade::Plain;
         if ready && part.offset == self.next && self.pieces.is_empty() {
             self.append(part.bytes, grade, sink);
             return;
         }
         self.held += part.bytes.len() + limits::EXTRACT_PIECE_COST;
-        let piece = Piece { bytes: part.bytes.to_vec(), mapping: part.mapping, grade };
+        let piece = Piece { bytes: part.bytes.to_vec(), mapping: part.mapping, again: part.again, grade };
         self.pieces.insert((part.offset, self.arrivals), piece);
         self.arrivals += 1;
         self.advance(limit, sink);
     }
 
-    /// Takes the verdict on a mapping's checksum: `None` where it could not be verified.
-    pub fn checked<S: Sink>(&mut self, mapping: MappingName, right: Option<bool>, limit: usize, sink: &mut S) {
+    /// Takes what a mapping's checksum says.
+    pub fn checked<S: Sink>(&mut self, mapping: MappingName, judgement: Judgement, limit: usize, sink: &mut S) {
         let Some(end) = mapping.offset.checked_add(i64::from(mapping.len)) else { return };
         let mut any = false;
-        for (_, piece) in self.pieces.range_mut((mapping.offset, 0)..(end, 0)) {
+        let range = (mapping.offset, 0)..(end, 0);
+        let same = if judgement == Judgement::Again { self.same_as_first(mapping, range.clone()) } else { Vec::new() };
+        for (key, piece) in self.pieces.range_mut(range) {
             if piece.mapping == Some(mapping) {
-                piece.grade = match right {
-                    Some(true) => Grade::Right,
-                    Some(false) if piece.grade != Grade::Right => Grade::Wrong,
-                    None if piece.grade == Grade::Pending => Grade::Plain,
+                piece.grade = match judgement {
+                    Judgement::Again if piece.again && !same.contains(key) => Grade::Repaired,
+                    _ if piece.again => piece.grade,
+                    Judgement::First | Judgement::Again => Grade::Right,
+                    Judgement::Neither if piece.grade != Grade::Right => Grade::Wrong,
+                    Judgement::Unknown if piece.grade == Grade::Pending => Grade::Plain,
                     _ => piece.grade,
                 };
                 any = true;
@@ -190,6 +209,18 @@ impl Stream {
         if any {
             self.advance(limit, sink);
         }
+    }
+
+    /// Of what TCP sent again in a mapping, that which is as it was the first time.
+    fn same_as_first(&self, mapping: MappingName, range: Range<(i64, u64)>) -> Vec<(i64, u64)> {
+        let pieces = || self.pieces.range(range.clone()).filter(|(_, piece)| piece.mapping == Some(mapping));
+        let same = |key: &(i64, u64), piece: &Piece| {
+            pieces().filter(|(_, first)| !first.again).any(|(first_key, first)| {
+                let from = key.0.checked_sub(first_key.0).and_then(|from| usize::try_from(from).ok());
+                from.and_then(|from| first.bytes.get(from..)).is_some_and(|first| first.starts_with(&piece.bytes))
+            })
+        };
+        pieces().filter(|(key, piece)| piece.again && same(key, piece)).map(|(key, _)| *key).collect()
     }
 
     /// Nothing more will come; `end` is the offset where the sender closed the stream, if that was seen. Lets everything out
@@ -248,7 +279,9 @@ impl Stream {
     fn best_at_next(&self) -> Option<((i64, u64), Grade)> {
         let mut best: Option<((i64, u64), Grade)> = None;
         for (&key, piece) in self.pieces.range(..=(self.next, u64::MAX)) {
-            if best.is_none_or(|(_, grade)| piece.grade > grade) {
+            // Of those sent again, the last is the one that the checksum was judged with.
+            let last = piece.grade == Grade::Repaired;
+            if best.is_none_or(|(_, grade)| piece.grade > grade || (last && grade == Grade::Repaired)) {
                 best = Some((key, piece.grade));
             }
         }
@@ -261,7 +294,8 @@ impl Stream {
         let bytes = std::mem::take(&mut piece.bytes);
         let end = key.0 + bytes.len() as i64;
         let after = (Bound::Excluded((self.next, u64::MAX)), Bound::Excluded((end, 0)));
-        let better = |(_, other): &(&(i64, u64), &Piece)| other.grade > grade && grade < Grade::Plain;
+        let matters = |other: Grade| grade < Grade::Plain || other == Grade::Repaired;
+        let better = |(_, other): &(&(i64, u64), &Piece)| other.grade > grade && matters(other.grade);
         let stop = self.pieces.range(after).find(better).map_or(end, |(key, _)| key.0);
         let slice = |from: i64, to: i64| bytes.get((from - key.0) as usize..(to - key.0) as usize).unwrap_or(&[]);
         let mut dead = Vec::new();
@@ -312,9 +346,9 @@ impl Stream {
     fn append<S: Sink>(&mut self, bytes: &[u8], grade: Grade, sink: &mut S) {
         let len = bytes.len() as u64;
         match grade {
-            Grade::Right => self.outcome.verified += len,
+            Grade::Right | Grade::Repaired => self.outcome.verified += len,
             Grade::Wrong => self.outcome.wrong.add(self.next.abs_diff(self.start), len),
-            Grade::Plain | Grade::Pending => {}
+            Grade::Plain | Grade::Pending | Grade::Again => {}
         }
         if self.next < 0 {
             self.outcome.fast_open += len.min(self.next.unsigned_abs());
@@ -325,12 +359,16 @@ impl Stream {
         self.stage = Stage::Running;
     }
 
-    /// Compares a late copy with what went out.
-    fn compare_written<S: Sink>(&mut self, offset: i64, bytes: &[u8], sink: &mut S) {
-        let before = self.unbroken_from.saturating_sub(offset).max(0).min(bytes.len() as i64);
+    /// Counts those of late bytes that lie before the start.
+    fn note_before_start(&mut self, offset: i64, bytes: &[u8]) {
         if offset < self.start {
             self.outcome.before_start += self.start.abs_diff(offset).min(bytes.len() as u64);
         }
+    }
+
+    /// Compares a late copy with what went out.
+    fn compare_written<S: Sink>(&mut self, offset: i64, bytes: &[u8], sink: &mut S) {
+        let before = self.unbroken_from.saturating_sub(offset).max(0).min(bytes.len() as i64);
         let bytes = bytes.get(before as usize..).unwrap_or(&[]);
         let offset = offset + before;
         let Some(position) = self.outcome.length.checked_sub(self.next.abs_diff(offset)) else { return };

@@ -43,6 +43,7 @@ fn names(what: What) -> (&'static str, &'static str) {
         What::AddressAnnounced(_) => ("address", "announced"),
         What::AddressRemoved(_) => ("address", "removed"),
         What::ChecksumMismatch(..) => ("checksum", "mismatch"),
+        What::ChecksumRepaired(..) => ("checksum", "repaired"),
     }
 }
 
@@ -90,7 +91,7 @@ impl Of<'_> {
             }
             What::AddressAnnounced(id) => self.announced(out, id),
             What::AddressRemoved(id) => self.removed(out, id),
-            What::ChecksumMismatch(side, dsn) => self.mismatch(out, side, dsn),
+            What::ChecksumMismatch(side, dsn) | What::ChecksumRepaired(side, dsn) => self.checksum(out, side, dsn),
             What::SubflowOpened | What::JoinShown | What::BackupChanged | What::SubflowReset | What::SubflowClosed => {
                 let index = self.event.subflow.map(usize::from);
                 if let Some(subflow) = index.and_then(|index| connection.subflows.get(index)) {
@@ -155,7 +156,7 @@ impl Of<'_> {
         field!(out, "id", id);
     }
 
-    fn mismatch(&self, out: &mut Vec<u8>, side: Side, dsn: u64) {
+    fn checksum(&self, out: &mut Vec<u8>, side: Side, dsn: u64) {
         field!(out, "by", named(side));
         field!(out, "dsn", Quoted(dsn));
         let mut latest = self.connection.checksums[side].mismatches.iter().rev();

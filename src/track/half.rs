@@ -130,6 +130,12 @@ pub struct Taken {
 }
 
 impl Taken {
+    /// Whether all of it is new.
+    #[inline]
+    pub fn is_fresh(&self) -> bool {
+        self.fresh_parts() == [(self.start, self.end)]
+    }
+
     /// The parts not seen before, in order.
     #[inline]
     pub fn fresh_parts(&self) -> &[(u64, u64)] {

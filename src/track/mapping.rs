@@ -1,6 +1,7 @@
 //! A DSS mapping: which bytes of a subflow are which bytes of the data stream, and the sum of those seen. No payload is kept: one's complement sums of its parts are enough, in any order.
 
 use super::mark::Mark;
+use super::sums::Sums;
 use crate::limits;
 use crate::packet::checksum::{add16, sum16};
 
@@ -36,7 +37,7 @@ impl Placed {
     }
 }
 
-/// A part of a mapping: one that came out of order, or the last that came in order.
+/// A part of a mapping that came out of order.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Piece {
     offset: u32,
@@ -53,14 +54,29 @@ pub struct Mapping {
     prefix: u32,
     sum: u16,
     pub(super) pieces: Vec<Piece>,
-    /// A later copy of part of it had other bytes: the difference of the sums, to be tried where the first copy is wrong.
-    other_copy: Option<u16>,
-    /// The part that was summed last, in order.
-    tail: Piece,
+    /// Later copies of parts of it had other bytes.
+    others: Option<Others>,
     /// Some of its bytes were not captured.
     cut: bool,
     pub(super) done: bool,
     last_frame: Mark,
+}
+
+/// What later copies of parts of a mapping add to its sum, if they are right.
+#[derive(Clone, Copy, Debug)]
+struct Others {
+    /// All but the last.
+    before: u16,
+    /// Where the last begins: one that comes there again takes its place.
+    offset: u32,
+    /// What it adds.
+    difference: u16,
+}
+
+impl Others {
+    fn sum(self) -> u16 {
+        add16(self.before, self.difference)
+    }
 }
 
 /// A mapping whose payload is complete, or given up.
@@ -70,8 +86,10 @@ pub struct Complete {
     pub placed: Placed,
     /// The one's complement sum of its payload; `Err` where bytes were cut or never seen.
     pub sum: Result<u16, Missing>,
-    /// The difference another copy of its bytes makes.
+    /// The difference that later copies of its bytes make, all of them in the place of the first.
     pub other_copy: Option<u16>,
+    /// It was complete before: another copy of its bytes came.
+    pub again: bool,
     /// The frame with its last byte.
     pub last_frame: Mark,
 }
@@ -95,18 +113,12 @@ pub struct Payload<'a> {
 }
 
 impl Payload<'_> {
-    /// The sum of `[from, to)` of a payload that begins at `start`, at an offset in a mapping.
+    /// The sum of `[from, to)` of a payload that begins at `start`.
     #[inline]
-    fn sum_of(&self, offset: u32, start: u64, from: u64, to: u64) -> u16 {
+    fn sum_of(&self, start: u64, from: u64, to: u64) -> u16 {
         match self.sum {
-            Some(sum) if from == start && to - from == self.bytes.len() as u64 => {
-                if offset & 1 == 1 {
-                    sum.swap_bytes()
-                } else {
-                    sum
-                }
-            }
-            _ => aligned_sum(offset, slice(self.bytes, start, from, to)),
+            Some(sum) if from == start && to - from == self.bytes.len() as u64 => sum,
+            _ => sum16(slice(self.bytes, start, from, to)),
         }
     }
 }
@@ -118,8 +130,7 @@ impl Mapping {
             prefix: 0,
             sum: 0,
             pieces: Vec::new(),
-            other_copy: None,
-            tail: Piece::default(),
+            others: None,
             cut: false,
             done: false,
             last_frame: placed.frame,
@@ -129,7 +140,14 @@ impl Mapping {
     /// Takes the part of `payload`, which begins at `start`, that belongs to this mapping and is not summed yet.
     /// `wire_end` is where the payload ended on the wire, which can be more than was captured. Gives the frame with the
     /// first copy where this one has other bytes.
-    pub(super) fn cover(&mut self, start: u64, payload: Payload<'_>, wire_end: u64, frame: Mark) -> Option<Mark> {
+    pub(super) fn cover(
+        &mut self,
+        start: u64,
+        payload: Payload<'_>,
+        wire_end: u64,
+        frame: Mark,
+        sums: &mut Sums,
+    ) -> Option<Mark> {
         let from = start.max(self.placed.start);
         let to = wire_end.min(self.placed.end());
         if from >= to {
@@ -138,7 +156,7 @@ impl Mapping {
         let offset = (from - self.placed.start) as u32;
         let len = (to - from) as u32;
         if self.done || offset + len <= self.prefix {
-            return self.compare(offset, len, slice(payload.bytes, start, from, to));
+            return self.compare(offset, len, slice(payload.bytes, start, from, to), sums);
         }
         let captured_end = start + payload.bytes.len() as u64;
         if to > captured_end {
@@ -146,40 +164,47 @@ impl Mapping {
         }
         if self.pieces.is_empty() && offset == self.prefix {
             if self.placed.checksum.is_some() && !self.cut {
-                let sum = payload.sum_of(offset, start, from, to);
-                self.sum = add16(self.sum, sum);
-                self.tail = Piece { offset, len, sum };
+                let sum = payload.sum_of(start, from, to);
+                self.sum = add16(self.sum, align(offset, sum));
+                if len < self.placed.len {
+                    sums.push(from, len, sum, frame);
+                }
             }
             self.prefix += len;
             self.last_frame = frame;
             None
         } else {
-            self.cover_out_of_order(offset, len, slice(payload.bytes, start, from, to), frame)
+            self.cover_out_of_order(offset, len, slice(payload.bytes, start, from, to), frame, sums)
         }
     }
 
-    /// A further copy of bytes that were summed before: told apart where it is the whole mapping or its last part.
+    /// A further copy of bytes that were summed before: told apart where it is the whole mapping, or segments of late.
     #[cold]
-    fn compare(&mut self, offset: u32, len: u32, bytes: &[u8]) -> Option<Mark> {
+    fn compare(&mut self, offset: u32, len: u32, bytes: &[u8], sums: &Sums) -> Option<Mark> {
         if self.placed.checksum.is_none() || self.cut || bytes.len() as u64 != u64::from(len) {
             return None;
         }
         let (first, frame) = if offset == 0 && len == self.prefix {
             (self.sum, self.placed.frame)
-        } else if (offset, len) == (self.tail.offset, self.tail.len) {
-            (self.tail.sum, self.last_frame)
         } else {
-            return None;
+            let (sum, frame) = sums.of(self.placed.start + u64::from(offset), len)?;
+            (align(offset, sum), frame)
         };
-        self.note_other_copy(first, aligned_sum(offset, bytes)).then_some(frame)
+        self.note_other_copy(offset, first, align(offset, sum16(bytes))).then_some(frame)
     }
 
     #[cold]
-    fn cover_out_of_order(&mut self, offset: u32, len: u32, bytes: &[u8], frame: Mark) -> Option<Mark> {
+    fn cover_out_of_order(
+        &mut self,
+        offset: u32,
+        len: u32,
+        bytes: &[u8],
+        frame: Mark,
+        sums: &mut Sums,
+    ) -> Option<Mark> {
         let summing = self.placed.checksum.is_some() && !self.cut;
-        if let Some(piece) = self.pieces.iter().find(|piece| piece.offset == offset && piece.len == len) {
-            let changed = summing && self.note_other_copy(piece.sum, aligned_sum(offset, bytes));
-            return changed.then_some(self.last_frame);
+        if self.pieces.iter().any(|piece| piece.offset <= offset && piece.offset + piece.len >= offset + len) {
+            return self.compare(offset, len, bytes, sums);
         }
         if self.pieces.len() >= limits::PIECES {
             self.cut = true;
@@ -199,7 +224,12 @@ impl Mapping {
                     let stop = next.map_or(end, |piece| piece.offset.min(end));
                     let bytes =
                         bytes.get((at - offset) as usize..((stop - offset) as usize).min(bytes.len())).unwrap_or(&[]);
-                    let sum = if summing { aligned_sum(at, bytes) } else { 0 };
+                    let mut sum = 0;
+                    if summing {
+                        sum = sum16(bytes);
+                        sums.push(self.placed.start + u64::from(at), stop - at, sum, frame);
+                        sum = align(at, sum);
+                    }
                     self.pieces.insert(index, Piece { offset: at, len: stop - at, sum });
                     self.last_frame = frame;
                     index += 1;
@@ -226,10 +256,16 @@ impl Mapping {
     }
 
     /// Whether the copies differ. Both zeros of one's complement are the same sum.
-    fn note_other_copy(&mut self, first: u16, second: u16) -> bool {
+    fn note_other_copy(&mut self, offset: u32, first: u16, second: u16) -> bool {
         let differ = first % 0xffff != second % 0xffff;
         if differ {
-            self.other_copy = Some(add16(second, !first));
+            let difference = add16(second, !first);
+            let before = match self.others {
+                Some(others) if others.offset == offset => others.before,
+                Some(others) => others.sum(),
+                None => 0,
+            };
+            self.others = Some(Others { before, offset, difference });
         }
         differ
     }
@@ -238,13 +274,30 @@ impl Mapping {
         self.prefix >= self.placed.len
     }
 
+    /// What is to be judged once a segment was taken: all of it when it becomes complete, and again where a later copy has
+    /// other bytes.
+    #[inline]
+    pub(super) fn due(&mut self, changed: bool) -> Option<Complete> {
+        if !self.is_complete() {
+            return None;
+        }
+        let again = std::mem::replace(&mut self.done, true);
+        (!again || changed).then(|| Complete { again, ..self.complete() })
+    }
+
     pub(super) fn complete(&self) -> Complete {
         let sum = match (self.is_complete(), self.cut) {
             (_, true) => Err(Missing::Cut),
             (true, false) => Ok(self.sum),
             (false, false) => Err(Missing::Segments),
         };
-        Complete { placed: self.placed, sum, other_copy: self.other_copy, last_frame: self.last_frame }
+        Complete {
+            placed: self.placed,
+            sum,
+            other_copy: self.others.map(Others::sum),
+            again: false,
+            last_frame: self.last_frame,
+        }
     }
 }
 
@@ -255,7 +308,7 @@ fn slice(payload: &[u8], start: u64, from: u64, to: u64) -> &[u8] {
 }
 
 /// The sum of bytes at an offset in a mapping: at an odd one, the halves of each word change places (RFC 1071 §2).
-fn aligned_sum(offset: u32, bytes: &[u8]) -> u16 {
-    let sum = sum16(bytes);
+#[inline]
+fn align(offset: u32, sum: u16) -> u16 {
     if offset & 1 == 1 { sum.swap_bytes() } else { sum }
 }

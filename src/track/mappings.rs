@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use super::mapping::{Complete, Mapping, Payload, Piece, Placed};
 use super::mark::Mark;
 use super::sparse::{Sparse, empty};
+use super::sums::Sums;
 use crate::limits;
 
 /// What became of a mapping that was offered.
@@ -35,11 +36,13 @@ struct Open {
     list: VecDeque<Mapping>,
     /// Parts that came out of order since no mapping was open: their memory is counted with them.
     parts: usize,
+    /// Of the segments that came last.
+    sums: Sums,
     /// A later copy of payload had other bytes: the frame with the first copy.
     changed: Option<Mark>,
 }
 
-empty! { Open = Open { list: VecDeque::new(), parts: 0, changed: None }; }
+empty! { Open = Open { list: VecDeque::new(), parts: 0, sums: Sums::EMPTY, changed: None }; }
 
 impl Mappings {
     /// Offers a mapping.
@@ -101,7 +104,7 @@ impl Mappings {
         Inserted::New
     }
 
-    /// Hands payload to every mapping it belongs to; `complete` hears of those it completes.
+    /// Hands payload to every mapping it belongs to; `complete` hears of those it completes, or changes afterwards.
     #[inline]
     pub fn cover(
         &mut self,
@@ -124,10 +127,10 @@ impl Mappings {
 
     /// Bytes on the heap. Parts are walked over only where there were many.
     pub(crate) fn heap_bytes(&self) -> usize {
-        let Open { list, parts, .. } = &*self.open;
+        let Open { list, parts, sums, .. } = &*self.open;
         let parts =
             if *parts < limits::PIECES { *parts } else { list.iter().map(|mapping| mapping.pieces.capacity()).sum() };
-        self.open.own_bytes() + list.capacity() * size_of::<Mapping>() + parts * size_of::<Piece>()
+        self.open.own_bytes() + sums.heap_bytes() + list.capacity() * size_of::<Mapping>() + parts * size_of::<Piece>()
     }
 
     /// Whether there are more mappings than are kept.
@@ -186,7 +189,7 @@ impl Mappings {
 
     /// Gives back what a closed subflow no longer needs.
     pub fn shrink(&mut self) {
-        let Some(Open { list, .. }) = self.open.written() else { return };
+        let Some(Open { list, sums, .. }) = self.open.written() else { return };
         while let Some(front) = list.front().filter(|front| front.done) {
             self.floor = self.floor.max(front.placed.end());
             list.pop_front();
@@ -195,6 +198,7 @@ impl Mappings {
             self.open = Sparse::default();
         } else {
             list.shrink_to_fit();
+            *sums = Sums::EMPTY;
         }
     }
 
@@ -238,13 +242,13 @@ impl Open {
     ) {
         let Some(back) = self.list.back_mut() else { return };
         if start >= back.placed.start {
-            if let Some(first) = back.cover(start, payload, wire_end, frame) {
-                self.changed = Some(first);
-            }
+            let changed = back.cover(start, payload, wire_end, frame, &mut self.sums);
             self.parts += usize::from(!back.pieces.is_empty());
-            if back.is_complete() && !back.done {
-                back.done = true;
-                complete(back.complete());
+            if let Some(due) = back.due(changed.is_some()) {
+                complete(due);
+            }
+            if changed.is_some() {
+                self.changed = changed;
             }
             if self.list.len() > 1 && self.list.get(self.list.len() - 2).is_some_and(|m| m.placed.end() > start) {
                 self.cover_slowly(start, payload, wire_end, frame, &mut complete);
@@ -269,12 +273,12 @@ impl Open {
             if mapping.placed.start >= wire_end {
                 break;
             }
-            if let Some(first) = mapping.cover(start, payload, wire_end, frame) {
-                self.changed = Some(first);
+            let changed = mapping.cover(start, payload, wire_end, frame, &mut self.sums);
+            if let Some(due) = mapping.due(changed.is_some()) {
+                complete(due);
             }
-            if mapping.is_complete() && !mapping.done {
-                mapping.done = true;
-                complete(mapping.complete());
+            if changed.is_some() {
+                self.changed = changed;
             }
         }
     }

@@ -30,6 +30,7 @@ pub mod round_trip;
 pub mod side;
 pub mod sparse;
 pub mod subflow;
+mod sums;
 mod table;
 mod tap;
 pub mod timeline;

@@ -62,6 +62,8 @@ pub struct Data<'a> {
     pub len: u64,
     /// Offset and length of the mapping whose checksum will tell whether these bytes are right.
     pub mapping: Option<(i64, u32)>,
+    /// The subflow carried these bytes before: TCP sent them again. They are told only where their mapping is still known.
+    pub again: bool,
 }
 
 /// The outcome of a mapping's checksum, for extraction.
@@ -79,8 +81,21 @@ pub struct Checked {
     pub offset: i64,
     /// Payload bytes.
     pub len: u32,
-    /// Whether it is right; `None` where it could not be checked.
-    pub right: Option<bool>,
+    /// What it says.
+    pub judgement: Judgement,
+}
+
+/// What the checksum of a mapping says of its payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Judgement {
+    /// The bytes that came first are right.
+    First,
+    /// They are right with those that TCP sent again: the first copy was damaged on the way.
+    Again,
+    /// No copy is right.
+    Neither,
+    /// It could not be checked.
+    Unknown,
 }
 
 /// Something changed in a connection.
@@ -119,6 +134,8 @@ pub enum What {
     FellBack,
     /// The checksum of the mapping that begins at this DSN is wrong.
     ChecksumMismatch(Side, u64),
+    /// It was told wrong, and is right with bytes that TCP sent again.
+    ChecksumRepaired(Side, u64),
     /// A subflow was reset.
     SubflowReset,
     /// A subflow closed with FINs.

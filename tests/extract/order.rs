@@ -1,11 +1,12 @@
 //! One stream, put in order.
 
 use mptcp_inspect::extract::stream::{MappingName, Part, Stream};
+use mptcp_inspect::track::observer::Judgement::{Again, First, Neither, Unknown};
 
 use crate::memory::{LIMIT, finish, memory};
 
 fn plain(offset: i64, bytes: &[u8]) -> Part<'_> {
-    Part { offset, bytes, mapping: None, anchored: true }
+    Part { offset, bytes, mapping: None, anchored: true, again: false }
 }
 
 fn mapped(subflow: u16, offset: i64, bytes: &[u8]) -> Part<'_> {
@@ -53,13 +54,13 @@ fn the_front_of_a_full_buffer_goes_out() {
 
 #[test]
 fn the_copy_with_the_right_checksum_wins() {
-    for verdicts in [[(1, false), (0, true)], [(0, true), (1, false)]] {
+    for verdicts in [[(1, Neither), (0, First)], [(0, First), (1, Neither)]] {
         let (mut stream, mut sink) = (Stream::default(), memory());
         stream.insert(mapped(1, 0, b"wrong bytes"), LIMIT, &mut sink);
         stream.insert(mapped(0, 0, b"right bytes"), LIMIT, &mut sink);
         assert!(sink.bytes.is_empty(), "nothing goes out before its checksum is known");
-        for (subflow, right) in verdicts {
-            stream.checked(name(subflow, 0, b"right bytes"), Some(right), LIMIT, &mut sink);
+        for (subflow, judgement) in verdicts {
+            stream.checked(name(subflow, 0, b"right bytes"), judgement, LIMIT, &mut sink);
         }
         assert_eq!(sink.bytes, b"right bytes");
         let outcome = finish(stream, Some(11), &mut sink);
@@ -72,16 +73,42 @@ fn the_copy_with_the_right_checksum_wins() {
 fn wrong_bytes_wait_for_a_right_copy_and_go_out_without_one() {
     let (mut stream, mut sink) = (Stream::default(), memory());
     stream.insert(mapped(1, 0, b"wrong!"), LIMIT, &mut sink);
-    stream.checked(name(1, 0, b"wrong!"), Some(false), LIMIT, &mut sink);
+    stream.checked(name(1, 0, b"wrong!"), Neither, LIMIT, &mut sink);
     stream.insert(plain(6, b" and more"), LIMIT, &mut sink);
     assert!(sink.bytes.is_empty());
     // Another subflow brings the second half of them.
     stream.insert(mapped(0, 3, b"ht!"), LIMIT, &mut sink);
-    stream.checked(name(0, 3, b"ht!"), Some(true), LIMIT, &mut sink);
+    stream.checked(name(0, 3, b"ht!"), First, LIMIT, &mut sink);
     let outcome = finish(stream, Some(15), &mut sink);
     assert_eq!(sink.bytes, b"wroht! and more");
     assert_eq!(outcome.wrong.list, [(0, 3)]);
     assert_eq!((outcome.differing.list, outcome.verified), (vec![(3, 2)], 3));
+}
+
+/// A copy that TCP sent again counts where the checksum says so, before or after it called the first wrong.
+#[test]
+fn of_what_tcp_sent_again_the_checksum_tells_which_is_right() {
+    let again = |bytes| Part { again: true, ..mapped(0, 3, bytes) };
+    let whole = name(0, 0, b"abcdefghi");
+    let first = |bytes| Part { mapping: Some(whole), ..plain(0, bytes) };
+    for (judgements, written, verified, wrong) in [
+        (vec![First], &b"abcXXXghi"[..], 9, 0),
+        (vec![Again], b"abcdefghi", 9, 0),
+        (vec![Neither, Again], b"abcdefghi", 9, 0),
+        (vec![Neither], b"abcXXXghi", 0, 9),
+        (vec![Unknown], b"abcXXXghi", 0, 0),
+    ] {
+        let (mut stream, mut sink) = (Stream::default(), memory());
+        stream.insert(first(b"abcXXXghi"), LIMIT, &mut sink);
+        stream.insert(Part { mapping: Some(whole), ..again(b"def") }, LIMIT, &mut sink);
+        for judgement in judgements {
+            stream.checked(whole, judgement, LIMIT, &mut sink);
+        }
+        let outcome = finish(stream, Some(9), &mut sink);
+        assert_eq!(sink.bytes, written);
+        assert_eq!((outcome.verified, outcome.wrong.bytes), (verified, wrong));
+        assert_eq!(outcome.differing.list, [(3, 3)]);
+    }
 }
 
 #[test]

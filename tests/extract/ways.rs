@@ -1,5 +1,7 @@
 //! The ways that a stream's bytes take.
 
+use std::collections::HashSet;
+
 use mptcp_inspect::extract::stream::{MappingName, Part, Stream};
 use mptcp_inspect::track::observer::{Checked, Data, Observer};
 use mptcp_inspect::track::side::Side;
@@ -21,13 +23,14 @@ impl Observer for Upload {
     fn data(&mut self, data: Data<'_>) {
         assert_eq!((data.number, data.side, data.anchored), (Some(1), Side::Client, true));
         let mapping = data.mapping.map(|(offset, len)| MappingName { subflow: data.subflow, offset, len });
-        let part = Part { offset: data.offset, bytes: data.bytes, mapping, anchored: data.anchored };
+        let Data { offset, bytes, anchored, again, .. } = data;
+        let part = Part { offset, bytes, mapping, anchored, again };
         self.stream.insert(part, LIMIT, &mut self.sink);
     }
 
     fn checked(&mut self, checked: Checked) {
         let mapping = MappingName { subflow: checked.subflow, offset: checked.offset, len: checked.len };
-        self.stream.checked(mapping, checked.right, LIMIT, &mut self.sink);
+        self.stream.checked(mapping, checked.judgement, LIMIT, &mut self.sink);
     }
 }
 
@@ -37,16 +40,29 @@ proptest! {
     /// However the bytes are cut, repeated, reordered and spread over subflows: the stream and the report are the same.
     #[test]
     fn streams_do_not_depend_on_how_they_travel(
-        plans in plans(),
+        mut plans in plans(),
         checksums in any::<bool>(),
         bytes in any::<u64>(),
         repeats in prop::collection::vec(any::<prop::sample::Index>(), 0..20),
+        damages in prop::collection::vec((any::<prop::sample::Index>(), any::<bool>()), 0..6),
         swaps in prop::collection::vec((any::<prop::sample::Index>(), 1..16_usize), 0..40),
     ) {
+        if !damages.is_empty() {
+            plans.iter_mut().for_each(|plan| plan.corrupted = None);
+        }
         let (mut data, stream) = traffic(&plans, checksums, bytes);
+        let mut damaged = HashSet::new();
+        for (at, before) in damages.into_iter().filter(|_| checksums) {
+            // Damaged on the way, and sent again by TCP: once in a mapping.
+            let at = at.index(data.len());
+            let mut packet = data[at].clone();
+            if damaged.insert((packet.subflow, packet.options.clone())) {
+                packet.payload[0] ^= 0x55;
+                data.insert(at + usize::from(!before), packet);
+            }
+        }
         for repeat in repeats {
             let at = repeat.index(data.len());
-            // A corrupted segment is not sent again: its TCP checksum was right.
             let packet = data[at].clone();
             data.insert(at + 1, packet);
         }

@@ -198,6 +198,7 @@ impl Model {
             What::BackupChanged => "priority changed",
             What::FellBack => "fell back to TCP",
             What::ChecksumMismatch(..) => "wrong DSS checksum",
+            What::ChecksumRepaired(..) => "DSS checksum right with what TCP sent again",
             What::SubflowReset => "reset",
             What::SubflowClosed => "closed",
             What::Fastclosed => "fast close",

@@ -28,8 +28,8 @@ pub const CHECKSUM_MISMATCH: &Explanation = &Explanation {
     title: "a DSS checksum is wrong",
     meaning: "The payload or the mapping was changed between the sender and this capture, or the sender computed the \
               checksum wrongly. The receiver answers with MP_FAIL.",
-    detection: "Checksums of all mappings whose payload the capture holds whole. TCP retransmissions with other bytes are \
-              tried too.",
+    detection: "Checksums of all mappings whose payload the capture holds whole. Where TCP sends bytes again that \
+              differ before the peer acknowledged them, the checksum is judged with these, too: right with either is right.",
     advice: "Look for a device that rewrites payload (application-level gateway, proxy). A capture at the sender tells \
               whether the checksum was right when it left.",
     rfc: "8684 §3.3.1",
@@ -81,8 +81,8 @@ pub const PAYLOAD_CHANGED_ON_RETRANSMISSION: &Explanation = &Explanation {
     title: "payload changed on a retransmission",
     meaning: "Two copies of the same bytes of a subflow differ. One of them was damaged or rewritten before this capture, or \
               the sender is broken: bytes that were sent once must not change.",
-    detection: "One's complement sums of both copies, where DSS checksums are in use and the copy is a whole mapping, its last \
-                segment, or a segment that came out of order.",
+    detection: "One's complement sums of both copies, where DSS checksums are in use: the copy is a whole mapping, or one or \
+                several of the direction's last 256 segments, and came before the peer acknowledged them.",
     advice: "If the checksum of the mapping is right with one copy only, a link or device damaged the other.",
     rfc: "8684 §3.3.1",
     counter: None,

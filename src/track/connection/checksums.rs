@@ -6,7 +6,7 @@ use crate::packet::checksum::add16;
 use crate::track::data::DataLevel;
 use crate::track::mapping::{Complete, Missing, Placed};
 use crate::track::mark::Mark;
-use crate::track::observer::{Checked, Observer, What};
+use crate::track::observer::{Checked, Judgement, Observer, What};
 use crate::track::side::Side;
 use crate::track::sparse::{Sparse, empty};
 
@@ -58,10 +58,12 @@ empty! {
 }
 
 impl Sparse<ChecksumTally> {
-    /// Judges a mapping that is complete or given up; tells whether it is right, where that can be told.
-    pub(super) fn settle(&mut self, complete: &Complete, data: &DataLevel, subflow: u16) -> Option<bool> {
-        let seen = complete.placed.checksum?;
-        self.judge(seen, complete, data, subflow)
+    /// Judges a mapping that is complete or given up.
+    pub(super) fn settle(&mut self, complete: &Complete, data: &DataLevel, subflow: u16) -> Judgement {
+        match complete.placed.checksum {
+            Some(seen) => self.judge(seen, complete, data, subflow),
+            None => Judgement::Unknown,
+        }
     }
 }
 
@@ -71,16 +73,16 @@ impl ChecksumTally {
         self.inferred.capacity() * size_of::<(u16, u64)>() + self.mismatches.capacity() * size_of::<Mismatch>()
     }
 
-    fn judge(&mut self, seen: u16, complete: &Complete, data: &DataLevel, subflow: u16) -> Option<bool> {
+    fn judge(&mut self, seen: u16, complete: &Complete, data: &DataLevel, subflow: u16) -> Judgement {
         let payload = match complete.sum {
             Ok(sum) => sum,
             Err(Missing::Cut) => {
                 self.cut += 1;
-                return None;
+                return Judgement::Unknown;
             }
             Err(Missing::Segments) => {
                 self.missing += 1;
-                return None;
+                return Judgement::Unknown;
             }
         };
         let (dsn, high_known) = data.dsn(complete.placed.position);
@@ -89,14 +91,32 @@ impl ChecksumTally {
         let low = add16(header, payload);
         let high = sum_words(&[(dsn >> 32) as u32]);
         if !high_known {
-            self.infer(!add16(low, seen), high);
-            return None;
+            if !complete.again {
+                self.infer(!add16(low, seen), high);
+            }
+            return Judgement::Unknown;
         }
         let right = |payload_difference: u16| {
             let sum = add16(add16(add16(low, high), payload_difference), seen);
             sum == 0xffff || sum == 0
         };
-        if right(0) || complete.other_copy.is_some_and(right) {
+        if complete.again {
+            return match self.find(placed, subflow).filter(|_| complete.other_copy.is_some_and(right)) {
+                Some(wrong) => {
+                    self.mismatches.remove(wrong);
+                    self.mismatch -= 1;
+                    self.verified += 1;
+                    Judgement::Again
+                }
+                None => Judgement::Unknown,
+            };
+        }
+        let judgement = match complete.other_copy {
+            _ if right(0) => Judgement::First,
+            Some(other) if right(other) => Judgement::Again,
+            _ => Judgement::Neither,
+        };
+        if judgement != Judgement::Neither {
             self.verified += 1;
             let before = |wrong: &&mut Mismatch| {
                 wrong.subflow == subflow && wrong.placed.len > 0 && wrong.placed.end() <= placed.start
@@ -106,7 +126,7 @@ impl ChecksumTally {
             {
                 wrong.right_after = true;
             }
-            return Some(true);
+            return judgement;
         }
         self.mismatch += 1;
         if self.mismatches.len() < limits::MISMATCHES {
@@ -120,7 +140,12 @@ impl ChecksumTally {
                 right_after: false,
             });
         }
-        Some(false)
+        judgement
+    }
+
+    /// The place in `mismatches` of a mapping that was told wrong; those beyond the limit are not found.
+    fn find(&self, placed: &Placed, subflow: u16) -> Option<usize> {
+        self.mismatches.iter().position(|wrong| wrong.subflow == subflow && wrong.placed == *placed)
     }
 
     /// The high half of the DSN adds one constant to all sums until the low half wraps: mappings that agree on it are
@@ -167,19 +192,24 @@ fn sum_words(words: &[u32]) -> u16 {
 }
 
 impl Connection {
-    /// Judges a mapping that is complete or given up, and tells whoever listens.
+    /// Judges a mapping that is complete or given up, and tells whoever listens. Gives what its checksum says.
     #[inline]
-    pub(super) fn settle<O: Observer>(&mut self, complete: &Complete, side: Side, subflow: u16, env: &mut Env<'_, O>) {
+    pub(super) fn settle<O: Observer>(
+        &mut self,
+        complete: &Complete,
+        side: Side,
+        subflow: u16,
+        env: &mut Env<'_, O>,
+    ) -> Judgement {
         if complete.placed.checksum.is_none() {
-            return;
+            return Judgement::Unknown;
         }
-        let right = self.checksums[side].settle(complete, &self.data[side], subflow);
-        if right == Some(false) {
-            self.tell(
-                Some(subflow),
-                What::ChecksumMismatch(side, self.data[side].dsn(complete.placed.position).0),
-                env,
-            );
+        let judgement = self.checksums[side].settle(complete, &self.data[side], subflow);
+        let dsn = || self.data[side].dsn(complete.placed.position).0;
+        match judgement {
+            Judgement::Neither => self.tell(Some(subflow), What::ChecksumMismatch(side, dsn()), env),
+            Judgement::Again if complete.again => self.tell(Some(subflow), What::ChecksumRepaired(side, dsn()), env),
+            _ => {}
         }
         if O::WANTS_DATA {
             let (offset, len) = (self.data[side].offset(complete.placed.position), complete.placed.len);
@@ -190,8 +220,9 @@ impl Connection {
                 subflow,
                 offset,
                 len,
-                right,
+                judgement,
             });
         }
+        judgement
     }
 }

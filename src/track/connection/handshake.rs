@@ -350,6 +350,7 @@ impl Connection {
                 bytes,
                 len: u64::from(accepted),
                 mapping: None,
+                again: false,
             });
         }
     }

@@ -208,6 +208,15 @@ pub(crate) struct Input<'s, 'p> {
     pub(crate) subflow: u16,
 }
 
+impl Input<'_, '_> {
+    /// The payload captured of `[from, to)`, counted from the segment's first byte.
+    #[inline]
+    fn payload(&self, from: u64, to: u64) -> &[u8] {
+        let payload = self.segment.payload;
+        payload.get(from as usize..(to as usize).min(payload.len())).unwrap_or(&[])
+    }
+}
+
 impl Connection {
     pub(crate) fn new(id: ConnectionId, at: Moment, input: u16) -> Self {
         Self {
@@ -318,7 +327,7 @@ impl Connection {
             }
             let (tally, data) = (&mut self.checksums[peer], &self.data[peer]);
             half.mappings.acknowledged(acked, |complete| {
-                let right = tally.settle(&complete, data, input.subflow);
+                let judgement = tally.settle(&complete, data, input.subflow);
                 if O::WANTS_DATA && complete.placed.checksum.is_some() {
                     env.observer.checked(Checked {
                         connection: self.id,
@@ -327,7 +336,7 @@ impl Connection {
                         subflow: input.subflow,
                         offset: data.offset(complete.placed.position),
                         len: complete.placed.len,
-                        right,
+                        judgement,
                     });
                 }
             });

@@ -3,11 +3,11 @@
 use super::{AnomalyKind, Connection, Env, Input};
 use crate::limits;
 use crate::track::data::{DataLevel, ORIGIN};
-use crate::track::half::{Half, SynSource};
+use crate::track::half::{Half, SynSource, Taken};
 use crate::track::mapping::{Complete, Payload, Placed};
 use crate::track::mappings::Inserted;
 use crate::track::mark::Moment;
-use crate::track::observer::{Data, Observer, What};
+use crate::track::observer::{Data, Judgement, Observer, What};
 use crate::track::side::Side;
 use crate::track::timeline::{Step, Timeline};
 use crate::wire::{Dss, Mapping, RawSequence};
@@ -122,7 +122,9 @@ impl Connection {
         }
         match inserted {
             Inserted::Known | Inserted::Variant(None) => {}
-            Inserted::Variant(Some(complete)) => self.settle(&complete, input.side, input.subflow, env),
+            Inserted::Variant(Some(complete)) => {
+                self.settle(&complete, input.side, input.subflow, env);
+            }
             Inserted::New => {
                 if half.mappings.is_overfull() {
                     // Nobody acknowledges: the oldest goes, as if it had been.
@@ -177,11 +179,35 @@ impl Connection {
         for &(start, end) in taken.fresh_parts() {
             self.fresh(start, end, taken.start, input, env);
         }
+        if O::WANTS_DATA && !taken.is_fresh() {
+            self.hand_out_again(&taken, input, env);
+        }
+        let mut repaired = false;
         for complete in completes.iter() {
-            self.settle(complete, input.side, input.subflow, env);
+            let judgement = self.settle(complete, input.side, input.subflow, env);
+            repaired |= complete.again && judgement == Judgement::Again;
         }
         if changed.is_some() {
-            self.anomaly(AnomalyKind::PayloadChanged, input, env.at, changed, 0);
+            self.anomaly(AnomalyKind::PayloadChanged, input, env.at, changed, repaired.into());
+        }
+    }
+
+    /// Tells the observer of what a segment repeats.
+    #[cold]
+    fn hand_out_again<O: Observer>(&mut self, taken: &Taken, input: &Input<'_, '_>, env: &mut Env<'_, O>) {
+        let Some(subflow) = self.subflows.get(usize::from(input.subflow)) else { return };
+        let mut parts = Vec::new();
+        let mut at = taken.start;
+        for &(start, end) in taken.fresh_parts().iter().chain(&[(taken.end, taken.end)]) {
+            subflow.halves[input.side].mappings.split(at, start, |a, b, placed| {
+                parts.extend(placed.map(|placed| (a, b, *placed)));
+            });
+            at = end;
+        }
+        for (start, end, placed) in parts {
+            let bytes = input.payload(start - taken.start, end - taken.start);
+            let position = placed.position + (start - placed.start);
+            self.hand_out(position, end - start, bytes, Origin::Again(&placed), input.side, input.subflow, env);
         }
     }
 
@@ -208,9 +234,7 @@ impl Connection {
             }
         });
         for part in parts.get(..count).unwrap_or(&[]) {
-            let from = (part.start - segment_start) as usize;
-            let to = ((part.end - segment_start) as usize).min(input.segment.payload.len());
-            let bytes = input.segment.payload.get(from..to).unwrap_or(&[]);
+            let bytes = input.payload(part.start - segment_start, part.end - segment_start);
             match &part.placed {
                 Some(placed) => {
                     self.deliver_mapped(part.start, part.end, bytes, placed, input.side, input.subflow, env.at, env);
@@ -239,7 +263,7 @@ impl Connection {
         let position = placed.position + (start - placed.start);
         self.deliver(position, end - start, side, subflow, at, env);
         if O::WANTS_DATA {
-            self.hand_out(position, end - start, bytes, Some(placed), side, subflow, env);
+            self.hand_out(position, end - start, bytes, Origin::Mapped(placed), side, subflow, env);
         }
     }
 
@@ -250,12 +274,17 @@ impl Connection {
         position: u64,
         len: u64,
         bytes: &[u8],
-        placed: Option<&Placed>,
+        origin: Origin<'_>,
         side: Side,
         subflow: u16,
         env: &mut Env<'_, O>,
     ) {
         let data = &self.data[side];
+        let (placed, again) = match origin {
+            Origin::Mapped(placed) => (Some(placed), false),
+            Origin::Again(placed) => (Some(placed), true),
+            Origin::Plain => (None, false),
+        };
         let plain = || self.subflows.first().is_some_and(|first| first.halves[side].is_plain_from_start());
         env.observer.data(Data {
             connection: self.id,
@@ -269,6 +298,7 @@ impl Connection {
             mapping: placed
                 .filter(|placed| placed.checksum.is_some())
                 .map(|placed| (data.offset(placed.position), placed.len)),
+            again,
         });
     }
 
@@ -337,7 +367,7 @@ impl Connection {
             checksum: mapping.checksum,
             frame: env.at.frame,
         };
-        let complete = Complete { placed, sum: Ok(0), other_copy: None, last_frame: env.at.frame };
+        let complete = Complete { placed, sum: Ok(0), other_copy: None, again: false, last_frame: env.at.frame };
         self.settle(&complete, input.side, input.subflow, env);
     }
 }
@@ -372,6 +402,17 @@ fn learn_base(half: &mut Half, mapping: &Mapping, len: u32, input: &Input<'_, '_
         half.learn_syn(segment.seq.wrapping_sub(mapping.ssn), SynSource::Mapping);
     }
     half.syn().is_some()
+}
+
+/// Why the place of bytes in the stream is known.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Origin<'a> {
+    /// A mapping tells it.
+    Mapped(&'a Placed),
+    /// A mapping tells it, and TCP sent them again.
+    Again(&'a Placed),
+    /// It is TCP by now.
+    Plain,
 }
 
 #[derive(Clone, Copy, Debug, Default)]

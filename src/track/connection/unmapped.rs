@@ -1,6 +1,6 @@
 //! Payload that no mapping covers: it waits for one, or is the stream itself after a fallback (RFC 8684 §3.7).
 
-use super::payload::Completes;
+use super::payload::{Completes, Origin};
 use super::{Connection, Env, FallbackCause, Input};
 use crate::track::data::ORIGIN;
 use crate::track::half::{Half, Piece};
@@ -37,7 +37,7 @@ impl Connection {
             let position = position + (start - seq);
             self.deliver(position, end - start, input.side, input.subflow, env.at, env);
             if O::WANTS_DATA {
-                self.hand_out(position, end - start, bytes, None, input.side, input.subflow, env);
+                self.hand_out(position, end - start, bytes, Origin::Plain, input.side, input.subflow, env);
             }
             return;
         }
@@ -120,7 +120,7 @@ impl Connection {
                 self.deliver(position, piece.end - start, side, 0, at, env);
                 if O::WANTS_DATA {
                     let bytes = piece.bytes.get(skip..).unwrap_or(&[]);
-                    self.hand_out(position, piece.end - start, bytes, None, side, 0, env);
+                    self.hand_out(position, piece.end - start, bytes, Origin::Plain, side, 0, env);
                 }
             }
         }

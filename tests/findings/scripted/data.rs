@@ -172,11 +172,16 @@ fn a_segment_that_is_captured_late() {
 
 /// The checksum of a mapping of the payload that a script without salt sends.
 fn checksum(offset: u64, ssn: u32, len: u16) -> u16 {
+    checksum_of(offset, ssn, (0..len).map(|byte| byte as u8))
+}
+
+/// The checksum of a mapping of this payload.
+fn checksum_of(offset: u64, ssn: u32, payload: impl ExactSizeIterator<Item = u8>) -> u16 {
     let mut bytes = dsn(Client, offset).to_be_bytes().to_vec();
     bytes.extend(ssn.to_be_bytes());
-    bytes.extend(len.to_be_bytes());
+    bytes.extend((payload.len() as u16).to_be_bytes());
     bytes.extend([0, 0]);
-    bytes.extend((0..len).map(|byte| byte as u8));
+    bytes.extend(payload);
     let sum: u32 = bytes.chunks(2).map(|word| u32::from(word[0]) << 8 | u32::from(*word.get(1).unwrap_or(&0))).sum();
     let folded = (sum >> 16) + (sum & 0xffff);
     !((folded >> 16) + (folded & 0xffff)) as u16
@@ -205,6 +210,42 @@ fn what_a_wrong_checksum_shows() {
         }
         let message = script.the("checksum-mismatch").message;
         assert_eq!(message.contains("not inserted or removed"), told, "{removed} removed: {message}");
+    }
+}
+
+/// Whichever segment of a mapping was damaged: sent again in time, it is right.
+#[test]
+fn a_checksum_is_right_with_what_tcp_sends_again() {
+    let payload: Vec<u8> = [0, 1, 2].into_iter().flat_map(|_| 0..100).collect();
+    let option = [mapping(Client, 0, 1, 300, Some(checksum_of(0, 1, payload.into_iter())))];
+    for damaged in 0..3 {
+        for (again, acknowledged, right) in [(true, false, true), (false, false, false), (true, true, false)] {
+            let mut script = Script::default();
+            let mut flow = script.open_with(0x81, 0x81);
+            let mut frames = Vec::new();
+            for segment in 0..3 {
+                script.salt = u8::from(segment == damaged);
+                frames.push(script.send(&mut flow, Client, ACK, &option, 100));
+            }
+            script.salt = 0;
+            if acknowledged {
+                script.send(&mut flow, Server, ACK, &[data_ack(Client, 300)], 0);
+            }
+            if again {
+                let mut behind = flow.rewound(Client, 100 * (3 - damaged));
+                frames.push(script.send(&mut behind, Client, ACK, &option, 100));
+            }
+            let sent = script.report().connection(0).directions.client_to_server.checksums;
+            assert_eq!((sent.verified, sent.mismatch), (u64::from(right), u64::from(!right)), "{damaged}");
+            if right {
+                let message = script.the("payload-changed-on-retransmission").message;
+                assert!(message.contains("TCP repaired it"), "{message}");
+                fires(&script, "payload-changed-on-retransmission", &[frames[damaged as usize], frames[3]]);
+                silent(&script, "checksum-mismatch");
+            } else {
+                script.the("checksum-mismatch");
+            }
+        }
     }
 }
 
