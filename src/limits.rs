@@ -14,6 +14,8 @@ pub const FRAGMENT_SECONDS: i64 = 60;
 
 /// Mappings kept for one direction of one subflow. A full 4 MiB window of one-segment mappings is about 3,000.
 pub const MAPPINGS: usize = 4096;
+/// Mappings without place that are kept for one direction whose SYN is unknown: any one that has a place gives it to all.
+pub const UNPLACED: usize = 64;
 /// How far (in bytes) acknowledgements may run past a mapping before its missing payload is given up: more than a
 /// retransmission or a reordered file merge lags behind.
 pub const LATE_PAYLOAD: u64 = 4 << 20;

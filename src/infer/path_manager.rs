@@ -118,7 +118,10 @@ fn facts(connection: &Connection, side: Side) -> Facts {
     let peer = side.peer();
     let initial = connection.initial();
     let initial_end = initial.filter(|initial| initial.is_closed()).map(|initial| initial.last.time);
-    let joins = connection.subflows.iter().filter(|subflow| subflow.join.is_some() && subflow.initiator == side);
+    let joins = connection
+        .subflows
+        .iter()
+        .filter(|subflow| subflow.join.is_some() && subflow.initiator_known && subflow.initiator == side);
     let announced = |by: Side| connection.addresses.iter().filter(move |address| address.by == by);
     Facts {
         version: connection.dialect.map(crate::track::keys::Dialect::version),

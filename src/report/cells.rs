@@ -232,7 +232,7 @@ pub(super) fn loads(subflows: &[Subflow], shares: bool) -> Vec<Vec<Cell>> {
             let directions = &subflow.directions;
             let proof = match &subflow.join {
                 Some(join) => sentences::proof(join),
-                None if subflow.role == "initial" => Cell::of(Role::Dim, "initial"),
+                None if subflow.role == Some("initial") => Cell::of(Role::Dim, "initial"),
                 None => Cell::default(),
             };
             let idle = directions.client_to_server.data_bytes == 0 && directions.server_to_client.data_bytes == 0;

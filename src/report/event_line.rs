@@ -105,7 +105,7 @@ impl Of<'_> {
         let join = subflow.join.as_deref();
         match self.event.what {
             What::SubflowOpened => {
-                field!(out, "role", Plain(if join.is_some() { "join" } else { "initial" }));
+                field!(out, "role", self.connection.role_of(subflow).map(Plain));
                 field!(out, "initiator", subflow.initiator_known.then(|| named(subflow.initiator)));
                 field!(out, "source", Socket(subflow.ip.source(), subflow.source_port));
                 field!(out, "destination", Socket(subflow.ip.destination(), subflow.destination_port));

@@ -22,6 +22,8 @@ use crate::wire::RawSequence;
 pub const ORIGIN: u64 = 1 << 48;
 /// Positions farther than this from the origin are no part of the stream.
 const REACH: u64 = 1 << 47;
+/// How far two subflows of one connection lie apart at the most.
+const APART: u64 = 1 << 27;
 
 /// The data level of what one side sends.
 #[derive(Clone, Debug, Default)]
@@ -195,6 +197,17 @@ impl DataLevel {
     pub fn dsn(&self, position: u64) -> (u64, bool) {
         let base = self.base.dsn.unwrap_or(0);
         (base.wrapping_add(position.wrapping_sub(ORIGIN)), self.base.dsn.is_some() && !self.base.high_unknown)
+    }
+
+    /// The high half of the DSNs where the stream began.
+    pub(super) fn high_half(&self) -> Option<u32> {
+        self.base.dsn.filter(|_| !self.base.high_unknown).map(|dsn| (dsn >> 32) as u32)
+    }
+
+    /// Whether a 64-bit DSN or DATA_ACK lies about where the stream has come to.
+    pub(super) fn is_near(&self, dsn: u64) -> bool {
+        let (here, known) = self.dsn(self.reference());
+        known && dsn.wrapping_sub(here).wrapping_add(APART) < 2 * APART
     }
 
     /// Whether positions count from a known key's IDSN.

@@ -133,6 +133,7 @@ impl Tracker {
             }
         }
         self.tokens.forget(&connection);
+        self.streams.forget(&connection);
         let left = &mut self.counts.left;
         match reason {
             Left::Closed => left.closed += 1,

@@ -3,7 +3,7 @@
 use std::mem::size_of;
 
 use super::connection::{Announced, Connection};
-use super::half::Half;
+use super::half::{Half, Shown};
 use super::side::Side;
 use super::subflow::{Join, Subflow};
 use crate::packet::IpPair;
@@ -49,6 +49,7 @@ impl Half {
             + self.seen.heap_bytes()
             + self.mappings.heap_bytes()
             + self.seldom.unmapped.heap_bytes()
+            + self.seldom.unplaced.list.capacity() * size_of::<Shown>()
             + self.rtt.own_bytes()
             + self.rtt.heap_bytes()
     }

@@ -12,6 +12,7 @@ use super::round_trip::RoundTrips;
 use super::sparse::Sparse;
 use crate::frame::Timestamp;
 use crate::limits;
+use crate::wire::Mapping;
 
 /// Unwrapped sequence numbers begin here, so that none is negative.
 const EPOCH: u64 = 2 << 32;
@@ -71,8 +72,8 @@ pub struct Seldom {
     pub retransmitted: u64,
     /// Data-level bytes that another subflow had carried.
     pub reinjected: u64,
-    /// While the SYN is unknown: the SSN that follows the last mapping seen.
-    pub base_hint: Option<u32>,
+    /// While the SYN is unknown: mappings without place.
+    pub unplaced: Unplaced,
     /// Data-level bytes carried while an end had asked for backup and a path for regular use was open.
     pub against_priority: u64,
     /// `retransmitted` when the timeline last heard of it.
@@ -94,7 +95,7 @@ super::sparse::empty! {
         unmapped: Unmapped { ranges: VecDeque::new(), dropped: 0, dropped_from: None },
         retransmitted: 0,
         reinjected: 0,
-        base_hint: None,
+        unplaced: Unplaced { list: Vec::new(), first: 0 },
         against_priority: 0,
         told_retransmitted: None,
         line: None,
@@ -102,6 +103,34 @@ super::sparse::empty! {
         signalling_acks: None,
         digest: None,
     };
+}
+
+/// Mappings of a direction whose SYN is unknown: none tells alone which byte its first is.
+#[derive(Clone, Debug, Default)]
+pub struct Unplaced {
+    /// They; up to a limit the latest.
+    pub list: Vec<Shown>,
+    /// Unwrapped sequence number of the first segment that carried the last of them.
+    pub first: u64,
+}
+
+/// A mapping as a segment showed it.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown {
+    /// It.
+    pub mapping: Mapping,
+    /// A DATA_FIN is behind its bytes.
+    pub data_fin: bool,
+    /// The segment's frame.
+    pub frame: Mark,
+}
+
+impl Shown {
+    /// Payload bytes: the data-level length without the DATA_FIN.
+    #[inline]
+    pub fn len(&self) -> u32 {
+        u32::from(self.mapping.len) - u32::from(self.data_fin)
+    }
 }
 
 /// How the initial sequence number is known.

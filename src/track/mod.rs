@@ -29,6 +29,7 @@ pub mod range_set;
 pub mod round_trip;
 pub mod side;
 pub mod sparse;
+mod streams;
 pub mod subflow;
 mod sums;
 mod table;
@@ -48,6 +49,7 @@ use mark::{Mark, Moment};
 use observer::{ConnectionId, Observer, Silent};
 use options::Options;
 use side::Side;
+use streams::Streams;
 use table::Connections;
 use tap::{Recent, Taps};
 use tokens::TokenTable;
@@ -111,6 +113,7 @@ pub struct Tracker {
     config: Config,
     flows: FlowTable,
     tokens: TokenTable,
+    streams: Streams,
     taps: Taps,
     recent: Recent,
     connections: Connections,
@@ -165,6 +168,7 @@ impl Tracker {
             config,
             flows: FlowTable::default(),
             tokens: TokenTable::default(),
+            streams: Streams::default(),
             taps: Taps::default(),
             recent: Recent::new(),
             connections: Connections::default(),
@@ -266,6 +270,9 @@ impl Tracker {
         let input = Input { segment, options, side: from, subflow };
         let effects = state.segment(&input, &mut env);
         let due = state.is_due();
+        if self.streams.are_kept() {
+            self.streams.learn(state);
+        }
         if effects.keys {
             self.tokens.learn(state, connection);
             if self.tokens.orphans > 0 && state.view_of.is_none() && !state.orphan {

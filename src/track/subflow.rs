@@ -23,6 +23,8 @@ pub struct Subflow {
     pub initiator: Side,
     /// Whether `initiator` rests on a SYN or SYN/ACK, not on a guess.
     pub initiator_known: bool,
+    /// A packet of its handshake was seen: it is initial or a join as `join` says.
+    pub role_shown: bool,
     /// Both directions, by sender.
     pub halves: PerSide<Half>,
     /// The SYN.
@@ -37,7 +39,7 @@ pub struct Subflow {
     pub handshake_open: bool,
     /// Data may flow: the handshake was completed, and neither end has closed.
     pub carries: bool,
-    /// The join's handshake; `None` for the initial subflow.
+    /// The join's handshake; `None` for the initial subflow. Where neither's was captured, the first counts as initial.
     pub join: Option<Box<Join>>,
     /// Address id of each end, as the join's MP_JOIN tells it; see [`Subflow::address_id`].
     pub address_ids: PerSide<Option<u8>>,
@@ -270,7 +272,7 @@ impl Subflow {
 
     /// The address id of one end on it. Those of the initial subflow are 0 by definition, not on the wire (RFC 8684 §3.2).
     pub fn address_id(&self, side: Side) -> Option<u8> {
-        if self.join.is_none() { Some(0) } else { self.address_ids[side] }
+        if self.join.is_none() { self.role_shown.then_some(0) } else { self.address_ids[side] }
     }
 
     /// The RST that ended it.

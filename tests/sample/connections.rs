@@ -236,7 +236,7 @@ pub(super) fn from_the_middle(id: u64) -> Connection {
 
 pub(super) fn orphan() -> Subflow {
     let mut subflow = subflow(0, socket("10.9.2.1", 55_001), socket("10.9.1.2", 8080));
-    subflow.role = "join";
+    subflow.role = Some("join");
     subflow.state = "established";
     let unseen = || Verdict::Unverifiable { why: "connection_not_seen" };
     subflow.join = Some(Join {

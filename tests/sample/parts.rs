@@ -75,7 +75,7 @@ pub(super) fn subflow(id: u64, source: SocketAddress, destination: SocketAddress
     };
     Subflow {
         id,
-        role: if id == 0 { "initial" } else { "join" },
+        role: Some(if id == 0 { "initial" } else { "join" }),
         initiator: Some("client"),
         source,
         destination,

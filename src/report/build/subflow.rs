@@ -18,7 +18,7 @@ pub(super) fn build(connection: &Connection, index: usize, context: &Context<'_>
     let closed = subflow.is_closed();
     Some(Subflow {
         id: index as u64,
-        role: if subflow.join.is_some() { "join" } else { "initial" },
+        role: connection.role_of(subflow),
         initiator: (subflow.initiator_known || subflow.syn_ack.is_some()).then(|| subflow.initiator.name()),
         source: SocketAddress { address: subflow.ip.source(), port: subflow.source_port },
         destination: SocketAddress { address: subflow.ip.destination(), port: subflow.destination_port },
@@ -49,7 +49,11 @@ pub(super) fn build(connection: &Connection, index: usize, context: &Context<'_>
                 .map(|&(frame, side, backup)| BackupChange { frame: context.frame(frame), by: side.name(), backup })
                 .collect(),
         },
-        join: subflow.join.as_deref().map(|join| self::join(connection, subflow, join)),
+        join: subflow
+            .join
+            .as_deref()
+            .filter(|_| connection.role_of(subflow).is_some())
+            .map(|join| self::join(connection, subflow, join)),
         state: subflow.state().name(),
         reset: subflow.reset().map(|reset| self::reset(reset, context)),
         syn: subflow.syn.as_ref().map(|syn| self::syn(syn, context)),

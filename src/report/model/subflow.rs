@@ -12,8 +12,8 @@ use crate::crypto::Token;
 pub struct Subflow {
     /// Index in the connection, from 0.
     pub id: u64,
-    /// `initial` or `join`.
-    pub role: &'static str,
+    /// `initial` or `join`; none where no handshake was captured that tells.
+    pub role: Option<&'static str>,
     /// Which end of the connection sent the SYN: `client` or `server`.
     pub initiator: Option<&'static str>,
     /// The initiator's address and port.

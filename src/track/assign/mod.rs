@@ -1,9 +1,10 @@
-//! Which connection a segment belongs to: here by its 4-tuple, in `join` by the token of a join, in `views` by the tap that
-//! it was captured at.
+//! Which connection a segment belongs to: here by its 4-tuple, in `join` by the token of a join, in `stream` by its DSNs, in
+//! `views` by the tap that it was captured at.
 
 use std::num::NonZeroU64;
 
 mod join;
+mod stream;
 mod views;
 
 use super::connection::Connection;
@@ -168,7 +169,9 @@ impl Tracker {
         let options = arrival.options;
         let is_syn = arrival.segment.flags.syn() && !arrival.segment.flags.ack();
         let is_join = options.join.is_some() && (is_syn || options.capable.is_none());
-        if !is_join {
+        let late = options.mptcp && options.join.is_none() && options.capable.is_none() && !arrival.segment.flags.syn();
+        let found = if late { self.by_stream(arrival, observer) } else { None };
+        if !is_join && found.is_none() {
             self.counts.tcp_connections += 1;
             self.counts.asked_for_mptcp += u64::from(is_syn && options.capable.is_some());
         }
@@ -179,6 +182,7 @@ impl Tracker {
         }
         let source = source_side(arrival);
         let placed = match options.join {
+            _ if found.is_some() => found,
             Some(MpJoin::Syn { token, nonce, .. }) if is_syn => self.join(token, nonce, arrival, observer),
             Some(_) if options.capable.is_none() => self.unknown_join(source, arrival, observer),
             _ => self.initial(source, arrival, observer),
@@ -306,6 +310,7 @@ impl Subflow {
             destination_port: if turned { segment.source_port } else { segment.destination_port },
             initiator,
             initiator_known: segment.flags.syn(),
+            role_shown: segment.flags.syn() || arrival.options.capable.is_some() || arrival.options.join.is_some(),
             handshake_open: true,
             carries: false,
             halves: PerSide::default(),

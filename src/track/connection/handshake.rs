@@ -214,6 +214,9 @@ impl Connection {
             self.anomaly(AnomalyKind::OptionOutOfPlace, input, env.at, None, 0);
             return;
         }
+        if let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) {
+            subflow.role_shown = true;
+        }
         if self.dialect.is_none() {
             self.dialect = match capable.version {
                 0 => Some(Dialect::Rfc6824),

@@ -23,6 +23,7 @@ pub mod payload;
 mod seldom;
 mod subflows;
 mod unmapped;
+mod unplaced;
 mod unseen;
 
 use super::data::DataLevel;
@@ -76,6 +77,8 @@ pub struct Connection {
     pub last: Moment,
     /// The connection of which this is another tap's view.
     pub view_of: Option<ConnectionId>,
+    /// High halves of DSNs by which its streams are found, by sender.
+    pub(in crate::track) found_by: PerSide<Option<u32>>,
     /// Input that shows it.
     pub input: u16,
     /// The snaplen cut TCP options: what is missing may have been there.
@@ -236,6 +239,7 @@ impl Connection {
             first: at,
             last: at,
             view_of: None,
+            found_by: PerSide::default(),
             input,
             options_cut: false,
             closed: false,

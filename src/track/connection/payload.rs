@@ -1,9 +1,10 @@
 //! DSS and payload: placing mappings, and handing bytes to the data level (RFC 8684 §3.3).
 
+use super::unplaced::learn_base;
 use super::{AnomalyKind, Connection, Env, Input};
 use crate::limits;
 use crate::track::data::{DataLevel, ORIGIN};
-use crate::track::half::{Half, SynSource, Taken};
+use crate::track::half::{Half, Shown, SynSource, Taken};
 use crate::track::mapping::{Complete, Payload, Placed};
 use crate::track::mappings::Inserted;
 use crate::track::mark::Moment;
@@ -50,7 +51,8 @@ impl Connection {
         if mapping.len == 0 {
             return self.infinite_mapping(mapping, input, env);
         }
-        let len = u32::from(mapping.len) - u32::from(data_fin);
+        let shown = Shown { mapping: *mapping, data_fin, frame: env.at.frame };
+        let len = shown.len();
         if mapping.ssn == 1 && !self.ends[input.side].proven {
             self.prove(input.side, mapping.dsn);
         }
@@ -66,18 +68,35 @@ impl Connection {
         }
         let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return };
         let half = &mut subflow.halves[input.side];
-        if half.syn().is_none() && !learn_base(half, mapping, len, input) {
-            return;
+        if half.syn().is_none() {
+            match learn_base(half, &shown, input) {
+                Some(unplaced) => self.place_early(&unplaced, input, env),
+                None => return,
+            }
         }
-        let Some(start) = half.place(mapping.ssn) else { return };
+        self.place_mapping(&shown, position, input, env);
+    }
+
+    /// A mapping whose SSN means a place.
+    #[inline]
+    pub(super) fn place_mapping<O: Observer>(
+        &mut self,
+        shown: &Shown,
+        position: u64,
+        input: &Input<'_, '_>,
+        env: &mut Env<'_, O>,
+    ) {
+        let mapping = &shown.mapping;
+        let half = self.subflows.get(usize::from(input.subflow)).map(|subflow| &subflow.halves[input.side]);
+        let Some(start) = half.and_then(|half| half.place(mapping.ssn)) else { return };
         let placed = Placed {
             start,
-            len,
+            len: shown.len(),
             position,
             ssn: mapping.ssn,
             data_len: mapping.len,
             checksum: mapping.checksum,
-            frame: env.at.frame,
+            frame: shown.frame,
         };
         self.place(placed, input, env);
     }
@@ -390,18 +409,6 @@ fn note_time(data: &mut DataLevel, half: &mut Half, subflow: u16, fresh: u64, at
 
 fn saturate(value: u64) -> u32 {
     u32::try_from(value).unwrap_or(u32::MAX)
-}
-
-/// In a capture that begins in the middle, a mapping tells the subflow's base where its first byte is known: it fits the
-/// segment that carries it, or follows the mapping before at the segment that follows.
-fn learn_base(half: &mut Half, mapping: &Mapping, len: u32, input: &Input<'_, '_>) -> bool {
-    let segment = input.segment;
-    let follows = half.seldom.base_hint == Some(mapping.ssn) && half.next == half.unwrap(segment.seq);
-    half.seldom.base_hint = Some(mapping.ssn.wrapping_add(len));
-    if len == segment.payload_len || (follows && segment.payload_len > 0) {
-        half.learn_syn(segment.seq.wrapping_sub(mapping.ssn), SynSource::Mapping);
-    }
-    half.syn().is_some()
 }
 
 /// Why the place of bytes in the stream is known.

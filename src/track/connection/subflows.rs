@@ -30,6 +30,12 @@ impl Connection {
         }
     }
 
+    /// `initial` or `join`; none where no handshake was captured that tells.
+    pub fn role_of(&self, subflow: &Subflow) -> Option<&'static str> {
+        let shown = subflow.role_shown || self.initial().is_some_and(|initial| initial.role_shown);
+        shown.then_some(if subflow.join.is_some() { "join" } else { "initial" })
+    }
+
     /// Subflows from which on their nonces are kept beside them, to be looked through.
     const MANY: usize = 16;
 

@@ -1,0 +1,69 @@
+//! From places in data streams to connections: for subflows whose handshake was not captured. Numbers of 64 bits that start at
+//! random do not meet by chance.
+
+use hashbrown::HashMap;
+
+use super::connection::Connection;
+use super::observer::ConnectionId;
+use super::side::Side;
+use crate::limits;
+
+/// Where the streams of connections are. Kept from the first subflow on that needs it: most captures have none.
+#[derive(Default)]
+pub(crate) struct Streams {
+    kept: bool,
+    /// By the high half of their DSNs: oldest first.
+    by_high_half: HashMap<u32, Vec<(ConnectionId, Side)>, foldhash::fast::RandomState>,
+}
+
+impl Streams {
+    /// Whether they are kept.
+    #[inline]
+    pub(crate) fn are_kept(&self) -> bool {
+        self.kept
+    }
+
+    /// Keeps them from now on, those of these connections first.
+    pub(crate) fn keep<'a>(&mut self, connections: impl Iterator<Item = &'a mut Connection>) {
+        self.kept = true;
+        connections.for_each(|connection| self.learn(connection));
+    }
+
+    /// Takes note of the streams of a connection whose DSNs became known.
+    pub(crate) fn learn(&mut self, connection: &mut Connection) {
+        if connection.view_of.is_some() || connection.orphan {
+            return;
+        }
+        for side in Side::BOTH {
+            if connection.found_by[side].is_some() {
+                continue;
+            }
+            let Some(high) = connection.data[side].high_half() else { continue };
+            connection.found_by[side] = Some(high);
+            let list = self.by_high_half.entry(high).or_default();
+            if list.len() >= limits::SAME_TOKEN {
+                list.remove(0);
+            }
+            list.push((connection.id, side));
+        }
+    }
+
+    /// Forgets a connection.
+    pub(crate) fn forget(&mut self, connection: &Connection) {
+        for high in Side::BOTH.into_iter().filter_map(|side| connection.found_by[side]) {
+            if let Some(list) = self.by_high_half.get_mut(&high) {
+                list.retain(|known| known.0 != connection.id);
+                if list.is_empty() {
+                    self.by_high_half.remove(&high);
+                }
+            }
+        }
+    }
+
+    /// Streams that may reach this DSN, latest first: those that began in the same stretch of 2^32, or the one before.
+    pub(crate) fn candidates(&self, dsn: u64) -> impl Iterator<Item = (ConnectionId, Side)> {
+        let high = (dsn >> 32) as u32;
+        let lists = [high, high.wrapping_sub(1)].into_iter().filter_map(|high| self.by_high_half.get(&high));
+        lists.flat_map(|list| list.iter().rev().copied())
+    }
+}
