@@ -228,7 +228,13 @@ impl Tracker {
     ) -> Assigned {
         let at = Moment { frame: Mark::from(frame.id), time: frame.time };
         let tap = self.taps.of(frame, segment);
-        let assigned = self.assign(frame, segment, options, at, tap, observer);
+        let mut assigned = self.assign(frame, segment, options, at, tap, observer);
+        if self.streams.are_kept()
+            && options.dss.is_some()
+            && let Assigned::To(place) = &mut assigned
+        {
+            *place = self.orphan_by_stream(*place, segment, options).unwrap_or(*place);
+        }
         match assigned {
             Assigned::Copy(_) => self.counts.duplicates += 1,
             Assigned::View(_) => {

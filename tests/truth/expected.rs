@@ -106,16 +106,18 @@ fn v1_unverified(folder: &Folder, file: PathBuf) -> Case {
     let v6 = ["v6-", "6in4", "null-v6", "ipv6-"].iter().any(|start| name.starts_with(start));
     let truth = if v6 { &folder.truth["connections_v6_files"] } else { &folder.truth["connections"] };
     let mut case = case(folder, vec![file], 1);
-    case.connections = list(truth)
-        .iter()
-        .map(|truth| Connection {
-            tokens: [&truth["client_token"], &truth["server_token"]].map(|token| token.as_str().map(str::to_owned)),
-            outcome: Some("mptcp"),
-            flows: established(truth),
-            ..v1_connection(truth)
-        })
-        .collect();
+    case.connections = list(truth).iter().map(by_the_kernel).collect();
     case
+}
+
+/// What the sockets said of a connection.
+fn by_the_kernel(truth: &Value) -> Connection {
+    Connection {
+        tokens: [&truth["client_token"], &truth["server_token"]].map(|token| token.as_str().map(str::to_owned)),
+        outcome: Some("mptcp"),
+        flows: established(truth),
+        ..v1_connection(truth)
+    }
 }
 
 fn v1_verified(folder: &Folder, names: &str, verified: &Value) -> Option<Case> {
@@ -146,6 +148,12 @@ fn v1_verified(folder: &Folder, names: &str, verified: &Value) -> Option<Case> {
     }
 
     let truths = list(&folder.truth["connections"]);
+    if case.exception == Some(Exception::MidStart) {
+        let streams = |truth: &Value| ["c2s", "s2c"].map(|direction| Some(v1_stream(&truth[direction])));
+        case.connections =
+            truths.iter().map(|truth| Connection { streams: streams(truth), ..by_the_kernel(truth) }).collect();
+        return Some(case);
+    }
     let fell_back = folder.truth["expected"]["fallback"].as_u64();
     for index in 0..completed as usize {
         let tokens: [Option<String>; 2] = match verified["tokens"].get(index) {

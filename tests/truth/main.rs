@@ -43,6 +43,7 @@ fn judge(case: &Case) -> Result<(), libtest_mimic::Failed> {
     }
     match case.exception {
         Some(Exception::KeysUnseen) => judge_without_keys(c, &report),
+        Some(Exception::MidStart) => judge_mid_start(c, case, &report, extracted.path()),
         Some(Exception::ServerOnly) => judge_server_only(c, case, &report),
         _ => judge_connections(c, case, &report, extracted.path()),
     }
@@ -270,6 +271,25 @@ fn judge_without_keys(c: &mut Complaints, report: &Value) {
     for subflow in all.filter(|subflow| !subflow["join"].is_null()) {
         judge_unverifiable(c, subflow);
     }
+}
+
+fn judge_mid_start(c: &mut Complaints, case: &Case, report: &Value, extracted: &Path) {
+    judge_without_keys(c, report);
+    let connections = list(&report["connections"]);
+    c.equal("number of connections", connections.len(), case.connections.len());
+    for (expected, found) in case.connections.iter().zip(connections) {
+        let flows: BTreeSet<_> = list(&found["subflows"]).iter().flat_map(four_tuples).collect();
+        let initial = format!("{}>{}", expected.client, expected.server);
+        c.equal("4-tuples", flows, expected.flows.iter().cloned().chain([initial]).collect());
+        // The joins were captured whole: their token is the server's, and all data came after the first of them.
+        if list(&found["subflows"]).iter().any(|subflow| !subflow["join"].is_null()) {
+            c.equal("the server's token", found["server"]["token"].as_str(), expected.tokens[1].as_deref());
+            for (direction, stream) in DIRECTIONS.iter().zip(&expected.streams) {
+                judge_stream(c, found, direction, stream.as_ref().expect("a stream"), extracted);
+            }
+        }
+    }
+    c.equal("orphans", list(&report["orphans"]).len(), 0);
 }
 
 fn judge_server_only(c: &mut Complaints, case: &Case, report: &Value) {

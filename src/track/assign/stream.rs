@@ -3,12 +3,14 @@
 
 use super::Arrival;
 use crate::limits;
-use crate::track::Tracker;
+use crate::packet::Segment;
 use crate::track::connection::Connection;
 use crate::track::observer::{ConnectionId, Event, Observer, What};
+use crate::track::options::Options;
 use crate::track::side::Side;
 use crate::track::subflow::{Join, Subflow};
-use crate::wire::RawSequence;
+use crate::track::{Place, Tracker};
+use crate::wire::{Dss, RawSequence};
 
 impl Tracker {
     /// The place of a first segment without handshake in a connection that is known.
@@ -17,23 +19,11 @@ impl Tracker {
         arrival: &Arrival<'_, '_>,
         observer: &mut O,
     ) -> Option<(ConnectionId, u16, Side)> {
-        let dss = arrival.options.dss.as_ref()?;
-        let long = |sequence| if let RawSequence::Long(dsn) = sequence { Some(dsn) } else { None };
-        let sent = dss.mapping.as_ref().filter(|mapping| mapping.len > 0).and_then(|mapping| long(mapping.dsn));
-        let acked = dss.data_ack.and_then(long);
         if !self.streams.are_kept() {
             self.streams.keep(self.connections.iter_mut());
         }
-        let by_sent = sent.into_iter().flat_map(|dsn| self.streams.candidates(dsn));
-        let by_acked = acked.into_iter().flat_map(|dsn| self.streams.candidates(dsn)).map(|(id, of)| (id, of.peer()));
-        let fits = |&(id, source): &(ConnectionId, Side)| {
-            self.connection(id).is_some_and(|state| {
-                let near = |side: Side, dsn: Option<u64>| dsn.is_none_or(|dsn| state.data[side].is_near(dsn));
-                let enough = (sent.is_some() && acked.is_some()) || knows_an_end(state, source, arrival);
-                !state.is_closed() && near(source, sent) && near(source.peer(), acked) && enough
-            })
-        };
-        let (mut connection, source) = by_sent.chain(by_acked).find(fits)?;
+        let dss = arrival.options.dss.as_ref()?;
+        let (mut connection, source) = self.connection_of(dss, arrival.segment)?;
         if let Some(view) = self.view_at(connection, arrival.frame.id.input) {
             connection = view;
         }
@@ -52,10 +42,52 @@ impl Tracker {
         }
         Some((connection, subflow, source))
     }
+
+    /// The place of a segment of an orphan, a join whose token names no connection: once its DSNs show whose it is, it moves there.
+    #[cold]
+    pub(in crate::track) fn orphan_by_stream(
+        &mut self,
+        place: Place,
+        segment: &Segment<'_>,
+        options: &Options<'_>,
+    ) -> Option<Place> {
+        let dss = options.dss.as_ref()?;
+        let orphan = self.connection(place.connection).filter(|state| state.orphan && state.view_of.is_none())?;
+        let (input, token) = (orphan.input, orphan.ends.server.token_named);
+        let (connection, from) = self.connection_of(dss, segment)?;
+        let home = self.view_at(connection, input).unwrap_or(connection);
+        let base = self.connection(home)?.subflows.len() as u16;
+        // Among themselves, orphans take the end that was joined for the server.
+        let joined = if from == place.from { Side::Server } else { Side::Client };
+        self.adopt(place.connection, home, joined);
+        self.connection(place.connection).is_none().then_some(())?;
+        if let (Some(token), Some(state)) = (token, self.connections.get_mut(connection)) {
+            state.ends[joined].token_named.get_or_insert(token);
+            self.tokens.insert(token, connection, joined);
+        }
+        Some(Place { connection: home, subflow: base + place.subflow, from })
+    }
+
+    /// The connection whose streams these numbers are of, and which end sent them.
+    fn connection_of(&self, dss: &Dss, segment: &Segment<'_>) -> Option<(ConnectionId, Side)> {
+        let long = |sequence| if let RawSequence::Long(dsn) = sequence { Some(dsn) } else { None };
+        let sent = dss.mapping.as_ref().filter(|mapping| mapping.len > 0).and_then(|mapping| long(mapping.dsn));
+        let acked = dss.data_ack.and_then(long);
+        let by_sent = sent.into_iter().flat_map(|dsn| self.streams.candidates(dsn));
+        let by_acked = acked.into_iter().flat_map(|dsn| self.streams.candidates(dsn)).map(|(id, of)| (id, of.peer()));
+        let fits = |&(id, source): &(ConnectionId, Side)| {
+            self.connection(id).is_some_and(|state| {
+                let near = |side: Side, dsn: Option<u64>| dsn.is_none_or(|dsn| state.data[side].is_near(dsn));
+                let enough = (sent.is_some() && acked.is_some()) || knows_an_end(state, source, segment);
+                !state.is_closed() && near(source, sent) && near(source.peer(), acked) && enough
+            })
+        };
+        by_sent.chain(by_acked).find(fits)
+    }
 }
 
 /// Whether an address of a segment that `source` sent is known to be that end's.
-fn knows_an_end(state: &Connection, source: Side, arrival: &Arrival<'_, '_>) -> bool {
-    let (from, to) = (arrival.segment.ip.source(), arrival.segment.ip.destination());
+fn knows_an_end(state: &Connection, source: Side, segment: &Segment<'_>) -> bool {
+    let (from, to) = (segment.ip.source(), segment.ip.destination());
     state.subflows.iter().any(|known| known.address_of(source).0 == from || known.address_of(source.peer()).0 == to)
 }

@@ -1,0 +1,142 @@
+//! Captures that begin behind the handshakes: which subflows are of one connection, and where their bytes belong.
+#![cfg(feature = "cli")]
+
+#[allow(dead_code, unreachable_pub, clippy::pedantic, reason = "a package of its own, with its own lints")]
+#[path = "../fuzz/src/lib.rs"]
+mod fuzz;
+#[allow(dead_code, reason = "written for attacks, which need more")]
+#[path = "hostile/scene.rs"]
+mod scene;
+
+use fuzz::world::{ACK, Ends};
+use mptcp_inspect::crypto::identify;
+use mptcp_inspect::report::Report;
+use mptcp_inspect::wire::{Dss, MptcpOption, RawSequence};
+use scene::{CLIENT, SERVER, Scene, packet};
+
+impl Scene {
+    /// Data with an acknowledgement of the first `acked` bytes of the other end, under the addresses of `shown`.
+    fn exchange(
+        &mut self,
+        ends: &Ends,
+        shown: &Ends,
+        subflow: u8,
+        end: usize,
+        offset: u64,
+        acked: u64,
+        payload: &[u8],
+    ) {
+        let ack = RawSequence::Long(ends.idsn(1 - end).wrapping_add(1 + acked));
+        let mapping = ends.dss(end, offset, 1, payload, false, true).mapping.filter(|_| !payload.is_empty());
+        let dss = Dss::new(Some(ack), mapping, false);
+        let mut packet = packet(shown, subflow, end, ACK, 1).with(&MptcpOption::Dss(dss));
+        packet.payload = payload.to_vec();
+        self.send(&packet);
+    }
+
+    /// One segment, `[from, to)`, of the mapping of `payload` at `offset`, which is at the same place of the subflow.
+    fn part(&mut self, ends: &Ends, offset: u32, payload: &[u8], (from, to): (usize, usize)) {
+        let dss = ends.dss(CLIENT, u64::from(offset), offset + 1, payload, false, true);
+        let mut packet = packet(ends, 0, CLIENT, ACK, offset + 1 + from as u32).with(&MptcpOption::Dss(dss));
+        packet.payload = payload[from..to].to_vec();
+        self.send(&packet);
+    }
+}
+
+/// Subflows whose DSNs and DATA_ACKs are about those of a connection are its own; no others, however they begin.
+#[test]
+fn subflows_without_handshake_are_of_the_connection_whose_streams_they_carry() {
+    for version in [0, 1] {
+        let [ends, other] = [1, 2].map(|number| Ends::new(number, version, false, false));
+        let mut scene = Scene::new();
+        scene.exchange(&ends, &ends, 0, CLIENT, 1000, 500, b"hello");
+        scene.exchange(&ends, &ends, 0, SERVER, 500, 1005, b"hello");
+        scene.exchange(&other, &other, 0, CLIENT, 0, 0, b"hello");
+        // Other addresses at both ends: both numbers fit.
+        scene.exchange(&ends, &other, 1, SERVER, 505, 1005, b" there");
+        // An acknowledgement only: an address is known, too; or not.
+        scene.exchange(&ends, &ends, 2, CLIENT, 0, 511, b"");
+        let stranger = Ends::new(3, version, false, false);
+        scene.exchange(&ends, &stranger, 3, CLIENT, 0, 511, b"");
+        // One of both numbers is far away.
+        scene.exchange(&ends, &stranger, 4, CLIENT, 1 << 40, 511, b"far");
+        let report = scene.report();
+        let subflows: Vec<usize> =
+            (0..report.connection_count()).map(|at| report.connection(at).subflows.len()).collect();
+        assert_eq!(subflows, [3, 1, 1, 1], "v{version}");
+        let connection = report.connection(0);
+        let directions = &connection.directions;
+        assert_eq!((directions.client_to_server.bytes, directions.server_to_client.bytes), (5, 11));
+        for subflow in &connection.subflows {
+            assert_eq!((subflow.role, subflow.initiator, subflow.join.is_some()), (None, None, false));
+            assert_eq!((subflow.address_ids.source, subflow.address_ids.destination), (None, None));
+        }
+    }
+}
+
+/// A subflow whose handshake is missing beside one whose handshake is not: it can only be a join.
+#[test]
+fn a_subflow_without_handshake_beside_an_initial_one_is_a_join() {
+    let ends = Ends::new(1, 1, false, false);
+    let mut scene = Scene::new();
+    scene.connect(&ends);
+    scene.data(&ends, 0, CLIENT, 0, 1, b"hello");
+    scene.exchange(&ends, &ends, 1, CLIENT, 5, 0, b" there");
+    let report = scene.report();
+    assert_eq!(report.connection_count(), 1);
+    let connection = report.connection(0);
+    assert_eq!(connection.directions.client_to_server.bytes, 11);
+    assert_eq!([0, 1].map(|at| connection.subflows[at].role), [Some("initial"), Some("join")]);
+    let proof = format!("{:?}", connection.subflows[1].join);
+    assert_eq!(proof.matches("segments_missing").count(), 3, "{proof}");
+}
+
+/// Joins name a token that nothing proves; their data shows which connection has it.
+#[test]
+fn joins_find_a_connection_whose_handshake_is_missing() {
+    let ends = Ends::new(1, 1, false, false);
+    let mut scene = Scene::new();
+    scene.exchange(&ends, &ends, 0, CLIENT, 0, 0, b"hello");
+    scene.exchange(&ends, &ends, 0, SERVER, 0, 5, b"hello");
+    scene.join(&ends, 1);
+    scene.exchange(&ends, &ends, 1, SERVER, 5, 5, b" there");
+    // The second one's token is known by then.
+    scene.join(&ends, 2);
+    scene.exchange(&ends, &ends, 2, CLIENT, 5, 11, b" here");
+    let report = scene.report();
+    assert_eq!((report.connection_count(), report.orphan_joins(&|_| true)), (1, 0));
+    let connection = report.connection(0);
+    assert_eq!(
+        (connection.client.token, connection.server.token),
+        (None, Some(identify(ends.suite(), ends.keys[SERVER]).token))
+    );
+    let directions = &connection.directions;
+    assert_eq!((directions.client_to_server.bytes, directions.server_to_client.bytes), (10, 11));
+    assert_eq!([0, 1, 2].map(|at| connection.subflows[at].role), [None, Some("join"), Some("join")]);
+}
+
+/// Where a mapping spans segments, the place of its bytes shows when all of them came, or when the next one begins.
+#[test]
+fn mappings_get_their_place_from_one_whose_first_byte_is_known() {
+    let payload = [7; 300];
+    let segments = |from: usize| (from..3).map(|segment| (100 * segment, 100 * segment + 100));
+    for (from, bytes) in [(0, 300), (1, 200), (2, 100)] {
+        let ends = Ends::new(1, 1, true, false);
+        let mut scene = Scene::new();
+        segments(from).for_each(|part| scene.part(&ends, 0, &payload, part));
+        let alone = u64::from(from > 0);
+        if from > 0 {
+            segments(0).take(1).for_each(|part| scene.part(&ends, 300, &payload[..200], part));
+        }
+        let report = scene.report();
+        let sent = report.connection(0).directions.client_to_server;
+        assert_eq!((sent.bytes, sent.unmapped_bytes), (bytes + 100 * alone, 0), "from segment {from}");
+        assert_eq!(sent.checksums.verified, 1 - alone);
+    }
+    // Nothing tells which part of the mapping this is.
+    let ends = Ends::new(1, 1, true, false);
+    let mut scene = Scene::new();
+    segments(1).for_each(|part| scene.part(&ends, 0, &payload, part));
+    let sent = scene.report().connection(0).directions.client_to_server;
+    assert_eq!((sent.bytes, sent.unmapped_bytes), (0, 200));
+}
