@@ -248,7 +248,7 @@ impl Half {
         }
         let mut taken = Taken { start, end, ..Taken::default() };
         let mut fresh = 0;
-        if start < self.seen.origin() && self.syn.is_none() {
+        if start < self.seen.origin() && self.syn_source <= SynSource::Mapping {
             self.seen.lower_origin(start);
         }
         self.seen.insert(start, end, |a, b| {
