@@ -9,9 +9,10 @@ mod fuzz;
 mod scene;
 
 use fuzz::world::{ACK, Ends};
-use mptcp_inspect::crypto::identify;
+use mptcp_inspect::crypto::{Key, identify};
 use mptcp_inspect::report::Report;
-use mptcp_inspect::wire::{Dss, MptcpOption, RawSequence};
+use mptcp_inspect::track::{Config, Tracker};
+use mptcp_inspect::wire::{Dss, MpFastclose, MptcpOption, RawSequence};
 use scene::{CLIENT, SERVER, Scene, packet};
 
 impl Scene {
@@ -139,4 +140,53 @@ fn mappings_get_their_place_from_one_whose_first_byte_is_known() {
     segments(1).for_each(|part| scene.part(&ends, 0, &payload, part));
     let sent = scene.report().connection(0).directions.client_to_server;
     assert_eq!((sent.bytes, sent.unmapped_bytes), (0, 200));
+}
+
+/// Short DSNs do not tell whose they are: a given key does, and what was given with it follows.
+#[test]
+fn given_keys_unite_what_short_numbers_cannot() {
+    let ends = Ends::new(1, 1, false, false);
+    let [client, server] = ends.keys;
+    for (keys, pairs, found) in [
+        (vec![], vec![], None),
+        (vec![client], vec![], Some((Some(client), None))),
+        (vec![server, client], vec![[server, client]], Some((Some(client), Some(server)))),
+        // What was given with it is not what the DSNs of the server follow.
+        (vec![client, Key([9; 8])], vec![[client, Key([9; 8])]], Some((Some(client), None))),
+    ] {
+        let config = Config { keys, pairs, ..Config::default() };
+        let mut scene = Scene { tracker: Tracker::new(config), ..Scene::new() };
+        for subflow in 0..2 {
+            let offset = 10 * u64::from(subflow);
+            let dss = ends.dss(SERVER, offset, 1, b"0123456789", false, false);
+            let mut packet = packet(&ends, subflow, SERVER, ACK, 1).with(&MptcpOption::Dss(dss));
+            packet.payload = b"0123456789".to_vec();
+            scene.send(&packet);
+            scene.data(&ends, subflow, CLIENT, offset, 1, b"0123456789");
+        }
+        let report = scene.report();
+        assert_eq!(report.connection_count(), if found.is_some() { 1 } else { 2 });
+        assert_eq!(report.header().tcp_connections.seen, report.connection_count() as u64);
+        let connection = report.connection(0);
+        if let Some(found) = found {
+            assert_eq!((connection.client.key, connection.server.key), found);
+            let sent = [&connection.directions.client_to_server, &connection.directions.server_to_client];
+            assert_eq!(sent.map(|direction| (direction.bytes, direction.missing_bytes)), [(20, 0), (20, 0)]);
+        }
+    }
+}
+
+/// The key in MP_FASTCLOSE is right where it was given.
+#[test]
+fn a_given_key_makes_that_of_a_fastclose_right() {
+    let ends = Ends::new(1, 1, false, false);
+    for (keys, words) in [(vec![], "nothing else"), (vec![ends.keys[SERVER]], "the right key")] {
+        let mut scene = Scene { tracker: Tracker::new(Config { keys, ..Config::default() }), ..Scene::new() };
+        scene.exchange(&ends, &ends, 0, CLIENT, 0, 0, b"hello");
+        let close = MpFastclose { key: ends.keys[SERVER], reserved: 0 };
+        scene.send(&packet(&ends, 0, CLIENT, ACK, 6).with(&MptcpOption::MpFastclose(close)));
+        let found = scene.report().connection(0).findings;
+        let message = &found.iter().find(|finding| finding.id == "fastclose").expect("it").message;
+        assert!(message.contains(words), "{message}");
+    }
 }

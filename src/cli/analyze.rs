@@ -103,7 +103,8 @@ fn analyze_sources(frames: impl Frames, plan: &Plan, out: &mut dyn Write) -> any
 /// Reads to the end, or as far as the plan says. Only what is written meanwhile can fail.
 fn read<F: Follow>(mut frames: impl Frames, plan: &Plan, follower: &mut F) -> anyhow::Result<Analysis> {
     let compare = frames.merge().sources().len() > 1;
-    let mut tracker = Tracker::new(Config { keys: plan.keys.clone(), compare, ..Config::default() });
+    let mut tracker =
+        Tracker::new(Config { keys: plan.keys.clone(), pairs: plan.pairs.clone(), compare, ..Config::default() });
     let mut progress = Progress::new(plan.quiet);
     let limit = plan.count.unwrap_or(u64::MAX);
     let patience = plan.duration.map_or(u64::MAX, |duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));

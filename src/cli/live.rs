@@ -81,7 +81,7 @@ pub fn analyze<F: Follow>(plan: &Plan, live_plan: &LivePlan<'_>, follower: &mut 
     }
     let mut run = Run {
         live: opened.start()?,
-        tracker: Tracker::new(Config { keys: plan.keys.clone(), ..Config::default() }),
+        tracker: Tracker::new(Config { keys: plan.keys.clone(), pairs: plan.pairs.clone(), ..Config::default() }),
         decoder: Decoder::new(),
         writer,
         limit: plan.count.unwrap_or(u64::MAX),

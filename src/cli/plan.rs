@@ -46,6 +46,8 @@ pub struct Plan {
     pub duration: Option<Duration>,
     /// Keys to prove with.
     pub keys: Vec<Key>,
+    /// Those of them that are the two of one connection.
+    pub pairs: Vec<[Key; 2]>,
     /// Where to extract data to.
     pub extract: Option<PathBuf>,
     /// What to print.
@@ -164,6 +166,7 @@ impl Plan {
             filter,
             count: args.count,
             duration: args.duration,
+            pairs: args.key.iter().filter_map(|keys| <[Key; 2]>::try_from(&*keys.0).ok()).collect(),
             keys: args.key.into_iter().flat_map(|keys| keys.0).collect(),
             extract: args.extract,
             format: args.format,

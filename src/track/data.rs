@@ -210,6 +210,16 @@ impl DataLevel {
         known && dsn.wrapping_sub(here).wrapping_add(APART) < 2 * APART
     }
 
+    /// Whether what was seen of the stream can be so: nothing, low halves of DSNs above this IDSN, or whole ones.
+    pub(super) fn may_follow(&self, idsn: u64) -> bool {
+        let (dsn, whole) = self.dsn(self.reference());
+        match self.base.dsn {
+            None => true,
+            Some(_) if whole => dsn.wrapping_sub(idsn) < 1 << 40,
+            Some(_) => (dsn as u32).wrapping_sub(idsn as u32) < 1 << 31,
+        }
+    }
+
     /// Whether positions count from a known key's IDSN.
     pub fn counts_from_idsn(&self) -> bool {
         self.base.is_idsn

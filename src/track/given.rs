@@ -3,7 +3,7 @@
 
 use super::Tracker;
 use super::connection::Connection;
-use super::keys::{Dialect, KeySource};
+use super::keys::{Dialect, EndIdentity, KeySource, KnownKey};
 use super::observer::ConnectionId;
 use super::side::Side;
 use crate::crypto::{Identity, Key, identify};
@@ -30,9 +30,9 @@ impl Tracker {
             return;
         }
         let given: Vec<Given> = self.config.keys.iter().copied().map(Given::new).collect();
-        let lacking = |state: &&Connection| {
-            state.view_of.is_none() && (state.ends.client.key.is_none() || state.ends.server.key.is_none())
-        };
+        let open = |end: &EndIdentity| end.key.is_none_or(|known| known.source == KeySource::Fastclose);
+        let lacking =
+            |state: &&Connection| state.view_of.is_none() && (open(&state.ends.client) || open(&state.ends.server));
         let ids = |orphan: bool| {
             let of_kind = self.connections.iter().filter(lacking).filter(move |state| state.orphan == orphan);
             of_kind.map(|state| state.id)
@@ -42,6 +42,7 @@ impl Tracker {
             // Joins that the first key brought may prove the second.
             while self.try_on(id, &given) {}
         }
+        self.unite();
     }
 
     /// Whether a connection took a given key for its own.
@@ -49,7 +50,7 @@ impl Tracker {
         let Some(state) = self.connections.get_mut(id) else { return false };
         let mut learned = false;
         for side in Side::BOTH {
-            learned |= state.learn_given(side, given);
+            learned |= state.learn_given(side, given, &self.config.pairs);
         }
         if learned && !state.orphan {
             self.tokens.learn(state, id);
@@ -57,20 +58,79 @@ impl Tracker {
         }
         learned
     }
+
+    /// What began in the middle as several connections is one where the same given key proves them.
+    fn unite(&mut self) {
+        let mut known: Vec<(Key, ConnectionId, Side)> = Vec::new();
+        let began_earlier =
+            |state: &&Connection| state.view_of.is_none() && !state.orphan && state.handshake.syn.is_none();
+        let all: Vec<ConnectionId> = self.connections.iter().filter(began_earlier).map(|state| state.id).collect();
+        for id in all {
+            let Some(state) = self.connections.get_mut(id) else { continue };
+            let given = |side: Side| {
+                state.ends[side]
+                    .key
+                    .filter(|known| known.source == KeySource::CommandLine)
+                    .map(|known| (known.key, side))
+            };
+            let keys: Vec<(Key, Side)> = Side::BOTH.into_iter().filter_map(given).collect();
+            let same = |&(key, side): &(Key, Side)| {
+                known.iter().find(|known| known.0 == key).map(|known| (known.1, known.2 == side))
+            };
+            let Some((into, as_it_is)) = keys.iter().find_map(same) else {
+                known.extend(keys.into_iter().map(|(key, side)| (key, id, side)));
+                continue;
+            };
+            // Only the first subflow of a connection can be the initial one.
+            for subflow in &mut state.subflows {
+                subflow.join.get_or_insert_default();
+            }
+            self.counts.tcp_connections = self.counts.tcp_connections.saturating_sub(1);
+            self.adopt(id, into, if as_it_is { Side::Server } else { Side::Client });
+        }
+    }
 }
 
 impl Connection {
     /// Takes the given key that is the missing one of `side`.
-    fn learn_given(&mut self, side: Side, given: &[Given]) -> bool {
-        if self.ends[side].key.is_some() {
-            return false;
+    fn learn_given(&mut self, side: Side, given: &[Given], pairs: &[[Key; 2]]) -> bool {
+        if let Some(known) = self.ends[side].key {
+            return self.confirm_fastclose(&known, given);
         }
         let fits = |given: &Given| Some((given.key, self.dialect_of_given(side, given)?));
-        let Some((key, dialect)) = given.iter().find_map(fits) else { return false };
+        let found = given.iter().find_map(fits).or_else(|| self.pair_of(side, given, pairs));
+        let Some((key, dialect)) = found else { return false };
         self.dialect = Some(dialect);
         self.ends[side].learn(key, dialect.suite(), KeySource::CommandLine, None);
         self.keys_changed(side);
         true
+    }
+
+    /// A key that only MP_FASTCLOSE showed is right if it was given, too.
+    fn confirm_fastclose(&mut self, known: &KnownKey, given: &[Given]) -> bool {
+        if known.source == KeySource::Fastclose
+            && given.iter().any(|given| given.key == known.key)
+            && let Some(seldom) = self.seldom.written()
+            && let Some((_, _, right @ None)) = &mut seldom.fastclose
+        {
+            *right = Some(true);
+        }
+        false
+    }
+
+    /// The key that was given in a pair with the peer's, if nothing seen contradicts it.
+    fn pair_of(&self, side: Side, given: &[Given], pairs: &[[Key; 2]]) -> Option<(Key, Dialect)> {
+        let (peer, dialect) = (self.ends[side.peer()].key?.key, self.dialect?);
+        let mut keys = pairs.iter().filter_map(|&[one, other]| match peer {
+            _ if peer == one => Some(other),
+            _ if peer == other => Some(one),
+            _ => None,
+        });
+        keys.find_map(|key| {
+            let given = given.iter().find(|given| given.key == key)?;
+            let (_, identity) = given.identities.iter().find(|(by, _)| by.suite() == dialect.suite())?;
+            self.data[side].may_follow(identity.idsn).then_some((key, dialect))
+        })
     }
 
     /// The rules by which a given key is that of `side`: by its token, by its IDSN, or by the HMAC of a join.

@@ -59,6 +59,9 @@ use tokens::TokenTable;
 pub struct Config {
     /// Keys given by hand: they prove what a handshake outside the capture would have.
     pub keys: Vec<Key>,
+    /// Those of them that are the two of one connection: where one is proven, the other is taken for the other end's unless
+    /// what was seen of that contradicts it.
+    pub pairs: Vec<[Key; 2]>,
     /// Several inputs may show one connection: what tells their views apart is kept.
     pub compare: bool,
     /// Connections remembered.
@@ -69,7 +72,13 @@ pub struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self { keys: Vec::new(), compare: false, connections: limits::CONNECTIONS, flows: limits::FLOWS }
+        Self {
+            keys: Vec::new(),
+            pairs: Vec::new(),
+            compare: false,
+            connections: limits::CONNECTIONS,
+            flows: limits::FLOWS,
+        }
     }
 }
 
