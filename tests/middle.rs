@@ -147,12 +147,14 @@ fn mappings_get_their_place_from_one_whose_first_byte_is_known() {
 fn given_keys_unite_what_short_numbers_cannot() {
     let ends = Ends::new(1, 1, false, false);
     let [client, server] = ends.keys;
+    let far = |key: &Key| (ends.idsn(SERVER) as u32).wrapping_sub(identify(ends.suite(), *key).idsn as u32) >= 1 << 31;
+    let wrong = (0..9).map(|byte| Key([byte; 8])).find(far).expect("every other one");
     for (keys, pairs, found) in [
         (vec![], vec![], None),
         (vec![client], vec![], Some((Some(client), None))),
         (vec![server, client], vec![[server, client]], Some((Some(client), Some(server)))),
         // What was given with it is not what the DSNs of the server follow.
-        (vec![client, Key([9; 8])], vec![[client, Key([9; 8])]], Some((Some(client), None))),
+        (vec![client, wrong], vec![[client, wrong]], Some((Some(client), None))),
     ] {
         let config = Config { keys, pairs, ..Config::default() };
         let mut scene = Scene { tracker: Tracker::new(config), ..Scene::new() };
