@@ -179,7 +179,7 @@ fn no_join(connection: &Connection, facts: &Facts, around: &Surroundings) -> Fou
         pattern: Some("single_path"),
         confidence: 0.6,
         why: Some("neither end showed a second address: a mesh of one address each looks the same"),
-        alternatives: vec!["fullmesh", "subflow_endpoints", "binder"],
+        alternatives: vec!["fullmesh", "subflow_endpoints"],
         ..Found::default()
     }
 }
@@ -225,31 +225,40 @@ impl Facts {
         Found { why, missing, ..Found::named("fullmesh", confidence(tried, matrix.len() as u64), &[]) }
     }
 
+    /// In v1 an announced address is joined once, from where the route leads; from several addresses only by endpoints with
+    /// `fullmesh`, or, where the peer's first address is denied, by all that have `subflow`. An end's first address need not
+    /// be an endpoint.
     fn classify_v1(&self, others: &[&Attempt], peer: IpAddr, port: u16) -> Found {
         let announced = |join: &Attempt| {
             self.peer_announced
                 .iter()
                 .any(|known| known.0 == join.peer && known.1.is_none_or(|port| port == join.peer_port))
         };
-        let matrix = self.matrix(self.denied);
-        let missing = self.missing(&matrix);
+        let to_initial = |join: &Attempt| join.peer == peer && join.peer_port == port;
+        let shared = |join: &Attempt| {
+            let same = |other: &&&Attempt| (other.peer, other.peer_port) == (join.peer, join.peer_port);
+            !to_initial(join) && others.iter().filter(same).any(|other| other.own != join.own)
+        };
+        let missing = self.missing(&self.matrix(self.denied));
+        let opens = |own: IpAddr| others.iter().any(|join| join.own == own);
+        let gaps: Vec<_> = missing.iter().filter(|pair| opens(pair.0)).copied().collect();
         let total = others.len() as u64;
-        let own_addresses = distinct(matrix.iter().map(|pair| pair.0));
-        let peer_addresses = distinct(matrix.iter().map(|pair| pair.1));
-        if missing.is_empty() && own_addresses > 1 && peer_addresses > 1 {
-            return Found::named("fullmesh", confidence(total + 1, total + 1), &[]);
+        if others.iter().any(|join| shared(join)) {
+            if self.denied {
+                let why = "several own addresses joined one announced address: endpoints, with or without fullmesh";
+                return Found { missing, ..Found::not_told(why) };
+            }
+            let why = (!gaps.is_empty()).then_some("pairs are missing: beyond a limit, or not in this capture");
+            let sure = confidence(total + 1, total + 1 + gaps.len() as u64);
+            return Found { why, missing: gaps, ..Found::named("fullmesh", sure, &[]) };
         }
-        let to_initial = others.iter().filter(|join| join.peer == peer && join.peer_port == port).count();
-        if to_initial > 0 {
-            let alternatives: &[&str] = if missing.is_empty() { &["fullmesh"] } else { &[] };
-            return Found { missing, ..Found::named("subflow_endpoints", confidence(total, total), alternatives) };
-        }
-        if self.denied && own_addresses > 1 && !others.iter().all(|join| distinct_from(others, join)) {
-            let why = "several own addresses joined one announced address: endpoints, with or without fullmesh";
-            return Found { missing, ..Found::not_told(why) };
+        let mesh: &[&str] = if gaps.is_empty() { &["fullmesh"] } else { &[] };
+        if others.iter().any(|join| to_initial(join)) {
+            return Found { missing, ..Found::named("subflow_endpoints", confidence(total, total), mesh) };
         }
         if others.iter().all(|join| announced(join)) {
-            return Found { missing, ..Found::named("announced", confidence(total, total), &[]) };
+            let alternatives = if self.denied { &["subflow_endpoints", "fullmesh"] } else { mesh };
+            return Found { missing, ..Found::named("announced", confidence(total, total), alternatives) };
         }
         Found::not_told("joined addresses whose announcement is not in the capture")
     }
@@ -279,21 +288,6 @@ impl Facts {
         };
         matrix.iter().filter(|pair| !tried(pair)).copied().collect()
     }
-}
-
-/// Whether no other join goes to the same address.
-fn distinct_from(others: &[&Attempt], join: &Attempt) -> bool {
-    others.iter().filter(|other| other.peer == join.peer).count() == 1
-}
-
-fn distinct(addresses: impl Iterator<Item = IpAddr>) -> usize {
-    let mut known = Vec::new();
-    addresses.for_each(|address| {
-        if !known.contains(&address) {
-            known.push(address);
-        }
-    });
-    known.len()
 }
 
 impl Found {
@@ -377,9 +371,12 @@ mod tests {
     fn a_further_address_to_the_first_is_a_subflow_endpoint_in_v1() {
         let found = facts(1, &[(B, X)]).classify();
         assert_eq!((found.pattern, found.alternatives), (Some("subflow_endpoints"), vec!["fullmesh"]));
-        // The peer's announced address joined as well: three of four pairs are no mesh.
+        // The peer's announced address joined as well: where the route leads, or because the endpoint is one of a mesh.
         let both = announcing(facts(1, &[(B, X), (B, Y)]), &[Y]).classify();
         assert_eq!((both.pattern, both.missing.len()), (Some("subflow_endpoints"), 1));
+        assert_eq!(both.alternatives, ["fullmesh"]);
+        let one = announcing(facts(1, &[(B, X)]), &[Y]).classify();
+        assert_eq!((one.pattern, one.alternatives), (Some("subflow_endpoints"), vec![]), "a mesh would have joined Y");
     }
 
     #[test]
@@ -387,6 +384,26 @@ mod tests {
         assert_eq!(announcing(facts(1, &[(B, Y)]), &[Y]).classify().pattern, Some("announced"));
         assert_eq!(announcing(facts(1, &[(A, Y)]), &[Y]).classify().pattern, Some("announced"));
         assert_eq!(facts(1, &[(B, Y)]).classify().pattern, None, "nobody announced it");
+        // A mesh that has B would have joined the first address from it, too; one that has A has done all it could.
+        let alternatives = |own| announcing(facts(1, &[(own, Y)]), &[Y]).classify().alternatives;
+        assert_eq!((alternatives(B), alternatives(A)), (vec![], vec!["fullmesh"]));
+    }
+
+    #[test]
+    fn an_announced_address_of_the_other_family_is_no_mesh() {
+        let v6 = |last: u16| std::net::Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last).into();
+        let mut found = announcing(facts(1, &[(B, Y)]), &[Y]);
+        found.initial = Some((v6(1), v6(2), 80));
+        let found = found.classify();
+        assert_eq!((found.pattern, found.alternatives), (Some("announced"), vec!["fullmesh"]));
+    }
+
+    #[test]
+    fn an_announced_address_joined_from_several_is_a_mesh_in_v1_even_with_holes() {
+        let z = [10, 8, 3, 1];
+        let found = announcing(facts(1, &[(B, X), (B, Y), (z, Y)]), &[Y]).classify();
+        assert_eq!((found.pattern, found.missing), (Some("fullmesh"), vec![(z.into(), X.into())]));
+        assert!(found.why.is_some());
     }
 
     #[test]
