@@ -7,9 +7,18 @@ use std::fmt;
 pub struct Timestamp(pub i64);
 
 impl Timestamp {
-    /// Nanoseconds from `earlier` to `self`; 0 where the capture's time went backwards.
+    /// That of a packet of which the capture does not say when it was.
+    pub const UNKNOWN: Self = Self(i64::MIN);
+
+    /// Whether the capture says it.
+    pub fn is_known(self) -> bool {
+        self != Self::UNKNOWN
+    }
+
+    /// Nanoseconds from `earlier` to `self`; 0 where the capture's time went backwards, or one of both is unknown.
+    #[inline]
     pub fn since(self, earlier: Self) -> u64 {
-        u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0)
+        if earlier.is_known() { u64::try_from(self.0.saturating_sub(earlier.0)).unwrap_or(0) } else { 0 }
     }
 }
 
@@ -37,10 +46,11 @@ impl Timestamp {
     }
 }
 
-/// Prints RFC 3339 in UTC with nine decimals, e.g. `2026-11-22T10:57:28.622157800Z`.
+/// Prints RFC 3339 in UTC with nine decimals, or `unknown`, e.g. `2026-11-22T10:57:28.622157800Z`.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(std::str::from_utf8(&self.text()).unwrap_or_default())
+        let text = self.text();
+        f.write_str(if self.is_known() { std::str::from_utf8(&text).unwrap_or_default() } else { "unknown" })
     }
 }
 

@@ -15,7 +15,7 @@
 
 use super::step::{Damage, Record, Step};
 use super::{InterfaceInfo, Kind};
-use crate::frame::LinkType;
+use crate::frame::{LinkType, Timestamp};
 use crate::limits::{CAPTURE_RECORD_BYTES, INPUT_INTERFACES, INTERFACE_NAME_BYTES, SECTION_INTERFACES};
 
 const SECTION_HEADER: u32 = 0x0a0d_0d0a;
@@ -46,8 +46,8 @@ pub(super) struct PcapngFile {
     more: u32,
     /// Index, among the input's, of the section's first interface.
     first_interface: usize,
-    /// The last packet's time: simple packet blocks have none.
-    last_time: i64,
+    /// A packet's time, for simple packet blocks, which have none: that of the last, or of the next where there is no last.
+    time: Option<i64>,
 }
 
 /// What a packet needs to know of its interface.
@@ -112,7 +112,10 @@ impl PcapngFile {
         }
         match kind {
             ENHANCED_PACKET | PACKET => self.packet(kind, body, consumed),
-            SIMPLE_PACKET => self.simple_packet(body, consumed),
+            SIMPLE_PACKET => {
+                let after = rest.get(consumed..).unwrap_or(&[]);
+                self.simple_packet(body, consumed, after)
+            }
             INTERFACE_DESCRIPTION => self.interface(body, consumed, interfaces),
             SECTION_HEADER => self.section(body, consumed, interfaces.len()),
             _ => Step::Skip(consumed),
@@ -140,7 +143,7 @@ impl PcapngFile {
         }
         let ticks = u64::from(self.u32([h0, h1, h2, h3])) << 32 | u64::from(self.u32([t0, t1, t2, t3]));
         let time = interface.clock.nanoseconds(ticks);
-        self.last_time = time;
+        self.time = Some(time);
         Step::Frame(Record {
             skip: PACKET_HEADER,
             len,
@@ -152,8 +155,10 @@ impl PcapngFile {
         })
     }
 
-    /// A simple packet block: of the first interface, cut at its snaplen. It has no time: it gets its predecessor's.
-    fn simple_packet(&self, block: &[u8], consumed: usize) -> Step {
+    /// A simple packet block: of the first interface, cut at its snaplen. It has no time: it gets its predecessor's, or that of
+    /// the first packet `after` it that has one; or none.
+    #[cold]
+    fn simple_packet(&mut self, block: &[u8], consumed: usize, after: &[u8]) -> Step {
         let Some((&[_, _, _, _, _, _, _, _, w0, w1, w2, w3], rest)) = block.split_first_chunk::<SIMPLE_HEADER>() else {
             return Step::Damaged(Damage::TooShort(consumed as u32));
         };
@@ -162,17 +167,34 @@ impl PcapngFile {
             None if self.more > 0 => &Interface::UNKNOWN,
             None => return Step::Damaged(Damage::UnknownInterface(0)),
         };
+        let interface = *interface;
+        let time = self.time.or_else(|| self.clone().next_time(after)).unwrap_or(Timestamp::UNKNOWN.0);
+        self.time = Some(time);
         let wire_len = self.u32([w0, w1, w2, w3]);
         let kept = if interface.snaplen == 0 { wire_len } else { wire_len.min(interface.snaplen) };
         Step::Frame(Record {
             skip: SIMPLE_HEADER,
             len: rest.len().min(kept as usize),
             consumed,
-            time: self.last_time,
+            time,
             wire_len,
             interface: self.first_interface as u16,
             link: interface.link,
         })
+    }
+
+    /// The time of the first packet that has one, as far as what has been read goes.
+    fn next_time(mut self, mut rest: &[u8]) -> Option<i64> {
+        // None is looked for on the way.
+        self.time = Some(Timestamp::UNKNOWN.0);
+        let mut interfaces = Vec::new();
+        loop {
+            rest = match self.step(rest, &mut interfaces) {
+                Step::Frame(record) if record.time != Timestamp::UNKNOWN.0 => return Some(record.time),
+                Step::Frame(Record { consumed, .. }) | Step::Skip(consumed) => rest.get(consumed..)?,
+                Step::Need(_) | Step::Damaged(_) => return None,
+            };
+        }
     }
 
     /// A section header: what follows is in its byte order and of its interfaces only.
@@ -419,7 +441,8 @@ mod tests {
         ];
         let (seen, _, _) = frames(&file.concat());
         let expected: [Seen; 3] = [
-            (0, 101, 0, 3, b"abc".to_vec()),
+            // No time of its own, and no predecessor: the next one's.
+            (0, 101, 4000, 3, b"abc".to_vec()),
             (1, 1, 4000, 1, b"x".to_vec()),
             // No time of its own: its predecessor's.
             (0, 101, 4000, 9, b"abcde".to_vec()),

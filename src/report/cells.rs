@@ -113,9 +113,9 @@ pub(super) fn connection(connection: &Connection) -> Vec<Cell> {
             text::bytes(directions.client_to_server.bytes),
             text::bytes(directions.server_to_client.bytes)
         )),
-        Cell::plain(text::duration(connection.duration_ns)),
-        sentences::close(connection),
     ];
+    cells.extend(connection.duration_ns.map(|duration| Cell::plain(text::duration(duration))));
+    cells.push(sentences::close(connection));
     if client.token.is_some() || server.token.is_some() {
         let token = |end: &Endpoint| end.token.map_or_else(|| "?".to_owned(), |token| token.to_string());
         cells.push(Cell::of(Role::Dim, format!("tokens {} {}", token(client), token(server))));

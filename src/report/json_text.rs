@@ -157,6 +157,10 @@ impl Json for FrameRef {
 
 impl Json for Timestamp {
     fn json(self, out: &mut Vec<u8>) {
+        if !self.is_known() {
+            out.extend_from_slice(b"null");
+            return;
+        }
         out.push(b'"');
         out.extend_from_slice(&self.text());
         out.push(b'"');
@@ -230,7 +234,8 @@ mod tests {
 
     #[test]
     fn the_first_and_the_last_time_have_four_digits_of_year() {
-        assert_eq!(text(Timestamp(i64::MIN)), "\"1677-09-21T00:12:43.145224192Z\"");
+        assert_eq!(text(Timestamp(i64::MIN + 1)), "\"1677-09-21T00:12:43.145224193Z\"");
+        assert_eq!(text(Timestamp::UNKNOWN), "null");
         assert_eq!(text(Timestamp(i64::MAX)), "\"2262-04-11T23:47:16.854775807Z\"");
         assert_eq!(text(None::<u8>), "null");
     }

@@ -205,8 +205,10 @@ impl Tracker {
     ) -> Assigned {
         let counts = &mut self.counts;
         counts.packets += 1;
-        counts.first = Some(counts.first.map_or(frame.time, |first| first.min(frame.time)));
-        counts.last = Some(counts.last.map_or(frame.time, |last| last.max(frame.time)));
+        if frame.time.is_known() {
+            counts.first = Some(counts.first.map_or(frame.time, |first| first.min(frame.time)));
+            counts.last = Some(counts.last.map_or(frame.time, |last| last.max(frame.time)));
+        }
         match decoded {
             Decoded::Tcp(segment) => {
                 let read_now;

@@ -82,7 +82,7 @@ mod tests {
 
     #[test]
     fn segments_that_adjoin_have_one_sum() {
-        let bytes: Vec<u8> = (0..100).map(|byte| byte * 7 % 251).collect();
+        let bytes: Vec<u8> = (0..100_u32).map(|byte| (byte * 7 % 251) as u8).collect();
         let mut sums = Sums::default();
         for (number, (from, to)) in [(50, 100), (0, 33), (33, 50)].into_iter().enumerate() {
             let mark = Mark::from(FrameId { number: number as u64 + 1, input: 0 });

@@ -79,7 +79,7 @@ pub(super) fn bad_join(id: u64) -> Connection {
     Connection {
         close: "open",
         closed: None,
-        duration_ns: 125_000_000_000,
+        duration_ns: Some(125_000_000_000),
         directions: Directions {
             client_to_server: ConnectionDirection::default(),
             server_to_client: direction(24_500_000, 0),
@@ -138,7 +138,7 @@ pub(super) fn fallback(id: u64) -> Connection {
         outcome: "fallback",
         fallback: Some(by_path),
         close: "fallback_fin",
-        duration_ns: 45_000_000,
+        duration_ns: Some(45_000_000),
         directions: Directions {
             client_to_server: ConnectionDirection { bytes: 412, ..ConnectionDirection::default() },
             server_to_client: ConnectionDirection { bytes: 8_812, ..ConnectionDirection::default() },
@@ -183,7 +183,7 @@ pub(super) fn handover(id: u64) -> Connection {
         dialect: Some("rfc6824"),
         checksum: Some(true),
         close: "fastclose",
-        duration_ns: 3_671_000_000_000,
+        duration_ns: Some(3_671_000_000_000),
         directions: Directions { client_to_server: ConnectionDirection::default(), server_to_client: down },
         subflows: vec![wifi, lte],
         findings: vec![Finding {

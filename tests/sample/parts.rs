@@ -113,7 +113,7 @@ pub(super) fn connection(id: u64, client: Endpoint, server: Endpoint) -> Connect
         close: "data_fin",
         opened: moment(3, 0),
         closed: Some(moment(993, 831_000_000)),
-        duration_ns: 831_000_000,
+        duration_ns: Some(831_000_000),
         directions: Directions::default(),
         addresses: vec![],
         subflows: vec![],

@@ -32,7 +32,7 @@ pub(super) fn build(
         close: connection.close().name(),
         opened: context.moment(connection.first),
         closed: closed.then(|| context.moment(connection.last)),
-        duration_ns: connection.last.time.since(connection.first.time),
+        duration_ns: connection.first.time.is_known().then(|| connection.last.time.since(connection.first.time)),
         directions: directions(connection, context),
         addresses: connection.addresses.iter().map(|announced| address(connection, announced, context)).collect(),
         subflows: (0..connection.subflows.len())

@@ -35,7 +35,7 @@ pub struct Connection {
     /// Last packet of a closed connection.
     pub closed: Option<Moment>,
     /// From first to last packet.
-    pub duration_ns: u64,
+    pub duration_ns: Option<u64>,
     /// The two data streams.
     pub directions: Directions<ConnectionDirection>,
     /// Addresses announced, in order of announcement.

@@ -49,7 +49,7 @@ impl Serialize for FrameRef {
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        if self.is_known() { serializer.collect_str(self) } else { serializer.serialize_none() }
     }
 }
 
