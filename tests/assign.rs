@@ -13,8 +13,9 @@ use fuzz::world::{ACK, Ends, Packet, SYN};
 use mptcp_inspect::crypto::Key;
 use mptcp_inspect::report::model::Subflow;
 use mptcp_inspect::report::{Report, TrackedReport};
+use mptcp_inspect::track::observer::Silent;
 use mptcp_inspect::track::{Config, Tracker};
-use mptcp_inspect::wire::{Dss, MptcpOption, RawSequence};
+use mptcp_inspect::wire::{Dss, MpTcprst, MptcpOption, RawSequence};
 use scene::{CLIENT, SERVER, Scene, packet};
 
 const FIN: u8 = 1;
@@ -266,5 +267,23 @@ fn a_join_is_made_again_with_the_same_sequence_number() {
         all_proven(&connection.subflows[1..], subflows - 1);
         let last = &connection.subflows[subflows - 1];
         assert_eq!(last.directions.client_to_server.data_bytes, 5);
+    }
+}
+
+/// Without an IP identification, RSTs at two taps are the same one only if they have the same options.
+#[test]
+fn a_bare_rst_is_no_copy_of_one_with_a_reason() {
+    for (reason, copies) in [(true, 1), (false, 0)] {
+        let ends = Ends::new(1, 1, false, false);
+        let mut scene = Scene::new();
+        scene.connect(&ends);
+        let bare = packet(&ends, 0, SERVER, RST, 1);
+        let told = bare.clone().with(&MptcpOption::MpTcprst(MpTcprst { flags: 0, reason: 1 }));
+        for (interface, packet) in [&told, if reason { &told } else { &bare }].into_iter().enumerate() {
+            scene.frames += 1;
+            let packet = Packet { time: scene.time, ip_id: 0, tap: (0, interface as u16), ..packet.clone() };
+            packet.feed(scene.frames, &mut scene.tracker, &mut Silent);
+        }
+        assert_eq!(scene.report().header().capture.duplicates, copies);
     }
 }

@@ -86,9 +86,9 @@ fn version_1(tally: &mut Tally<'_>, connection: &Connection) {
         let fastclosed =
             connection.subflows.iter().filter_map(Subflow::reset).filter(|reset| reset.fastclose && reset.by == side);
         tally.add(side, "MPTcpExtMPFastcloseTx", fastclosed.count() as u64);
-        // A RST that refuses a join is sent without a socket that would count it.
+        // A RST that refuses a join, or answers what comes for a closed subflow, is sent without a socket that would count it.
         let told = |subflow: &&Subflow| {
-            let reset = subflow.reset().filter(|reset| reset.by == side && reset.reason.is_some());
+            let reset = subflow.reset().filter(|reset| reset.by == side && reset.reason.is_some() && reset.with_ack);
             reset.is_some() && (subflow.state() == SubflowState::Reset || subflow.initiator == side)
         };
         tally.add(side, "MPTcpExtMPRstTx", connection.subflows.iter().filter(told).count() as u64);

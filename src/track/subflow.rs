@@ -254,6 +254,8 @@ pub struct Reset {
     pub reason: Option<(u8, bool)>,
     /// It answered the SYN.
     pub of_syn: bool,
+    /// It has ACK: a socket sent it. A segment for which there is none is answered without, if it has ACK itself (RFC 9293 §3.10.7.1).
+    pub with_ack: bool,
     /// It carried MP_FASTCLOSE.
     pub fastclose: bool,
     /// It carried MP_FAIL.

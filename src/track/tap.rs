@@ -87,7 +87,8 @@ impl Recent {
 
     /// Whether this segment of flow `owner` was seen before at another tap, or twice at this one. A sender gives each
     /// IPv4 packet its own identification, so the same one with the same sequence numbers is the same packet. Where there
-    /// is none (IPv6, or 0), only another tap or another direction through the capturing host makes it a copy.
+    /// is none (IPv6, or 0), only another tap or another direction through the capturing host makes it a copy; RSTs, which
+    /// have no more to tell them apart, must have as many options.
     #[inline]
     pub(crate) fn is_copy(
         &mut self,
@@ -98,7 +99,12 @@ impl Recent {
     ) -> bool {
         let (value, echo) = timestamps.unwrap_or((0, 0));
         let sequence = u64::from(segment.seq) << 32 | u64::from(segment.ack);
-        let packet = u64::from(segment.ip_id) << 48 | u64::from(segment.flags.0) << 40 | u64::from(segment.payload_len);
+        let bare = segment.ip_id == 0 && segment.flags.rst();
+        let options = if bare { segment.options.len() as u64 & 0xff } else { 0 };
+        let packet = u64::from(segment.ip_id) << 48
+            | u64::from(segment.flags.0) << 40
+            | options << 32
+            | u64::from(segment.payload_len);
         let stamps = u64::from(value) << 32 | u64::from(echo);
         // Numbers without pattern: the binary places of pi.
         let first = fold(owner ^ 0x243f_6a88_85a3_08d3, sequence ^ 0x1319_8a2e_0370_7344);

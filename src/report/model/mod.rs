@@ -138,7 +138,7 @@ pub struct CaptureSummary {
     pub tcp_segments: u64,
     /// Those of them that carry an MPTCP option.
     pub mptcp_segments: u64,
-    /// Segments seen again at another tap: copies, which are set aside, and `view_segments`.
+    /// Segments seen again, at another tap or twice at one: copies, which are set aside, and `view_segments`.
     pub duplicates: u64,
     /// Those of the `duplicates` that show a connection at another place of its path and are compared with the first view of
     /// it; absent where there are none.

@@ -307,7 +307,15 @@ impl Connection {
 pub(super) fn reset_of(subflow: &Subflow, input: &Input<'_, '_>, at: Moment) -> Reset {
     let of_syn =
         subflow.syn_ack.is_none() && input.side != subflow.initiator && subflow.halves[input.side].segments <= 1;
-    let mut reset = Reset { by: input.side, at, reason: None, of_syn, fastclose: false, fail: false };
+    let mut reset = Reset {
+        by: input.side,
+        at,
+        reason: None,
+        of_syn,
+        with_ack: input.segment.flags.ack(),
+        fastclose: false,
+        fail: false,
+    };
     amend_reset(&mut reset, input);
     reset
 }
