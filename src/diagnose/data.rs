@@ -53,6 +53,9 @@ fn rules_broken(finder: &mut Finder<'_, '_>) {
         let what = if anomaly.value == 1 { "a TCP sequence number" } else { "a DSN or DATA_ACK" };
         format!("The {who} sent {what} too far from all others to be of this stream")
     });
+    many(finder, AnomalyKind::DataBehindFin, rule::DATA_BEHIND_DATA_FIN, |anomaly, who| {
+        format!("The {who} mapped {} bytes behind its DATA_FIN", text::count(anomaly.value))
+    });
     many(finder, AnomalyKind::ChecksumAbsent, rule::CHECKSUM_ABSENT, |_, who| {
         format!("The {who} sent a mapping without checksum, although checksums were agreed on")
     });

@@ -418,7 +418,10 @@ impl DataLevel {
         if self.seen.end() == 0 {
             return self.fin.map_or(0, |(fin, _)| if self.base.is_idsn { fin.saturating_sub(ORIGIN + 1) } else { 0 });
         }
-        self.seen.missing() + self.fin.map_or(0, |(fin, _)| fin.saturating_sub(self.seen.end()))
+        let behind = |fin: u64| fin < self.seen.end() && !self.seen.contains(fin, fin + 1);
+        // The DATA_FIN takes a place of its own, which data behind it leaves out.
+        let own = self.fin.map_or(0, |(fin, _)| u64::from(behind(fin)));
+        self.seen.missing() - own + self.fin.map_or(0, |(fin, _)| fin.saturating_sub(self.seen.end()))
     }
 
     /// Whether a DATA_ACK covers the DATA_FIN.

@@ -95,6 +95,12 @@ pub(crate) fn mapping(side: Side, offset: u64, ssn: u32, len: u16, checksum: Opt
     TcpOption::Mptcp(MptcpOption::Dss(Dss { flags: 0x0c, reserved: 0, data_ack: None, mapping }))
 }
 
+/// A DATA_FIN of `side` behind this many bytes, without data.
+pub(crate) fn data_fin(side: Side, offset: u64) -> TcpOption<'static> {
+    let mapping = Some(Mapping { dsn: RawSequence::Long(dsn(side, offset)), ssn: 0, len: 1, checksum: None });
+    TcpOption::Mptcp(MptcpOption::Dss(Dss::new(None, mapping, true)))
+}
+
 /// A DSS that acknowledges what `side` sent, up to `offset`.
 pub(crate) fn data_ack(side: Side, offset: u64) -> TcpOption<'static> {
     let data_ack = Some(RawSequence::Long(dsn(side, offset)));

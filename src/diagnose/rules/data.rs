@@ -11,6 +11,7 @@ pub const ALL: &[&Explanation] = &[
     MAPPING_CONFLICT,
     PAYLOAD_CHANGED_ON_RETRANSMISSION,
     SEQUENCE_OUT_OF_REACH,
+    DATA_BEHIND_DATA_FIN,
     UNMAPPED_PAYLOAD,
     MP_FAIL,
     MP_FAIL_UNANSWERED,
@@ -85,6 +86,19 @@ pub const PAYLOAD_CHANGED_ON_RETRANSMISSION: &Explanation = &Explanation {
                 several of the direction's last 256 segments, and came before the peer acknowledged them.",
     advice: "If the checksum of the mapping is right with one copy only, a link or device damaged the other.",
     rfc: "8684 §3.3.1",
+    counter: None,
+};
+
+/// Data behind the DATA_FIN.
+pub const DATA_BEHIND_DATA_FIN: &Explanation = &Explanation {
+    id: "data-behind-data-fin",
+    severity: Severity::Warning,
+    title: "data behind the DATA_FIN",
+    meaning: "An end mapped data behind the place where its DATA_FIN had closed the stream. The receiver drops it; the sender is \
+              broken, or two connections are mixed up.",
+    detection: "DSNs of mappings above that of the direction's first DATA_FIN.",
+    advice: "A capture at the sender tells whether it sent both.",
+    rfc: "8684 §3.3.3",
     counter: None,
 };
 

@@ -185,6 +185,8 @@ pub enum AnomalyKind {
     OptionOutOfPlace,
     /// Payload of the subflow has other bytes in a later copy; `other` is the frame with the first.
     PayloadChanged,
+    /// Data mapped behind the DATA_FIN that `other` showed; `value` is how many bytes.
+    DataBehindFin,
     /// A join to the address that C=1 forbade.
     JoinDenied,
     /// MP_FASTCLOSE with a key that is not the receiver's.

@@ -250,6 +250,27 @@ fn a_checksum_is_right_with_what_tcp_sends_again() {
 }
 
 #[test]
+pub(super) fn data_behind_a_data_fin() {
+    let id = "data-behind-data-fin";
+    for (offset, behind) in [(101, true), (100, true), (0, false)] {
+        let mut script = Script::default();
+        let mut flow = script.open();
+        script.data(&mut flow, Client, 0, 1, 100);
+        let fin = data_fin(Client, 100);
+        let closed = script.send(&mut flow, Client, ACK, &[fin], 0);
+        let frame = script.data(&mut flow, Client, offset, 101, 50);
+        if behind {
+            fires(&script, id, &[closed, frame]);
+            assert!(script.the(id).message.contains("mapped 50 bytes"));
+        } else {
+            silent(&script, id);
+        }
+        let sent = script.report().connection(0).directions.client_to_server;
+        assert_eq!((sent.bytes, sent.missing_bytes), (if behind { 150 } else { 100 }, 0));
+    }
+}
+
+#[test]
 pub(super) fn an_mp_fail_without_answer() {
     for answered in [false, true] {
         let mut script = Script::default();

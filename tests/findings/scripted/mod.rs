@@ -60,6 +60,7 @@ pub(crate) const FIRES: &[&str] = &[
     "path-lost-packets",
     "path-resegmented",
     "join-data-without-option",
+    "data-behind-data-fin",
     "payload-changed-on-retransmission",
 ];
 
@@ -93,6 +94,7 @@ fn each_finding_is_tried_where_it_fires_and_where_it_does_not() {
         data::mappings,
         data::payload_without_mapping,
         data::payload_whose_mapping_may_be_elsewhere,
+        data::data_behind_a_data_fin,
         data::an_mp_fail_without_answer,
         data::data_behind_a_slow_path,
         paths::data_on_a_backup_path,
