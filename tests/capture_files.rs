@@ -210,6 +210,27 @@ fn in_two_parts(flushed: impl Fn(&[u8], &[u8]) -> (usize, Vec<u8>)) -> (usize, V
     (end, stored, expected)
 }
 
+/// Several members are one file; zeros behind the last are padding, anything else is damage (as gzip(1) has it).
+#[test]
+fn gzip_members_and_what_is_behind_them() {
+    let (file, expected) = pcap(&[(1, 5), (2, 0), (3, 9)]);
+    let (head, tail) = file.split_at(50);
+    let members = [gzip(head), gzip(tail)].concat();
+    for (behind, damaged) in [(vec![], false), (vec![0; 1], false), (vec![0; 5000], false), (vec![0, 0, 7], true)] {
+        let stored = [members.as_slice(), &behind].concat();
+        for options in [&INLINE, &READ_AHEAD] {
+            let mut source = read_bytes(&stored, options).unwrap();
+            let (seen, error) = frames(&mut source);
+            assert_eq!(
+                (seen.as_slice(), error.is_some()),
+                (expected.as_slice(), damaged),
+                "{} bytes behind",
+                behind.len()
+            );
+        }
+    }
+}
+
 /// Both compressions reserve a block type (RFC 1951 §3.2.3, RFC 8878 §3.1.1.2.2): where it appears, decoding ends at once.
 #[test]
 fn a_compressed_file_damaged_early_gives_the_frames_before() {

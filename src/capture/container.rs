@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use flate2::bufread::MultiGzDecoder;
+use flate2::bufread::GzDecoder;
 
 use super::stream::Input;
 use crate::limits::ZSTD_WINDOW_LOG;
@@ -58,7 +58,7 @@ pub(super) fn unpack(reader: impl Read + Send + 'static, size: Option<u64>) -> i
     if let Some(compression) = compression {
         let stored = BufReader::new(Cursor::new(start).chain(Resumed { failed, reader }));
         reader = match compression {
-            Compression::Gzip => Box::new(MultiGzDecoder::new(Bites(stored))),
+            Compression::Gzip => Box::new(Members(Some(GzDecoder::new(Bites(stored))))),
             Compression::Zstd => {
                 let mut decoder = zstd::stream::read::Decoder::with_buffer(stored)?;
                 decoder.window_log_max(ZSTD_WINDOW_LOG)?;
@@ -152,6 +152,31 @@ impl<R: BufRead> BufRead for Bites<R> {
 
     fn consume(&mut self, count: usize) {
         self.0.consume(count);
+    }
+}
+
+/// The members of a gzip file one after the other (RFC 1952 §2.2). Zeros behind the last are padding, as of tapes.
+struct Members<R>(Option<GzDecoder<R>>);
+
+impl<R: BufRead> Read for Members<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let Some(member) = &mut self.0 else { return Ok(0) };
+            let count = member.read(buffer)?;
+            if count > 0 || buffer.is_empty() {
+                return Ok(count);
+            }
+            let rest = member.get_mut();
+            let mut padding = true;
+            while padding {
+                let bytes = rest.fill_buf()?;
+                let zeros = bytes.iter().take_while(|&&byte| byte == 0).count();
+                padding = zeros > 0 && zeros == bytes.len();
+                rest.consume(zeros);
+            }
+            let ended = rest.fill_buf()?.is_empty();
+            self.0 = self.0.take().filter(|_| !ended).map(|member| GzDecoder::new(member.into_inner()));
+        }
     }
 }
 
