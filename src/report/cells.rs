@@ -134,7 +134,7 @@ pub(super) fn connection(connection: &Connection) -> Vec<Cell> {
     for (arrow, direction) in both(&directions.client_to_server, &directions.server_to_client) {
         let amounts = [
             (direction.missing_bytes, "not captured", Role::Warning),
-            (if connection.options_cut { 0 } else { direction.unmapped_bytes }, "without mapping", Role::Warning),
+            (direction.unmapped_bytes.unwrap_or(0), "without mapping", Role::Warning),
             (unacknowledged(connection, direction), "never acknowledged", Role::Warning),
             (direction.reinjected_bytes, "reinjected", Role::Plain),
             (direction.resent_bytes, "resent", Role::Plain),

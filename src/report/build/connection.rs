@@ -94,6 +94,7 @@ fn directions(connection: &tracked::Connection, context: &Context<'_>) -> Direct
 fn direction(connection: &tracked::Connection, side: Side, context: &Context<'_>) -> ConnectionDirection {
     let data = &connection.data[side];
     let order = &data.order;
+    let unmapped: u64 = connection.subflows.iter().map(|subflow| subflow.halves[side].seldom.unmapped.bytes()).sum();
     ConnectionDirection {
         bytes: data.unique,
         acked_bytes: data
@@ -102,7 +103,7 @@ fn direction(connection: &tracked::Connection, side: Side, context: &Context<'_>
         reinjected_bytes: data.again.reinjected,
         reinjected_useful_bytes: data.again.reinjected_useful,
         resent_bytes: data.again.resent,
-        unmapped_bytes: connection.subflows.iter().map(|subflow| subflow.halves[side].seldom.unmapped.bytes()).sum(),
+        unmapped_bytes: Some(unmapped).filter(|&bytes| bytes == 0 || !connection.options_cut),
         missing_bytes: data.missing(),
         data_fin: data.fin.map(|(_, frame)| DataFin { frame: context.frame(frame), acked: data.fin_acked() }),
         checksums: checksums(connection, side, context),

@@ -156,8 +156,8 @@ pub struct ConnectionDirection {
     pub reinjected_useful_bytes: u64,
     /// Same DSNs under new sequence numbers on the same subflow.
     pub resent_bytes: u64,
-    /// Payload that no mapping covers.
-    pub unmapped_bytes: u64,
+    /// Payload that no mapping covers; none where the capture cut options and the mapping may have been there.
+    pub unmapped_bytes: Option<u64>,
     /// DSN holes below the highest DSN seen.
     pub missing_bytes: u64,
     /// The end of the stream.

@@ -214,7 +214,10 @@ impl Connection {
             return Close::HalfClosed;
         }
         // Where data is missing, or options are cut, a DATA_FIN may be on what was not captured.
-        let whole = Side::BOTH.into_iter().all(|side| self.data[side].missing() == 0) && !self.options_cut;
+        let whole = |side: Side| {
+            self.data[side].missing() == 0 && self.subflows.iter().all(|subflow| subflow.halves[side].is_whole())
+        };
+        let whole = !self.options_cut && Side::BOTH.into_iter().all(whole);
         if all_closed && whole { Close::TcpFinOnly } else { Close::Open }
     }
 

@@ -164,3 +164,17 @@ pub(super) fn an_end_that_was_not_captured() {
         }
     }
 }
+
+/// Payload that TCP alone shows to be missing may have been the DATA_FIN's.
+#[test]
+fn an_end_behind_payload_that_was_not_captured() {
+    for (lost, close) in [(0, "tcp_fin_only"), (100, "open")] {
+        let mut script = Script::default();
+        let mut flow = script.open();
+        script.data(&mut flow, Client, 0, 1, 100);
+        flow = flow.rewound(Client, -lost);
+        script.send(&mut flow, Client, FIN | ACK, &[], 0);
+        script.send(&mut flow, Server, FIN | ACK, &[], 0);
+        assert_eq!(script.report().connection(0).close, close, "{lost} bytes lost");
+    }
+}
