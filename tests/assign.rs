@@ -10,12 +10,12 @@ mod fuzz;
 mod scene;
 
 use fuzz::world::{ACK, Ends, Packet, SYN};
-use mptcp_inspect::crypto::Key;
+use mptcp_inspect::crypto::{Key, identify};
 use mptcp_inspect::report::model::Subflow;
 use mptcp_inspect::report::{Report, TrackedReport};
 use mptcp_inspect::track::observer::Silent;
 use mptcp_inspect::track::{Config, Tracker};
-use mptcp_inspect::wire::{Dss, MpTcprst, MptcpOption, RawSequence};
+use mptcp_inspect::wire::{Dss, MpJoin, MpTcprst, MptcpOption, RawSequence};
 use scene::{CLIENT, SERVER, Scene, packet};
 
 const FIN: u8 = 1;
@@ -285,5 +285,27 @@ fn a_bare_rst_is_no_copy_of_one_with_a_reason() {
             packet.feed(scene.frames, &mut scene.tracker, &mut Silent);
         }
         assert_eq!(scene.report().header().capture.duplicates, copies);
+    }
+}
+
+/// A client that joins with its own token, not the server's, is the client all the same, and its token is wrong.
+#[test]
+fn a_join_with_a_token_of_its_own_is_not_the_other_ends() {
+    for (named, verdict) in [(SERVER, "Verified"), (CLIENT, "Mismatch")] {
+        let ends = Ends::new(1, 1, false, false);
+        let mut scene = Scene::new();
+        scene.connect(&ends);
+        scene.data(&ends, 0, CLIENT, 0, 1, b"hello");
+        let mut join = ends.join(0, CLIENT, 1);
+        if let MpJoin::Syn { token, .. } = &mut join {
+            *token = identify(ends.suite(), ends.keys[named]).token;
+        }
+        scene.send(&packet(&ends, 1, CLIENT, SYN, 0).with(&MptcpOption::MpJoin(join)));
+        let report = scene.report();
+        assert_eq!((report.connection_count(), report.orphan_joins(&|_| true)), (1, 0));
+        let subflow = &report.connection(0).subflows[1];
+        assert_eq!(subflow.initiator, Some("client"));
+        let check = format!("{:?}", subflow.join.as_ref().expect("a join").token_check);
+        assert!(check.starts_with(verdict), "{check}");
     }
 }

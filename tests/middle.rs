@@ -16,15 +16,13 @@ use mptcp_inspect::wire::{Dss, MpFastclose, MptcpOption, RawSequence};
 use scene::{CLIENT, SERVER, Scene, packet};
 
 impl Scene {
-    /// Data with an acknowledgement of the first `acked` bytes of the other end, under the addresses of `shown`.
+    /// Data at `offset` with an acknowledgement of the first bytes of the other end, under the addresses of `shown`.
     fn exchange(
         &mut self,
         ends: &Ends,
-        shown: &Ends,
-        subflow: u8,
+        (shown, subflow): (&Ends, u8),
         end: usize,
-        offset: u64,
-        acked: u64,
+        [offset, acked]: [u64; 2],
         payload: &[u8],
     ) {
         let ack = RawSequence::Long(ends.idsn(1 - end).wrapping_add(1 + acked));
@@ -50,17 +48,17 @@ fn subflows_without_handshake_are_of_the_connection_whose_streams_they_carry() {
     for version in [0, 1] {
         let [ends, other] = [1, 2].map(|number| Ends::new(number, version, false, false));
         let mut scene = Scene::new();
-        scene.exchange(&ends, &ends, 0, CLIENT, 1000, 500, b"hello");
-        scene.exchange(&ends, &ends, 0, SERVER, 500, 1005, b"hello");
-        scene.exchange(&other, &other, 0, CLIENT, 0, 0, b"hello");
+        scene.exchange(&ends, (&ends, 0), CLIENT, [1000, 500], b"hello");
+        scene.exchange(&ends, (&ends, 0), SERVER, [500, 1005], b"hello");
+        scene.exchange(&other, (&other, 0), CLIENT, [0, 0], b"hello");
         // Other addresses at both ends: both numbers fit.
-        scene.exchange(&ends, &other, 1, SERVER, 505, 1005, b" there");
+        scene.exchange(&ends, (&other, 1), SERVER, [505, 1005], b" there");
         // An acknowledgement only: an address is known, too; or not.
-        scene.exchange(&ends, &ends, 2, CLIENT, 0, 511, b"");
+        scene.exchange(&ends, (&ends, 2), CLIENT, [0, 511], b"");
         let stranger = Ends::new(3, version, false, false);
-        scene.exchange(&ends, &stranger, 3, CLIENT, 0, 511, b"");
+        scene.exchange(&ends, (&stranger, 3), CLIENT, [0, 511], b"");
         // One of both numbers is far away.
-        scene.exchange(&ends, &stranger, 4, CLIENT, 1 << 40, 511, b"far");
+        scene.exchange(&ends, (&stranger, 4), CLIENT, [1 << 40, 511], b"far");
         let report = scene.report();
         let subflows: Vec<usize> =
             (0..report.connection_count()).map(|at| report.connection(at).subflows.len()).collect();
@@ -82,7 +80,7 @@ fn a_subflow_without_handshake_beside_an_initial_one_is_a_join() {
     let mut scene = Scene::new();
     scene.connect(&ends);
     scene.data(&ends, 0, CLIENT, 0, 1, b"hello");
-    scene.exchange(&ends, &ends, 1, CLIENT, 5, 0, b" there");
+    scene.exchange(&ends, (&ends, 1), CLIENT, [5, 0], b" there");
     let report = scene.report();
     assert_eq!(report.connection_count(), 1);
     let connection = report.connection(0);
@@ -97,13 +95,13 @@ fn a_subflow_without_handshake_beside_an_initial_one_is_a_join() {
 fn joins_find_a_connection_whose_handshake_is_missing() {
     let ends = Ends::new(1, 1, false, false);
     let mut scene = Scene::new();
-    scene.exchange(&ends, &ends, 0, CLIENT, 0, 0, b"hello");
-    scene.exchange(&ends, &ends, 0, SERVER, 0, 5, b"hello");
+    scene.exchange(&ends, (&ends, 0), CLIENT, [0, 0], b"hello");
+    scene.exchange(&ends, (&ends, 0), SERVER, [0, 5], b"hello");
     scene.join(&ends, 1);
-    scene.exchange(&ends, &ends, 1, SERVER, 5, 5, b" there");
+    scene.exchange(&ends, (&ends, 1), SERVER, [5, 5], b" there");
     // The second one's token is known by then.
     scene.join(&ends, 2);
-    scene.exchange(&ends, &ends, 2, CLIENT, 5, 11, b" here");
+    scene.exchange(&ends, (&ends, 2), CLIENT, [5, 11], b" here");
     let report = scene.report();
     assert_eq!((report.connection_count(), report.orphan_joins(&|_| true)), (1, 0));
     let connection = report.connection(0);
@@ -184,7 +182,7 @@ fn a_given_key_makes_that_of_a_fastclose_right() {
     let ends = Ends::new(1, 1, false, false);
     for (keys, words) in [(vec![], "nothing else"), (vec![ends.keys[SERVER]], "the right key")] {
         let mut scene = Scene { tracker: Tracker::new(Config { keys, ..Config::default() }), ..Scene::new() };
-        scene.exchange(&ends, &ends, 0, CLIENT, 0, 0, b"hello");
+        scene.exchange(&ends, (&ends, 0), CLIENT, [0, 0], b"hello");
         let close = MpFastclose { key: ends.keys[SERVER], reserved: 0 };
         scene.send(&packet(&ends, 0, CLIENT, ACK, 6).with(&MptcpOption::MpFastclose(close)));
         let found = scene.report().connection(0).findings;

@@ -128,7 +128,7 @@ pub struct Shown {
 impl Shown {
     /// Payload bytes: the data-level length without the DATA_FIN.
     #[inline]
-    pub fn len(&self) -> u32 {
+    pub fn payload_len(&self) -> u32 {
         u32::from(self.mapping.len) - u32::from(self.data_fin)
     }
 }

@@ -48,7 +48,9 @@ proptest! {
         swaps in prop::collection::vec((any::<prop::sample::Index>(), 1..16_usize), 0..40),
     ) {
         if !damages.is_empty() {
-            plans.iter_mut().for_each(|plan| plan.corrupted = None);
+            for plan in &mut plans {
+                plan.corrupted = None;
+            }
         }
         let (mut data, stream) = traffic(&plans, checksums, bytes);
         let mut damaged = HashSet::new();

@@ -1,9 +1,12 @@
 //! Which connection a join belongs to: its token names an end of one, its nonce tells it from others.
 
+use std::net::IpAddr;
+
 use super::{Arrival, flow_side};
 use crate::crypto::{Nonce, Token};
 use crate::limits;
 use crate::track::Tracker;
+use crate::track::connection::Connection;
 use crate::track::keys::KeySource;
 use crate::track::observer::{ConnectionId, Event, Observer, What};
 use crate::track::side::Side;
@@ -24,7 +27,7 @@ impl Tracker {
             Some(found) => found,
             None => (self.open_orphan(token, arrival, observer)?, Side::Server),
         };
-        let source = joined.peer();
+        let source = if names_its_own(self.connection(connection)?, joined, arrival) { joined } else { joined.peer() };
         if let Some(subflow) = self.connections.get_mut(connection)?.with_nonce(token, nonce) {
             return self.join_again((connection, subflow), source, (token, nonce), arrival, observer);
         }
@@ -39,9 +42,10 @@ impl Tracker {
             return None;
         }
         let join = Join { token: Some(token), initiator_nonce: Some(nonce), ..Join::default() };
-        let denied = state.ends[joined].flags.is_some_and(|flags| flags & 0x20 != 0)
+        let denied = state.ends[source.peer()].flags.is_some_and(|flags| flags & 0x20 != 0)
             && state.initial().is_some_and(|initial| {
-                initial.address_of(joined) == (arrival.segment.ip.destination(), arrival.segment.destination_port)
+                initial.address_of(source.peer())
+                    == (arrival.segment.ip.destination(), arrival.segment.destination_port)
             });
         state.add_subflow(Subflow::new(arrival, source, source, Some(join)));
         let subflow = (state.subflows.len() - 1) as u16;
@@ -98,11 +102,7 @@ impl Tracker {
         let source = arrival.segment.ip.source();
         let rank = |&(id, side): &(ConnectionId, Side)| {
             let state = self.connection(id)?;
-            let knows = |by: Side, address| {
-                state.subflows.iter().any(|subflow| subflow.address_of(by).0 == address)
-                    || state.addresses.iter().any(|known| known.by == by && known.address == address)
-            };
-            let affinity = u8::from(knows(side, destination)) + u8::from(knows(side.peer(), source));
+            let affinity = u8::from(knows(state, side, destination)) + u8::from(knows(state, side.peer(), source));
             Some((state.view_of.is_none(), !state.is_closed(), affinity))
         };
         let mut all = self.tokens.candidates(token);
@@ -187,4 +187,18 @@ impl Tracker {
         observer.event(Event { connection: id, number: None, subflow: Some(0), at, what });
         Some((id, 0, source))
     }
+}
+
+/// Whoever joins names the token of the other end. One that names its own, which is `named`, goes to the other end all the same.
+fn names_its_own(state: &Connection, named: Side, arrival: &Arrival<'_, '_>) -> bool {
+    state.initial().is_some_and(|initial| {
+        let is = |side: Side| initial.address_of(side).0 == arrival.segment.ip.destination();
+        is(named.peer()) && !is(named)
+    })
+}
+
+/// Whether an address is known to be that end's: of a subflow, or announced.
+fn knows(state: &Connection, side: Side, address: IpAddr) -> bool {
+    state.subflows.iter().any(|subflow| subflow.address_of(side).0 == address)
+        || state.addresses.iter().any(|known| known.by == side && known.address == address)
 }

@@ -52,7 +52,7 @@ impl Connection {
             return self.infinite_mapping(mapping, input, env);
         }
         let shown = Shown { mapping: *mapping, data_fin, frame: env.at.frame };
-        let len = shown.len();
+        let len = shown.payload_len();
         if mapping.ssn == 1 && !self.ends[input.side].proven {
             self.prove(input.side, mapping.dsn);
         }
@@ -100,7 +100,7 @@ impl Connection {
         let Some(start) = half.and_then(|half| half.place(mapping.ssn)) else { return };
         let placed = Placed {
             start,
-            len: shown.len(),
+            len: shown.payload_len(),
             position,
             ssn: mapping.ssn,
             data_len: mapping.len,

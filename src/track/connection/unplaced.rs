@@ -32,8 +32,8 @@ pub(super) fn learn_base(half: &mut Half, shown: &Shown, input: &Input<'_, '_>) 
     let last = unplaced.list.last().copied().filter(|_| contiguous);
     let same = last.is_some_and(|last| last.mapping == *mapping);
     let first = if same { unplaced.first } else { at };
-    let follows = !same && last.is_some_and(|last| last.mapping.ssn.wrapping_add(last.len()) == mapping.ssn);
-    let fits = at + u64::from(segment.payload_len) - first == u64::from(shown.len());
+    let follows = !same && last.is_some_and(|last| last.mapping.ssn.wrapping_add(last.payload_len()) == mapping.ssn);
+    let fits = at + u64::from(segment.payload_len) - first == u64::from(shown.payload_len());
     if follows || fits {
         half.learn_syn((first as u32).wrapping_sub(mapping.ssn), SynSource::Mapping);
         return Some(std::mem::take(&mut half.seldom.unplaced.list));
