@@ -82,8 +82,11 @@ impl<'a> Script<'a> {
         let ends = (0..CONNECTIONS as u8).map(|number| {
             Ends::new(number, kinds >> number & 1, kinds >> (number + 3) & 1 == 1, kinds & 0x40 != 0 && number == 0)
         });
+        let pair = [1, 2].map(|end| Key([1, end, 0x5a, 0xc3, 0x11, 0x99, 1, 0x42]));
+        let given = kinds & 0x80 != 0;
         let config = Config {
-            keys: if kinds & 0x80 != 0 { vec![Key([1, 1, 0x5a, 0xc3, 0x11, 0x99, 1, 0x42])] } else { vec![] },
+            keys: if given { pair.to_vec() } else { vec![] },
+            pairs: if given { vec![pair] } else { vec![] },
             compare: true,
             ..Config::default()
         };
