@@ -128,6 +128,7 @@ pub(super) fn direction(bytes: u64, verified: u64) -> ConnectionDirection {
     ConnectionDirection {
         bytes,
         acked_bytes: Some(bytes),
+        unmapped_bytes: Some(0),
         data_fin: Some(DataFin { frame: frame(981), acked: true }),
         checksums: Checksums { verified, ..Checksums::default() },
         ..ConnectionDirection::default()
