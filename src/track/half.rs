@@ -95,7 +95,7 @@ super::sparse::empty! {
         unmapped: Unmapped { ranges: VecDeque::new(), dropped: 0, dropped_from: None },
         retransmitted: 0,
         reinjected: 0,
-        unplaced: Unplaced { list: Vec::new(), first: 0 },
+        unplaced: Unplaced { list: Vec::new(), places: None },
         against_priority: 0,
         told_retransmitted: None,
         line: None,
@@ -108,10 +108,10 @@ super::sparse::empty! {
 /// Mappings of a direction whose SYN is unknown: none tells alone which byte its first is.
 #[derive(Clone, Debug, Default)]
 pub struct Unplaced {
-    /// They; up to a limit the latest.
+    /// They, the one seen last at the end; up to a limit the latest.
     pub list: Vec<Shown>,
-    /// Unwrapped sequence number of the first segment that carried the last of them.
-    pub first: u64,
+    /// Sequence numbers, as on the wire, that the SYN can have had by what they say: the first and the last.
+    pub places: Option<(u32, u32)>,
 }
 
 /// A mapping as a segment showed it.

@@ -378,8 +378,14 @@ impl Connection {
             let half = &mut subflow.halves[input.side];
             let at = half.unwrap(input.segment.seq) + u64::from(input.segment.payload_len);
             half.fin.get_or_insert((at, env.at.frame));
+            if half.syn().is_none() {
+                self.place_before_fin(at, input, env);
+            }
+            let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return };
+            let half = &mut subflow.halves[input.side];
             half.next = half.next.max(at + 1);
         }
+        let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return };
         let resets = input.segment.flags.rst() && subflow.reset().is_none();
         if resets {
             subflow.seldom.reset = Some(outcome::reset_of(subflow, input, env.at));
