@@ -16,6 +16,8 @@ pub const FRAGMENT_SECONDS: i64 = 60;
 pub const MAPPINGS: usize = 4096;
 /// Mappings without place that are kept for one direction whose SYN is unknown: any one that has a place gives it to all.
 pub const UNPLACED: usize = 64;
+/// Segments of a connection without handshake that are looked at for whether it is part of another.
+pub const PART_SEGMENTS: u64 = 64;
 /// How far (in bytes) acknowledgements may run past a mapping before its missing payload is given up: more than a
 /// retransmission or a reordered file merge lags behind.
 pub const LATE_PAYLOAD: u64 = 4 << 20;

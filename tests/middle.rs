@@ -156,13 +156,14 @@ fn given_keys_unite_what_short_numbers_cannot() {
     ] {
         let config = Config { keys, pairs, ..Config::default() };
         let mut scene = Scene { tracker: Tracker::new(config), ..Scene::new() };
-        for subflow in 0..2 {
-            let offset = 10 * u64::from(subflow);
-            let dss = ends.dss(SERVER, offset, 1, b"0123456789", false, false);
-            let mut packet = packet(&ends, subflow, SERVER, ACK, 1).with(&MptcpOption::Dss(dss));
-            packet.payload = b"0123456789".to_vec();
-            scene.send(&packet);
-            scene.data(&ends, subflow, CLIENT, offset, 1, b"0123456789");
+        // Neither address of the second subflow is known.
+        for (subflow, shown) in [(0, &ends), (1, &Ends::new(2, 1, false, false))] {
+            for (end, long) in [(SERVER, false), (CLIENT, true)] {
+                let dss = ends.dss(end, 10 * u64::from(subflow), 1, b"0123456789", false, long);
+                let mut packet = packet(shown, subflow, end, ACK, 1).with(&MptcpOption::Dss(dss));
+                packet.payload = b"0123456789".to_vec();
+                scene.send(&packet);
+            }
         }
         let report = scene.report();
         assert_eq!(report.connection_count(), if found.is_some() { 1 } else { 2 });

@@ -42,6 +42,10 @@ impl Tracker {
         if joined == Side::Client {
             orphan.swap_sides();
         }
+        // Only the first subflow of a connection can be the initial one.
+        for subflow in &mut orphan.subflows {
+            subflow.join.get_or_insert_default();
+        }
         let (base, is_view) = (state.subflows.len(), state.view_of.is_some());
         state.absorb(&mut orphan);
         let moved: Vec<_> = state
@@ -110,7 +114,9 @@ impl Connection {
             }
             let data = &mut self.data[side];
             let before = data.unique;
-            data.absorb(&other.data[side], base);
+            let shift = data.absorb(&other.data[side], base);
+            other.subflows.iter_mut().for_each(|subflow| subflow.halves[side].shift_positions(shift));
+            other.checksums[side].shift_positions(shift);
             let carried = share_out(&mut other.subflows, side, data.unique - before);
             data.unique = before + carried;
         }

@@ -134,8 +134,9 @@ impl DataLevel {
         self.acked.map(NonZeroU64::get)
     }
 
-    /// Tells the initial DSN, from a key. Positions already given keep their distance to each other.
-    pub fn set_idsn(&mut self, idsn: u64) {
+    /// Tells the initial DSN, from a key. Positions already given keep their distance to each other: all move so far up.
+    pub fn set_idsn(&mut self, idsn: u64) -> u64 {
+        let before = self.rebased;
         match self.base.dsn {
             Some(dsn) if self.base.is_idsn && dsn == idsn => {}
             Some(dsn) if self.base.high_unknown && !self.base.is_idsn => {
@@ -147,6 +148,7 @@ impl DataLevel {
             _ => {}
         }
         self.base = Base { dsn: Some(idsn), high_unknown: false, is_idsn: true };
+        self.rebased - before
     }
 
     /// Moves what is known to positions counted from `idsn` instead of `dsn`.
@@ -430,9 +432,10 @@ impl DataLevel {
     }
 
     /// Counts what `other` saw of the same stream, on subflows that are numbered from `base` here. Which of two subflows
-    /// carried a byte first can no longer be told: what both saw counts as reinjected by the other's.
-    pub fn absorb(&mut self, other: &Self, base: u16) {
-        let Some(dsn) = other.base.dsn else { return };
+    /// carried a byte first can no longer be told: what both saw counts as reinjected by the other's. Gives what has to be added
+    /// (modulo 2^64) to positions that `other` gave.
+    pub fn absorb(&mut self, other: &Self, base: u16) -> u64 {
+        let Some(dsn) = other.base.dsn else { return 0 };
         let shift = match self.base.dsn {
             Some(own) if other.base.high_unknown => unwrap(own, dsn as u32).wrapping_sub(own),
             Some(own) => dsn.wrapping_sub(own),
@@ -443,7 +446,7 @@ impl DataLevel {
         };
         let place = |position: u64| position.wrapping_add(shift);
         if shift.wrapping_add(REACH) >= 2 * REACH {
-            return;
+            return 0;
         }
         let at = other.blocks.last;
         if let (Some(at), true) = (at, other.seen.end() != 0) {
@@ -465,6 +468,7 @@ impl DataLevel {
         if self.fin.is_none() {
             self.fin = other.fin.map(|(position, mark)| (place(position), mark));
         }
+        shift
     }
 
     /// Bytes on the heap.

@@ -81,10 +81,6 @@ impl Tracker {
                 known.extend(keys.into_iter().map(|(key, side)| (key, id, side)));
                 continue;
             };
-            // Only the first subflow of a connection can be the initial one.
-            for subflow in &mut state.subflows {
-                subflow.join.get_or_insert_default();
-            }
             self.counts.tcp_connections = self.counts.tcp_connections.saturating_sub(1);
             self.adopt(id, into, if as_it_is { Side::Server } else { Side::Client });
         }

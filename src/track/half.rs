@@ -185,6 +185,18 @@ impl Half {
         self.acked.map(NonZeroU64::get)
     }
 
+    /// Data-level positions are counted from elsewhere: adds this to those that are kept here, modulo 2^64.
+    #[cold]
+    pub(super) fn shift_positions(&mut self, by: u64) {
+        self.mappings.shift(by);
+        let moved = |position: u64| position.wrapping_add(by);
+        self.last_mapping_end = self.last_mapping_end.map(|(end, position)| (end, moved(position)));
+        self.bare_data_fin = self.bare_data_fin.and_then(|position| NonZeroU64::new(moved(position.get())));
+        if let Some(seldom) = self.seldom.written() {
+            seldom.line = seldom.line.map(|(seq, position)| (seq, moved(position)));
+        }
+    }
+
     /// Where the mapping that ends last ends: sequence number and data-level position.
     #[inline]
     pub fn last_mapping_end(&self) -> Option<(u64, u64)> {

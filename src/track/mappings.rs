@@ -187,6 +187,13 @@ impl Mappings {
         }
     }
 
+    /// Adds to the data-level positions, modulo 2^64.
+    pub(super) fn shift(&mut self, by: u64) {
+        for mapping in self.open.written().into_iter().flat_map(|open| &mut open.list) {
+            mapping.placed.position = mapping.placed.position.wrapping_add(by);
+        }
+    }
+
     /// Gives back what a closed subflow no longer needs.
     pub fn shrink(&mut self) {
         let Some(Open { list, sums, .. }) = self.open.written() else { return };

@@ -244,7 +244,7 @@ impl Tracker {
             && options.dss.is_some()
             && let Assigned::To(place) = &mut assigned
         {
-            *place = self.orphan_by_stream(*place, segment, options).unwrap_or(*place);
+            *place = self.by_later_stream(*place, segment, options, at, observer).unwrap_or(*place);
         }
         match assigned {
             Assigned::Copy(_) => self.counts.duplicates += 1,

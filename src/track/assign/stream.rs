@@ -5,6 +5,7 @@ use super::Arrival;
 use crate::limits;
 use crate::packet::Segment;
 use crate::track::connection::Connection;
+use crate::track::mark::Moment;
 use crate::track::observer::{ConnectionId, Event, Observer, What};
 use crate::track::options::Options;
 use crate::track::side::Side;
@@ -23,7 +24,7 @@ impl Tracker {
             self.streams.keep(self.connections.iter_mut());
         }
         let dss = arrival.options.dss.as_ref()?;
-        let (mut connection, source) = self.connection_of(dss, arrival.segment)?;
+        let (mut connection, source) = self.connection_of(dss, arrival.segment, ConnectionId::MAX)?;
         if let Some(view) = self.view_at(connection, arrival.frame.id.input) {
             connection = view;
         }
@@ -43,33 +44,48 @@ impl Tracker {
         Some((connection, subflow, source))
     }
 
-    /// The place of a segment of an orphan, a join whose token names no connection: once its DSNs show whose it is, it moves there.
+    /// The place of a segment of what may be part of a connection: a join whose token names none, or subflows without
+    /// handshake that began as a connection of their own. Once its DSNs show whose it is, it moves there.
     #[cold]
-    pub(in crate::track) fn orphan_by_stream(
+    pub(in crate::track) fn by_later_stream<O: Observer>(
         &mut self,
         place: Place,
         segment: &Segment<'_>,
         options: &Options<'_>,
+        at: Moment,
+        observer: &mut O,
     ) -> Option<Place> {
         let dss = options.dss.as_ref()?;
-        let orphan = self.connection(place.connection).filter(|state| state.orphan && state.view_of.is_none())?;
-        let (input, token) = (orphan.input, orphan.ends.server.token_named);
-        let (connection, from) = self.connection_of(dss, segment)?;
+        let part = self.connection(place.connection).filter(|state| state.view_of.is_none() && state.may_be_part())?;
+        let (input, token, orphan) = (part.input, part.ends.server.token_named, part.orphan);
+        let (connection, from) = self.connection_of(dss, segment, place.connection)?;
+        if !orphan && connection > place.connection {
+            return None;
+        }
         let home = self.view_at(connection, input).unwrap_or(connection);
         let base = self.connection(home)?.subflows.len() as u16;
         // Among themselves, orphans take the end that was joined for the server.
         let joined = if from == place.from { Side::Server } else { Side::Client };
         self.adopt(place.connection, home, joined);
         self.connection(place.connection).is_none().then_some(())?;
-        if let (Some(token), Some(state)) = (token, self.connections.get_mut(connection)) {
+        if !orphan {
+            self.counts.tcp_connections = self.counts.tcp_connections.saturating_sub(1);
+        }
+        let state = self.connections.get_mut(connection)?;
+        if let Some(token) = token {
             state.ends[joined].token_named.get_or_insert(token);
             self.tokens.insert(token, connection, joined);
         }
-        Some(Place { connection: home, subflow: base + place.subflow, from })
+        let subflow = base + place.subflow;
+        if home == connection {
+            let (number, what) = (state.number(), What::SubflowOpened);
+            observer.event(Event { connection, number, subflow: Some(subflow), at, what });
+        }
+        Some(Place { connection: home, subflow, from })
     }
 
-    /// The connection whose streams these numbers are of, and which end sent them.
-    fn connection_of(&self, dss: &Dss, segment: &Segment<'_>) -> Option<(ConnectionId, Side)> {
+    /// The connection, other than `but`, whose streams these numbers are of, and which end sent them.
+    fn connection_of(&self, dss: &Dss, segment: &Segment<'_>, but: ConnectionId) -> Option<(ConnectionId, Side)> {
         let long = |sequence| if let RawSequence::Long(dsn) = sequence { Some(dsn) } else { None };
         let sent = dss.mapping.as_ref().filter(|mapping| mapping.len > 0).and_then(|mapping| long(mapping.dsn));
         let acked = dss.data_ack.and_then(long);
@@ -82,7 +98,15 @@ impl Tracker {
                 !state.is_closed() && near(source, sent) && near(source.peer(), acked) && enough
             })
         };
-        by_sent.chain(by_acked).find(fits)
+        by_sent.chain(by_acked).filter(|found| found.0 != but).find(fits)
+    }
+}
+
+impl Connection {
+    /// Whether it may turn out to be part of another: nothing of a handshake tells that it is one, and it is young.
+    fn may_be_part(&self) -> bool {
+        let nothing_shown = || self.subflows.iter().all(|subflow| !subflow.role_shown);
+        self.orphan || (self.segments < limits::PART_SEGMENTS && nothing_shown())
     }
 }
 

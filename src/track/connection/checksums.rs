@@ -58,6 +58,15 @@ empty! {
 }
 
 impl Sparse<ChecksumTally> {
+    /// Positions are counted from elsewhere.
+    #[cold]
+    pub(in crate::track) fn shift_positions(&mut self, by: u64) {
+        let mismatches = self.written().and_then(|tally| tally.mismatches.written());
+        for wrong in mismatches.into_iter().flatten() {
+            wrong.placed.position = wrong.placed.position.wrapping_add(by);
+        }
+    }
+
     /// Judges a mapping that is complete or given up.
     pub(super) fn settle(&mut self, complete: &Complete, data: &DataLevel, subflow: u16) -> Judgement {
         match complete.placed.checksum {

@@ -274,7 +274,11 @@ impl Connection {
     /// The data level of a side counts from the IDSN of its key.
     pub(in crate::track) fn keys_changed(&mut self, side: Side) {
         if let Some(known) = &self.ends[side].key {
-            self.data[side].set_idsn(known.identity.idsn);
+            let shift = self.data[side].set_idsn(known.identity.idsn);
+            if shift != 0 {
+                self.subflows.iter_mut().for_each(|subflow| subflow.halves[side].shift_positions(shift));
+                self.checksums[side].shift_positions(shift);
+            }
         }
     }
 
