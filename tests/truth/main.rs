@@ -300,6 +300,9 @@ fn judge_server_only(c: &mut Complaints, case: &Case, report: &Value) {
         return;
     };
     c.check(found["client"]["key"].is_null(), || "the client's key is not in the capture".to_owned());
+    // The joins' SYNs are missing, but their DSNs are those of the connection.
+    c.equal("orphans", list(&report["orphans"]).len(), 0);
+    c.equal("missing bytes", found["directions"][DIRECTIONS[1]]["missing_bytes"].as_u64(), Some(0));
     c.equal("server", socket(&found["server"]), case.connections[0].server.clone());
 }
 

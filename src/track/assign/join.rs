@@ -127,6 +127,7 @@ impl Tracker {
         arrival: &Arrival<'_, '_>,
         observer: &mut O,
     ) -> Option<ConnectionId> {
+        self.keep_streams();
         let id = self.open_connection(arrival, observer)?;
         self.connections.get_mut(id)?.orphan = true;
         self.name_orphan(id, token);
@@ -179,6 +180,7 @@ impl Tracker {
         arrival: &Arrival<'_, '_>,
         observer: &mut O,
     ) -> Option<(ConnectionId, u16, Side)> {
+        self.keep_streams();
         let id = self.open_connection(arrival, observer)?;
         let state = self.connections.get_mut(id)?;
         state.orphan = true;

@@ -20,9 +20,7 @@ impl Tracker {
         arrival: &Arrival<'_, '_>,
         observer: &mut O,
     ) -> Option<(ConnectionId, u16, Side)> {
-        if !self.streams.are_kept() {
-            self.streams.keep(self.connections.iter_mut());
-        }
+        self.keep_streams();
         let dss = arrival.options.dss.as_ref()?;
         let (mut connection, source) = self.connection_of(dss, arrival.segment, ConnectionId::MAX)?;
         if let Some(view) = self.view_at(connection, arrival.frame.id.input) {
@@ -42,6 +40,14 @@ impl Tracker {
             observer.event(Event { connection, number, subflow: Some(subflow), at, what });
         }
         Some((connection, subflow, source))
+    }
+
+    /// From now on streams are kept: there is something that only they can place.
+    #[cold]
+    pub(super) fn keep_streams(&mut self) {
+        if !self.streams.are_kept() {
+            self.streams.keep(self.connections.iter_mut());
+        }
     }
 
     /// The place of a segment of what may be part of a connection: a join whose token names none, or subflows without

@@ -207,7 +207,9 @@ impl Connection {
             return Close::DataFin;
         }
         let all_closed = !self.subflows.is_empty() && self.subflows.iter().all(Subflow::is_closed);
-        if all_closed && self.initial().is_none_or(reset) && self.subflows.iter().all(reset) {
+        // Without a handshake, those that were captured may not be all.
+        let all_known = self.initial().is_none_or(|initial| initial.role_shown);
+        if all_closed && all_known && self.initial().is_none_or(reset) && self.subflows.iter().all(reset) {
             return Close::Reset;
         }
         if client || server {
