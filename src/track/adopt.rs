@@ -38,6 +38,7 @@ impl Tracker {
         }
         let Some(mut orphan) = self.connections.take(orphan) else { return };
         self.tokens.forget(&orphan);
+        self.streams.forget(&orphan);
         let Some(state) = self.connections.get_mut(id) else { return };
         if joined == Side::Client {
             orphan.swap_sides();

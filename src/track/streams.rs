@@ -35,11 +35,11 @@ impl Streams {
             return;
         }
         for side in Side::BOTH {
-            if connection.found_by[side].is_some() {
+            if connection.seldom.found_by[side].is_some() {
                 continue;
             }
             let Some(high) = connection.data[side].high_half() else { continue };
-            connection.found_by[side] = Some(high);
+            connection.seldom.found_by[side] = Some(high);
             let list = self.by_high_half.entry(high).or_default();
             if list.len() >= limits::SAME_TOKEN {
                 list.remove(0);
@@ -50,7 +50,7 @@ impl Streams {
 
     /// Forgets a connection.
     pub(crate) fn forget(&mut self, connection: &Connection) {
-        for high in Side::BOTH.into_iter().filter_map(|side| connection.found_by[side]) {
+        for high in Side::BOTH.into_iter().filter_map(|side| connection.seldom.found_by[side]) {
             if let Some(list) = self.by_high_half.get_mut(&high) {
                 list.retain(|known| known.0 != connection.id);
                 if list.is_empty() {

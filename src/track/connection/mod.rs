@@ -77,8 +77,6 @@ pub struct Connection {
     pub last: Moment,
     /// The connection of which this is another tap's view.
     pub view_of: Option<ConnectionId>,
-    /// High halves of DSNs by which its streams are found, by sender.
-    pub(in crate::track) found_by: PerSide<Option<u32>>,
     /// Input that shows it.
     pub input: u16,
     /// The snaplen cut TCP options: what is missing may have been there.
@@ -241,7 +239,6 @@ impl Connection {
             first: at,
             last: at,
             view_of: None,
-            found_by: PerSide::default(),
             input,
             options_cut: false,
             closed: false,
