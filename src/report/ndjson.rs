@@ -11,7 +11,7 @@
 //! | | `fastclose` | `by` |
 //! | | `closed` | `close`, `bytes_client_to_server`, `bytes_server_to_client`; once more where only the end of the capture shows a fallback |
 //! | | `left` | live, or a limit pushed it out: `reason` (`closed`, `idle`, `half_open`, `limit`) and `report`, the connection of the report contract; no `frame`, no `time` |
-//! | `subflow` | `opened` | `subflow`, `role`, `initiator`, `source`, `destination`, `token` |
+//! | `subflow` | `opened` | `subflow`, `role`, `initiator`, `source`, `destination`, `token`; once more where it turns out to be another connection's |
 //! | | `join` | `subflow`, `token_check`, `syn_ack_hmac`, `ack_hmac` |
 //! | | `backup` | `subflow`, `by`, `backup` |
 //! | | `reset` | `subflow`, `by`, `reason`, `meaning`, `transient` |
@@ -19,6 +19,7 @@
 //! | `address` | `announced` | `by`, `id`, `address`, `port`, `hmac` |
 //! | | `removed` | `by`, `id` |
 //! | `checksum` | `mismatch` | `subflow`, `by`, `dsn`, `length`, `mapping_frame`, `expected`, `seen` |
+//! | | `repaired` | `subflow`, `by`, `dsn`: it is right with bytes that TCP sent again |
 //! | `finding` | – | those of the report contract |
 //! | `capture` | `ended` | the last line: `inputs`, `capture` and `tcp_connections` of the report contract, with what was set aside and left out |
 
