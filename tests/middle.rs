@@ -191,3 +191,29 @@ fn a_given_key_makes_that_of_a_fastclose_right() {
         assert!(message.contains(words), "{message}");
     }
 }
+
+/// Short numbers of both streams and a known address tell subflows apart while few connections began before the capture.
+#[test]
+fn short_numbers_tell_subflows_of_few_connections_apart() {
+    for (others, found) in [(0, 1), (20, 1), (100, 2)] {
+        let ends = Ends::new(1, 0, false, false);
+        let mut scene = Scene::new();
+        let mut send = |ends: &Ends, shown: &Ends, subflow, offset| {
+            let short = |end| RawSequence::Short(ends.idsn(end).wrapping_add(1 + offset) as u32);
+            let mapping = ends.dss(CLIENT, offset, 1, b"hello", false, false).mapping;
+            let dss = Dss::new(Some(short(SERVER)), mapping, false);
+            let mut packet = packet(shown, subflow, CLIENT, ACK, 1).with(&MptcpOption::Dss(dss));
+            packet.payload = b"hello".to_vec();
+            scene.send(&packet);
+        };
+        send(&ends, &ends, 0, 0);
+        for other in 0..others {
+            let other = Ends::new(10 + other, 0, false, false);
+            send(&other, &other, 0, 0);
+        }
+        send(&ends, &ends, 1, 5);
+        let report = scene.report();
+        assert_eq!(report.connection_count(), usize::from(others) + found, "{others} others");
+        assert_eq!(report.connection(0).subflows.len(), 3 - found);
+    }
+}

@@ -24,6 +24,8 @@ pub const ORIGIN: u64 = 1 << 48;
 const REACH: u64 = 1 << 47;
 /// How far two subflows of one connection lie apart at the most.
 const APART: u64 = 1 << 27;
+/// The same, where only low halves tell.
+const CLOSE: u32 = 1 << 21;
 
 /// The data level of what one side sends.
 #[derive(Clone, Debug, Default)]
@@ -210,6 +212,18 @@ impl DataLevel {
     pub(super) fn is_near(&self, dsn: u64) -> bool {
         let (here, known) = self.dsn(self.reference());
         known && dsn.wrapping_sub(here).wrapping_add(APART) < 2 * APART
+    }
+
+    /// Whether a DSN or DATA_ACK lies close to where the stream has come to, as far as its low half tells.
+    pub(super) fn is_close(&self, sequence: RawSequence) -> bool {
+        let (here, known) = self.dsn(self.reference());
+        match sequence {
+            RawSequence::Long(dsn) if known => self.is_near(dsn),
+            RawSequence::Long(dsn) => self.is_close(RawSequence::Short(dsn as u32)),
+            RawSequence::Short(low) => {
+                self.base.dsn.is_some() && low.wrapping_sub(here as u32).wrapping_add(CLOSE) < 2 * CLOSE
+            }
+        }
     }
 
     /// Whether what was seen of the stream can be so: nothing, low halves of DSNs above this IDSN, or whole ones.

@@ -14,6 +14,8 @@ pub(crate) struct Streams {
     kept: bool,
     /// By the high half of their DSNs: oldest first.
     by_high_half: HashMap<u32, Vec<(ConnectionId, Side)>, foldhash::fast::RandomState>,
+    /// Connections that began before the capture; one more than [`limits::EARLY`] at the most.
+    early: Vec<ConnectionId>,
 }
 
 impl Streams {
@@ -48,8 +50,24 @@ impl Streams {
         }
     }
 
+    /// A connection began before the capture.
+    pub(crate) fn note_early(&mut self, id: ConnectionId) {
+        if self.early.len() <= limits::EARLY {
+            self.early.push(id);
+        }
+    }
+
+    /// Those that began before the capture, if they are few.
+    pub(crate) fn few_early(&self) -> &[ConnectionId] {
+        if self.early.len() <= limits::EARLY { &self.early } else { &[] }
+    }
+
     /// Forgets a connection.
     pub(crate) fn forget(&mut self, connection: &Connection) {
+        // Once there are too many, it stays so: those left out are not known.
+        if self.early.len() <= limits::EARLY {
+            self.early.retain(|&id| id != connection.id);
+        }
         for high in Side::BOTH.into_iter().filter_map(|side| connection.seldom.found_by[side]) {
             if let Some(list) = self.by_high_half.get_mut(&high) {
                 list.retain(|known| known.0 != connection.id);

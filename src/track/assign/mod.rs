@@ -264,7 +264,11 @@ impl Tracker {
         self.listed += 1;
         let number = Some(self.listed);
         state.number = NonZeroU64::new(self.listed);
-        state.add_subflow(Subflow::new(arrival, source, Side::Client, None));
+        let subflow = Subflow::new(arrival, source, Side::Client, None);
+        if !subflow.role_shown {
+            self.streams.note_early(id);
+        }
+        state.add_subflow(subflow);
         for (subflow, what) in [(None, What::ConnectionOpened), (Some(0), What::SubflowOpened)] {
             observer.event(Event { connection: id, number, subflow, at: arrival.at, what });
         }

@@ -90,7 +90,8 @@ impl Tracker {
         Some(Place { connection: home, subflow, from })
     }
 
-    /// The connection, other than `but`, whose streams these numbers are of, and which end sent them.
+    /// The connection, other than `but`, whose streams these numbers are of, and which end sent them: few connections
+    /// without handshake can be told apart by numbers of 32 bits, if there is one of each stream and an address is known, too.
     fn connection_of(&self, dss: &Dss, segment: &Segment<'_>, but: ConnectionId) -> Option<(ConnectionId, Side)> {
         let long = |sequence| if let RawSequence::Long(dsn) = sequence { Some(dsn) } else { None };
         let sent = dss.mapping.as_ref().filter(|mapping| mapping.len > 0).and_then(|mapping| long(mapping.dsn));
@@ -100,11 +101,25 @@ impl Tracker {
         let fits = |&(id, source): &(ConnectionId, Side)| {
             self.connection(id).is_some_and(|state| {
                 let near = |side: Side, dsn: Option<u64>| dsn.is_none_or(|dsn| state.data[side].is_near(dsn));
-                let enough = (sent.is_some() && acked.is_some()) || knows_an_end(state, source, segment);
-                !state.is_closed() && near(source, sent) && near(source.peer(), acked) && enough
+                let enough = || (sent.is_some() && acked.is_some()) || knows_an_end(state, source, segment);
+                near(source, sent) && near(source.peer(), acked) && !state.is_closed() && enough()
             })
         };
-        by_sent.chain(by_acked).filter(|found| found.0 != but).find(fits)
+        let found = by_sent.chain(by_acked).filter(|found| found.0 != but).find(fits);
+        if found.is_some() || (sent.is_some() && acked.is_some()) {
+            return found;
+        }
+        let sent = dss.mapping.as_ref().filter(|mapping| mapping.len > 0)?.dsn;
+        let acked = dss.data_ack?;
+        let fits = |&(id, source): &(ConnectionId, Side)| {
+            self.connection(id).is_some_and(|state| {
+                let close = |side: Side, sequence| state.data[side].is_close(sequence);
+                let all = close(source, sent) && close(source.peer(), acked) && !state.is_closed();
+                all && knows_an_end(state, source, segment)
+            })
+        };
+        let early = self.streams.few_early().iter().filter(|&&id| id != but);
+        early.flat_map(|&id| Side::BOTH.map(|source| (id, source))).find(fits)
     }
 }
 

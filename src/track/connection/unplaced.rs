@@ -57,7 +57,7 @@ pub(super) fn learn_base(half: &mut Half, shown: &Shown, input: &Input<'_, '_>) 
     let earliest = latest.wrapping_add(segment.payload_len).wrapping_sub(shown.payload_len());
     unplaced.narrow(earliest, latest);
     let only = unplaced.places.filter(|places| places.0 == places.1).map(|places| places.0);
-    if let Some(syn) = only.or(follows.then_some(latest)) {
+    if let Some(syn) = only.or_else(|| follows.then_some(latest)) {
         half.learn_syn(syn, SynSource::Mapping);
         return Some(std::mem::take(&mut half.seldom.unplaced.list));
     }
