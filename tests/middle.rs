@@ -8,9 +8,10 @@ mod fuzz;
 #[path = "hostile/scene.rs"]
 mod scene;
 
-use fuzz::world::{ACK, Ends};
+use fuzz::world::{ACK, Ends, Packet, SYN};
 use mptcp_inspect::crypto::{Key, identify};
 use mptcp_inspect::report::Report;
+use mptcp_inspect::track::observer::Silent;
 use mptcp_inspect::track::{Config, Tracker};
 use mptcp_inspect::wire::{Dss, MpFastclose, MptcpOption, RawSequence};
 use scene::{CLIENT, SERVER, Scene, packet};
@@ -215,5 +216,54 @@ fn short_numbers_tell_subflows_of_few_connections_apart() {
         let report = scene.report();
         assert_eq!(report.connection_count(), usize::from(others) + found, "{others} others");
         assert_eq!(report.connection(0).subflows.len(), 3 - found);
+    }
+}
+
+/// Two taps, of which now one, now the other shows a subflow first: the connection has all of them, and so has its view.
+#[test]
+fn subflows_that_another_tap_shows_first_are_the_connections_own() {
+    for joined in [false, true] {
+        let ends = Ends::new(1, 1, false, false);
+        let mut scene = Scene { tracker: Tracker::new(Config { compare: true, ..Config::default() }), ..Scene::new() };
+        let mut packets = Vec::new();
+        for subflow in 0..2_u8 {
+            let first = u16::from(subflow);
+            if joined {
+                let handshake = |step, end, flags, ssn| {
+                    let option = if subflow == 0 {
+                        MptcpOption::MpCapable(ends.capable(step))
+                    } else {
+                        MptcpOption::MpJoin(ends.join(step, CLIENT, subflow))
+                    };
+                    packet(&ends, subflow, end, flags, ssn).with(&option)
+                };
+                packets.push((first, handshake(0, CLIENT, SYN, 0)));
+                packets.push((first, handshake(1, SERVER, SYN | ACK, 0)));
+                packets.push((first, handshake(2, CLIENT, ACK, 1)));
+            }
+            for part in 0..3 {
+                let offset = 10 * (3 * u64::from(subflow) + part);
+                let ack = RawSequence::Long(ends.idsn(SERVER).wrapping_add(1));
+                let mapping = ends.dss(CLIENT, offset, 10 * part as u32 + 1, b"0123456789", false, true).mapping;
+                let dss = MptcpOption::Dss(Dss::new(Some(ack), mapping, false));
+                let mut data = packet(&ends, subflow, CLIENT, ACK, 10 * part as u32 + 1).with(&dss);
+                data.payload = b"0123456789".to_vec();
+                packets.push((first, data));
+            }
+        }
+        for (ip_id, (first, packet)) in packets.into_iter().enumerate() {
+            for input in [first, 1 - first] {
+                scene.frames += 1;
+                scene.time += 1_000_000;
+                let packet = Packet { time: scene.time, ip_id: ip_id as u16 + 1, tap: (input, 0), ..packet.clone() };
+                packet.feed(scene.frames, &mut scene.tracker, &mut Silent);
+            }
+        }
+        let report = scene.report();
+        assert_eq!((report.connection_count(), report.orphan_joins(&|_| true)), (1, 0));
+        let connection = report.connection(0);
+        let sent = &connection.directions.client_to_server;
+        assert_eq!((connection.subflows.len(), sent.bytes, sent.missing_bytes), (2, 60, 0), "joined: {joined}");
+        assert_eq!(connection.views.len(), 1);
     }
 }

@@ -5,7 +5,7 @@ use super::{Arrival, owner};
 use crate::limits;
 use crate::track::connection::Connection;
 use crate::track::flow::{FlowId, OtherTap, PLAIN};
-use crate::track::observer::{ConnectionId, Observer, Silent};
+use crate::track::observer::{ConnectionId, Event, Observer, Silent, What};
 use crate::track::side::Side;
 use crate::track::subflow::{Join, Subflow};
 use crate::track::{Assigned, Place, Tracker};
@@ -42,6 +42,9 @@ impl Tracker {
         let other = more.taps.get_mut(index)?;
         other.directions |= direction;
         let view = other.view;
+        if view.is_none() && self.belongs_to_main(connection, input) {
+            return self.promote(id, arrival, observer);
+        }
         if view.is_none() && primary_directions & direction == 0 {
             return None;
         }
@@ -64,6 +67,47 @@ impl Tracker {
         Some(self.feed_view(view, view_subflow, from, arrival))
     }
 
+    /// Whether a connection is a view, and the one that it is of shows this input.
+    fn belongs_to_main(&self, view: ConnectionId, input: u16) -> bool {
+        let main = self.connection(view).and_then(|state| self.connection(state.view_of?));
+        main.is_some_and(|main| main.input == input)
+    }
+
+    /// The connection itself shows a flow that one of its views showed first: from now on this tap is the first.
+    fn promote<O: Observer>(&mut self, id: FlowId, arrival: &Arrival<'_, '_>, observer: &mut O) -> Option<Assigned> {
+        let flow = self.flows.get_mut(id)?;
+        let (view, view_subflow, low_side) = (flow.connection, flow.subflow, flow.low_side);
+        let earlier = OtherTap {
+            input: self.taps.input(flow.tap),
+            directions: flow.directions,
+            view: Some((view, view_subflow, low_side)),
+        };
+        let shown = self.connection(view)?;
+        let template = shown.subflows.get(usize::from(view_subflow))?.clone_identity(arrival);
+        let connection = shown.view_of?;
+        let main = self.connections.get_mut(connection)?;
+        if main.subflows.len() >= limits::SUBFLOWS {
+            main.seldom.left_out.subflows += 1;
+            return Some(Assigned::Copy(None));
+        }
+        main.add_subflow(template);
+        let (subflow, number) = (main.subflows.len() as u16 - 1, main.number());
+        self.connections.grow(connection, size_of::<Subflow>());
+        let flow = self.flows.get_mut(id)?;
+        (flow.connection, flow.subflow, flow.is_view, flow.tap) = (connection, subflow, false, arrival.tap);
+        flow.directions = if arrival.from_low { 1 } else { 2 };
+        let taps = &mut flow.more.get_or_insert_default().taps;
+        taps.retain(|tap| tap.input != arrival.frame.id.input);
+        taps.push(earlier);
+        let from = flow.sender(arrival.from_low);
+        let (at, what) = (arrival.at, What::SubflowOpened);
+        observer.event(Event { connection, number, subflow: Some(subflow), at, what });
+        let owner = owner(connection, subflow, from);
+        let place = Place { connection, subflow, from };
+        let copy = self.recent.is_copy(owner, arrival.segment, arrival.options.timestamps, arrival.tap);
+        Some(if copy { Assigned::Copy(Some(place)) } else { Assigned::To(place) })
+    }
+
     /// Hands a segment to another tap's view of a connection, which no observer hears of. The place told is that in the
     /// connection itself.
     pub(super) fn feed_view(
@@ -74,23 +118,28 @@ impl Tracker {
         arrival: &Arrival<'_, '_>,
     ) -> Assigned {
         let owner = owner(view, subflow, from);
-        let place = self.place_in_main(view, subflow, from);
         if self.recent.is_copy(owner, arrival.segment, arrival.options.timestamps, arrival.tap) {
-            return Assigned::Copy(place);
+            return Assigned::Copy(self.place_in_main(view, subflow, from));
         }
+        // The nonce of a join is known only then.
         self.feed(view, subflow, from, arrival.segment, arrival.options, arrival.at, &mut Silent);
-        place.map_or(Assigned::Copy(None), Assigned::View)
+        self.place_in_main(view, subflow, from).map_or(Assigned::Copy(None), Assigned::View)
     }
 
-    /// Where a view's subflow is in the connection that it shows: the initial one first, a join where its nonce is.
+    /// Where a view's subflow is in the connection that it shows: the initial one first, a join where its nonce is, or where
+    /// none is known its 4-tuple.
     fn place_in_main(&self, view: ConnectionId, subflow: u16, from: Side) -> Option<Place> {
         let state = self.connection(view)?;
         let connection = state.view_of?;
         let shown = state.subflows.get(usize::from(subflow))?;
         let main = self.connection(connection)?;
         let nonce = |record: &Subflow| record.join.as_ref().and_then(|join| join.initiator_nonce);
-        let same = |record: &Subflow| record.join.is_some() == shown.join.is_some() && nonce(record) == nonce(shown);
-        let subflow = main.subflows.iter().position(same).unwrap_or(0) as u16;
+        let same = |record: &Subflow| match (nonce(record), nonce(shown)) {
+            (Some(known), Some(nonce)) => known == nonce,
+            _ if shown.join.is_some() => record.same_tuple(shown),
+            _ => record.join.is_none(),
+        };
+        let subflow = main.subflows.iter().position(same)? as u16;
         Some(Place { connection, subflow, from })
     }
 
