@@ -40,8 +40,9 @@ pub const RTT_PROBES: usize = 64;
 pub const SEQUENCE_JUMP: u64 = 1 << 30;
 /// Parts of one mapping that wait for earlier parts. A mapping of 64 KiB in segments of 536 bytes has 122.
 pub const PIECES: usize = 256;
-/// Segments of one direction whose sums are kept, to be compared with retransmissions: those of some mappings of 64 KiB.
-pub const SUMS: usize = 256;
+/// Segments of one direction whose sums are kept until they are acknowledged, to be compared with retransmissions: 12 MB in
+/// flight.
+pub const SUMS: usize = 8192;
 /// Other keys remembered for one end after differing handshakes (SYN cookies, load balancers, forgeries).
 pub const OTHER_KEYS: usize = 4;
 /// Breaches of the rules remembered for one connection; beyond, they are counted.

@@ -1,7 +1,7 @@
 //! A DSS mapping: which bytes of a subflow are which bytes of the data stream, and the sum of those seen. No payload is kept: one's complement sums of its parts are enough, in any order.
 
 use super::mark::Mark;
-use super::sums::Sums;
+use super::sums::{Segment, Sums};
 use crate::limits;
 use crate::packet::checksum::{add16, sum16};
 
@@ -156,7 +156,7 @@ impl Mapping {
         let offset = (from - self.placed.start) as u32;
         let len = (to - from) as u32;
         if self.done || offset + len <= self.prefix {
-            return self.compare(offset, len, slice(payload.bytes, start, from, to), sums);
+            return self.compare(offset, len, slice(payload.bytes, start, from, to), frame, sums);
         }
         let captured_end = start + payload.bytes.len() as u64;
         if to > captured_end {
@@ -180,17 +180,23 @@ impl Mapping {
 
     /// A further copy of bytes that were summed before: told apart where it is the whole mapping, or segments of late.
     #[cold]
-    fn compare(&mut self, offset: u32, len: u32, bytes: &[u8], sums: &Sums) -> Option<Mark> {
+    fn compare(&mut self, offset: u32, len: u32, bytes: &[u8], frame: Mark, sums: &mut Sums) -> Option<Mark> {
         if self.placed.checksum.is_none() || self.cut || bytes.len() as u64 != u64::from(len) {
             return None;
         }
-        let (first, frame) = if offset == 0 && len == self.prefix {
-            (self.sum, self.placed.frame)
-        } else {
-            let (sum, frame) = sums.of(self.placed.start + u64::from(offset), len)?;
-            (align(offset, sum), frame)
-        };
-        self.note_other_copy(offset, first, align(offset, sum16(bytes))).then_some(frame)
+        let (start, sum) = (self.placed.start + u64::from(offset), sum16(bytes));
+        if offset == 0 && len == self.prefix {
+            return self.note_other_copy(offset, self.sum, sum).then_some(self.placed.frame);
+        }
+        if let Some((first, first_frame)) = sums.of(start, len) {
+            return self.note_other_copy(offset, align(offset, first), align(offset, sum)).then_some(first_frame);
+        }
+        let Placed { start: whole, len: whole_len, frame: shown, .. } = self.placed;
+        let whole = Segment { frame: shown, start: whole, len: whole_len, sum: self.sum };
+        let part = Segment { frame, start, len, sum };
+        let (segment, again) = sums.part(part, self.is_complete().then_some(whole))?;
+        let offset = u32::try_from(segment.start.checked_sub(self.placed.start)?).ok()?;
+        self.note_other_copy(offset, align(offset, segment.sum), align(offset, again)).then_some(segment.frame)
     }
 
     #[cold]
@@ -204,7 +210,7 @@ impl Mapping {
     ) -> Option<Mark> {
         let summing = self.placed.checksum.is_some() && !self.cut;
         if self.pieces.iter().any(|piece| piece.offset <= offset && piece.offset + piece.len >= offset + len) {
-            return self.compare(offset, len, bytes, sums);
+            return self.compare(offset, len, bytes, frame, sums);
         }
         if self.pieces.len() >= limits::PIECES {
             self.cut = true;

@@ -172,7 +172,8 @@ impl Mappings {
     /// Forgets mappings that the peer has acknowledged at the TCP level; `settled` hears of those that never completed.
     #[inline]
     pub fn acknowledged(&mut self, acked: u64, mut settled: impl FnMut(Complete)) {
-        let Some(Open { list, .. }) = self.open.written() else { return };
+        let Some(Open { list, sums, .. }) = self.open.written() else { return };
+        let before = self.floor;
         while let Some(front) = list.front() {
             let old = front.placed.end() <= acked;
             let late = front.placed.end() + limits::LATE_PAYLOAD <= acked;
@@ -184,6 +185,9 @@ impl Mappings {
             }
             self.floor = self.floor.max(front.placed.end());
             list.pop_front();
+        }
+        if self.floor != before {
+            sums.forget_below(self.floor);
         }
     }
 

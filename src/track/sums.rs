@@ -1,61 +1,123 @@
-//! The sums of segments that were summed lately, to be compared with what TCP sends again.
+//! The sums of the segments of open mappings, to be compared with what TCP sends again.
+
+use std::collections::VecDeque;
 
 use super::mark::Mark;
 use crate::limits;
 use crate::packet::checksum::add16;
 
-/// Some of the last segments of one direction of one subflow.
+/// Segments of one direction of one subflow that may be sent again.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Sums {
-    list: Vec<Summed>,
-    /// Where the next goes, once there are as many as are kept.
-    next: usize,
-}
-
-/// A segment's payload, or the part of it that was new.
-#[derive(Clone, Copy, Debug)]
-struct Summed {
-    /// The frame that carried it.
-    frame: Mark,
-    /// Low half of its first byte's unwrapped sequence number.
-    start: u32,
-    len: u32,
-    /// Its one's complement sum, as if it began at an even offset.
-    sum: u16,
+    /// As they came first.
+    first: Segments,
+    /// Parts of segments that came again: together they may be one.
+    again: Segments,
 }
 
 impl Sums {
-    pub(super) const EMPTY: Self = Self { list: Vec::new(), next: 0 };
+    pub(super) const EMPTY: Self = Self { first: Segments(VecDeque::new()), again: Segments(VecDeque::new()) };
 
-    /// Adds a segment's payload; the oldest goes where there are too many.
+    /// Adds a segment's payload, with its one's complement sum as if it began at an even offset.
     #[inline]
     pub(super) fn push(&mut self, start: u64, len: u32, sum: u16, frame: Mark) {
-        let summed = Summed { frame, start: start as u32, len, sum };
-        if self.list.len() < limits::SUMS {
-            self.list.push(summed);
-        } else if let Some(oldest) = self.list.get_mut(self.next) {
-            *oldest = summed;
-            self.next = (self.next + 1) % limits::SUMS;
-        }
+        self.first.push(Segment { frame, start, len, sum });
     }
 
-    /// The sum of these bytes, as if they began at an even offset, and the frame with the first of them: where one or
-    /// several of the last segments are just they.
+    /// The sum of these bytes as they came first, and the frame with the first of them: where one or several segments are just
+    /// they.
     pub(super) fn of(&self, start: u64, len: u32) -> Option<(u16, Mark)> {
-        let (mut at, mut sum, mut first) = (0, 0, None);
-        while at < len {
-            let next = (start as u32).wrapping_add(at);
-            let summed = self.list.iter().find(|summed| summed.start == next && summed.len <= len - at)?;
-            sum = add16(sum, if at & 1 == 1 { summed.sum.swap_bytes() } else { summed.sum });
-            first.get_or_insert(summed.frame);
-            at += summed.len.max(1);
-        }
-        Some((sum, first?))
+        self.first.of(start, len)
+    }
+
+    /// A part of a segment came again, in the mapping `whole` if that is one segment. Where all of the segment has: its
+    /// bounds, and its sums as it came first and again.
+    pub(super) fn part(&mut self, part: Segment, whole: Option<Segment>) -> Option<(Segment, u16)> {
+        self.again.push(part);
+        let segment = self.first.at(part.start).or(whole)?;
+        Some((segment, self.again.of(segment.start, segment.len)?.0))
+    }
+
+    /// Everything below is acknowledged.
+    #[inline]
+    pub(super) fn forget_below(&mut self, seq: u64) {
+        self.first.forget_below(seq);
+        self.again.forget_below(seq);
     }
 
     /// Bytes on the heap.
     pub(super) fn heap_bytes(&self) -> usize {
-        self.list.capacity() * size_of::<Summed>()
+        (self.first.0.capacity() + self.again.0.capacity()) * size_of::<Segment>()
+    }
+}
+
+/// A segment's payload, or the part of it that was new.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Segment {
+    /// The frame that carried it.
+    pub(super) frame: Mark,
+    /// Its first byte's unwrapped sequence number.
+    pub(super) start: u64,
+    /// Its length.
+    pub(super) len: u32,
+    /// Its one's complement sum, as if it began at an even offset.
+    pub(super) sum: u16,
+}
+
+/// By their first bytes; no two have the same.
+#[derive(Clone, Debug, Default)]
+struct Segments(VecDeque<Segment>);
+
+impl Segments {
+    /// Adds one; the first goes where there are too many.
+    #[inline]
+    fn push(&mut self, segment: Segment) {
+        if self.0.back().is_none_or(|last| last.start < segment.start) {
+            self.0.push_back(segment);
+        } else {
+            self.push_between(segment);
+        }
+        if self.0.len() > limits::SUMS {
+            self.0.pop_front();
+        }
+    }
+
+    #[cold]
+    fn push_between(&mut self, segment: Segment) {
+        let at = self.0.partition_point(|known| known.start < segment.start);
+        if self.0.get(at).is_none_or(|known| known.start != segment.start) {
+            self.0.insert(at, segment);
+        }
+    }
+
+    /// The one that this byte is of.
+    fn at(&self, byte: u64) -> Option<Segment> {
+        let after = self.0.partition_point(|known| known.start <= byte);
+        self.0.get(after.checked_sub(1)?).copied().filter(|known| byte < known.start + u64::from(known.len))
+    }
+
+    fn of(&self, start: u64, len: u32) -> Option<(u16, Mark)> {
+        let from = self.0.partition_point(|known| known.start < start);
+        let first = self.0.get(from)?.frame;
+        let (mut at, mut sum) = (0, 0);
+        for segment in self.0.range(from..) {
+            if segment.start != start + u64::from(at) || segment.len > len - at {
+                return None;
+            }
+            sum = add16(sum, if at & 1 == 1 { segment.sum.swap_bytes() } else { segment.sum });
+            at += segment.len;
+            if at == len {
+                return Some((sum, first));
+            }
+        }
+        None
+    }
+
+    #[inline]
+    fn forget_below(&mut self, seq: u64) {
+        while self.0.front().is_some_and(|first| first.start + u64::from(first.len) <= seq) {
+            self.0.pop_front();
+        }
     }
 }
 
@@ -65,33 +127,57 @@ mod tests {
     use crate::frame::FrameId;
     use crate::packet::checksum::sum16;
 
+    const START: u64 = (3 << 32) - 61;
+
+    fn bytes() -> Vec<u8> {
+        (0..100_u32).map(|byte| (byte * 7 % 251) as u8).collect()
+    }
+
+    fn segment(from: usize, to: usize) -> Segment {
+        let frame = Mark::from(FrameId { number: from as u64 + 1, input: 0 });
+        Segment { frame, start: START + from as u64, len: (to - from) as u32, sum: sum16(&bytes()[from..to]) }
+    }
+
+    fn add(sums: &mut Sums, Segment { frame, start, len, sum }: Segment) {
+        sums.push(start, len, sum, frame);
+    }
+
     #[test]
-    fn the_last_are_found_and_no_others() {
-        let mut sums = Sums::default();
-        let mark = Mark::from(FrameId { number: 1, input: 0 });
+    fn the_last_are_found_and_those_acknowledged_are_not() {
+        let mut sums = Sums::EMPTY;
         let last = 3 * limits::SUMS as u64 / 2;
-        for number in 0..last {
-            sums.push(number << 20, 1000, number as u16, mark);
-        }
+        let frame = segment(0, 1).frame;
+        (0..last).for_each(|number| sums.push(number << 20, 1000, number as u16, frame));
+        sums.forget_below((last - 100) << 20);
         for number in 0..last {
             let found = sums.of(number << 20, 1000).map(|known| known.0);
-            assert_eq!(found, (number + limits::SUMS as u64 >= last).then_some(number as u16), "{number}");
-            assert!(sums.of(number << 20, 999).is_none());
+            assert_eq!(found, (number + 100 >= last).then_some(number as u16), "{number}");
         }
     }
 
     #[test]
     fn segments_that_adjoin_have_one_sum() {
-        let bytes: Vec<u8> = (0..100_u32).map(|byte| (byte * 7 % 251) as u8).collect();
-        let mut sums = Sums::default();
-        for (number, (from, to)) in [(50, 100), (0, 33), (33, 50)].into_iter().enumerate() {
-            let mark = Mark::from(FrameId { number: number as u64 + 1, input: 0 });
-            sums.push(u64::from(u32::MAX) - 60 + from as u64, (to - from) as u32, sum16(&bytes[from..to]), mark);
+        let mut sums = Sums::EMPTY;
+        for (from, to) in [(50, 100), (0, 33), (33, 50), (33, 40)] {
+            add(&mut sums, segment(from, to));
         }
         for (from, to) in [(0, 100), (33, 100), (0, 50), (33, 50)] {
-            let found = sums.of(u64::from(u32::MAX) - 60 + from as u64, (to - from) as u32).map(|known| known.0);
-            assert_eq!(found, Some(sum16(&bytes[from..to])), "{from} to {to}");
+            let found = sums.of(START + from as u64, (to - from) as u32).map(|known| known.0);
+            assert_eq!(found, Some(sum16(&bytes()[from..to])), "{from} to {to}");
         }
-        assert!(sums.of(u64::from(u32::MAX) - 60, 99).is_none());
+        assert!(sums.of(START, 99).is_none() && sums.of(START + 1, 99).is_none());
+    }
+
+    #[test]
+    fn parts_are_compared_once_they_are_a_segment() {
+        let mut sums = Sums::EMPTY;
+        add(&mut sums, segment(0, 40));
+        assert!(sums.part(segment(25, 40), None).is_none());
+        assert!(sums.part(segment(0, 10), None).is_none());
+        let (first, again) = sums.part(segment(10, 25), None).expect("all of it");
+        assert_eq!((first.start, first.len, again), (START, 40, first.sum));
+        // Where the mapping is one segment, it is known by its own sum.
+        assert!(sums.part(segment(50, 60), Some(segment(50, 70))).is_none());
+        assert!(sums.part(segment(60, 70), Some(segment(50, 70))).is_some());
     }
 }

@@ -82,8 +82,8 @@ pub const PAYLOAD_CHANGED_ON_RETRANSMISSION: &Explanation = &Explanation {
     title: "payload changed on a retransmission",
     meaning: "Two copies of the same bytes of a subflow differ. One of them was damaged or rewritten before this capture, or \
               the sender is broken: bytes that were sent once must not change.",
-    detection: "One's complement sums of both copies, where DSS checksums are in use: the copy is a whole mapping, or one or \
-                several of the direction's last 256 segments, and came before the peer acknowledged them.",
+    detection: "One's complement sums of both copies, where DSS checksums are in use: the copy is a whole mapping, one or several \
+                segments, or in parts a whole segment, and came before the peer acknowledged them.",
     advice: "If the checksum of the mapping is right with one copy only, a link or device damaged the other.",
     rfc: "8684 §3.3.1",
     counter: None,
