@@ -21,8 +21,11 @@ fn without(capture: &[u8], tenths: usize) -> Option<Vec<u8>> {
     known.then(|| [&capture[..24], &capture[places[places.len() * tenths / 10]..]].concat())
 }
 
-/// Its report, and what `--extract` wrote: by ends and direction the entry of the manifest and the bytes.
-fn inspect(capture: &Path) -> (Value, BTreeMap<[String; 3], (Value, Vec<u8>)>) {
+/// By ends and direction: the entry of the manifest, and the bytes.
+type Streams = BTreeMap<[String; 3], (Value, Vec<u8>)>;
+
+/// Its report, and what `--extract` wrote.
+fn inspect(capture: &Path) -> (Value, Streams) {
     let extracted = tempfile::tempdir().expect("a directory");
     let found = report(&[capture.to_owned()], &["--extract", extracted.path().to_str().expect("UTF-8")]);
     let manifest = std::fs::read(extracted.path().join("manifest.json")).expect("a manifest");

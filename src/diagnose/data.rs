@@ -54,7 +54,7 @@ fn rules_broken(finder: &mut Finder<'_, '_>) {
         format!("The {who} sent {what} too far from all others to be of this stream")
     });
     many(finder, AnomalyKind::DataBehindFin, rule::DATA_BEHIND_DATA_FIN, |anomaly, who| {
-        format!("The {who} mapped {} bytes behind its DATA_FIN", text::count(anomaly.value))
+        format!("The {who} mapped {} behind its DATA_FIN", text::counted(anomaly.value, "byte"))
     });
     many(finder, AnomalyKind::ChecksumAbsent, rule::CHECKSUM_ABSENT, |_, who| {
         format!("The {who} sent a mapping without checksum, although checksums were agreed on")

@@ -190,12 +190,18 @@ fn refused(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, sub
     }
     let port = |subflow: &Subflow| subflow.address_of(responder).1;
     let other_port = connection.initial().is_some_and(|initial| port(initial) != port(subflow));
+    let foreign = subflow.join.as_deref().is_some_and(|join| connection.prove_join(subflow, join).token.is_mismatch());
     let (rule, why) = match reset.reason {
         Some((1, _)) if reset.of_syn && reset.by == responder => (
             rule::JOIN_REFUSED_UNKNOWN_TOKEN,
             format!(
-                ": {}. It does not know the token, although it is right: the connection was gone there, or the join reached another host",
-                reason.unwrap_or_default()
+                ": {}. It does not know the token{}",
+                reason.unwrap_or_default(),
+                if foreign {
+                    ", which is not its own"
+                } else {
+                    ", although it is right: the connection was gone there, or the join reached another host"
+                }
             ),
         ),
         Some((3, _)) => {
@@ -218,7 +224,8 @@ fn refused(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, sub
             } else {
                 "a firewall, a host without MPTCP, or the reason was stripped"
             };
-            (rule::JOIN_REFUSED_WITHOUT_REASON, format!(" without a reason ({hint})"))
+            let foreign = if foreign { "; the token is not that of the end it goes to" } else { "" };
+            (rule::JOIN_REFUSED_WITHOUT_REASON, format!(" without a reason ({hint}){foreign}"))
         }
     };
     let hint = refusal_hint(connection, index, subflow, rule).unwrap_or_default();

@@ -252,12 +252,18 @@ impl Facts {
             let sure = confidence(total + 1, total + 1 + gaps.len() as u64);
             return Found { why, missing: gaps, ..Found::named("fullmesh", sure, &[]) };
         }
+        // An endpoint of `subflow` that the announced address has used up does not join the first.
+        let elsewhere = self.initial.is_some_and(|initial| others.iter().any(|join| join.own != initial.0));
         let mesh: &[&str] = if gaps.is_empty() { &["fullmesh"] } else { &[] };
         if others.iter().any(|join| to_initial(join)) {
             return Found { missing, ..Found::named("subflow_endpoints", confidence(total, total), mesh) };
         }
         if others.iter().all(|join| announced(join)) {
-            let alternatives = if self.denied { &["subflow_endpoints", "fullmesh"] } else { mesh };
+            let alternatives: &[&str] = match mesh {
+                _ if self.denied => &["subflow_endpoints", "fullmesh"],
+                [] if elsewhere => &["subflow_endpoints"],
+                mesh => mesh,
+            };
             return Found { missing, ..Found::named("announced", confidence(total, total), alternatives) };
         }
         Found::not_told("joined addresses whose announcement is not in the capture")
@@ -386,7 +392,7 @@ mod tests {
         assert_eq!(facts(1, &[(B, Y)]).classify().pattern, None, "nobody announced it");
         // A mesh that has B would have joined the first address from it, too; one that has A has done all it could.
         let alternatives = |own| announcing(facts(1, &[(own, Y)]), &[Y]).classify().alternatives;
-        assert_eq!((alternatives(B), alternatives(A)), (vec![], vec!["fullmesh"]));
+        assert_eq!((alternatives(B), alternatives(A)), (vec!["subflow_endpoints"], vec!["fullmesh"]));
     }
 
     #[test]

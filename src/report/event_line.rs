@@ -30,6 +30,7 @@ pub(super) fn append(out: &mut Vec<u8>, event: &Event, connection: &Connection, 
 fn names(what: What) -> (&'static str, &'static str) {
     match what {
         What::ConnectionOpened => ("connection", "opened"),
+        What::Absorbed(_) => ("connection", "absorbed"),
         What::KeysLearned(..) => ("connection", "keys"),
         What::FellBack => ("connection", "fallback"),
         What::Fastclosed => ("connection", "fastclose"),
@@ -78,6 +79,7 @@ impl Of<'_> {
                 field!(out, "token", token);
                 field!(out, "key", known.map(|known| known.key));
             }
+            What::Absorbed(number) => field!(out, "absorbed", number),
             What::FellBack => {
                 field!(out, "cause", connection.fallback.map(|fallback| Plain(fallback.cause.name())));
                 field!(out, "evidence_frame", connection.fallback.map(|fallback| self.frame(fallback.frame)));

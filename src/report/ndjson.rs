@@ -6,6 +6,7 @@
 //! | `segment` | – | those of the report contract; padding options (NOP, EOL) are left out; `duplicate` is there, and true, for a copy from another tap |
 //! | `connection` | `opened` | `client`, `server` (address and port) |
 //! | | `keys` | `by`, `token`, `key` |
+//! | | `absorbed` | `absorbed`: what was told under this number is part of this connection; without handshake both were taken for one |
 //! | | `fallback` | `cause`, `evidence_frame`: the frame that shows it, where that took later ones to tell |
 //! | | `data_fin` | `by` |
 //! | | `fastclose` | `by` |

@@ -208,10 +208,15 @@ impl DataLevel {
         self.base.dsn.filter(|_| !self.base.high_unknown).map(|dsn| (dsn >> 32) as u32)
     }
 
+    /// The DSN that the stream has come to, where it is known whole.
+    pub(super) fn place(&self) -> Option<u64> {
+        let (here, known) = self.dsn(self.reference());
+        known.then_some(here)
+    }
+
     /// Whether a 64-bit DSN or DATA_ACK lies about where the stream has come to.
     pub(super) fn is_near(&self, dsn: u64) -> bool {
-        let (here, known) = self.dsn(self.reference());
-        known && dsn.wrapping_sub(here).wrapping_add(APART) < 2 * APART
+        self.place().is_some_and(|here| dsn.wrapping_sub(here).wrapping_add(APART) < 2 * APART)
     }
 
     /// Whether a DSN or DATA_ACK lies close to where the stream has come to, as far as its low half tells.

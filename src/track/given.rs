@@ -4,7 +4,7 @@
 use super::Tracker;
 use super::connection::Connection;
 use super::keys::{Dialect, EndIdentity, KeySource, KnownKey};
-use super::observer::ConnectionId;
+use super::observer::{ConnectionId, Observer};
 use super::side::Side;
 use crate::crypto::{Identity, Key, identify};
 
@@ -25,7 +25,7 @@ impl Given {
 impl Tracker {
     /// Tries the given keys wherever a key is missing. Connections come first: what they learn brings them joins, and what is
     /// left of these can be proven alone.
-    pub(super) fn try_given_keys(&mut self) {
+    pub(super) fn try_given_keys<O: Observer>(&mut self, observer: &mut O) {
         if self.config.keys.is_empty() {
             return;
         }
@@ -42,7 +42,7 @@ impl Tracker {
             // Joins that the first key brought may prove the second.
             while self.try_on(id, &given) {}
         }
-        self.unite();
+        self.unite_by_keys(observer);
     }
 
     /// Whether a connection took a given key for its own.
@@ -60,7 +60,7 @@ impl Tracker {
     }
 
     /// What began in the middle as several connections is one where the same given key proves them.
-    fn unite(&mut self) {
+    fn unite_by_keys<O: Observer>(&mut self, observer: &mut O) {
         let mut known: Vec<(Key, ConnectionId, Side)> = Vec::new();
         let began_earlier =
             |state: &&Connection| state.view_of.is_none() && !state.orphan && state.handshake.syn.is_none();
@@ -81,8 +81,8 @@ impl Tracker {
                 known.extend(keys.into_iter().map(|(key, side)| (key, id, side)));
                 continue;
             };
-            self.counts.tcp_connections = self.counts.tcp_connections.saturating_sub(1);
-            self.adopt(id, into, if as_it_is { Side::Server } else { Side::Client });
+            let at = state.last;
+            self.unite(id, into, if as_it_is { Side::Server } else { Side::Client }, at, observer);
         }
     }
 }

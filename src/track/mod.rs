@@ -303,7 +303,7 @@ impl Tracker {
 
     /// The capture has ended: what was waiting is decided.
     pub fn finish<O: Observer>(&mut self, observer: &mut O) {
-        self.try_given_keys();
+        self.try_given_keys(observer);
         for connection in self.connections.iter_mut() {
             let at = connection.last;
             if connection.view_of.is_some() {

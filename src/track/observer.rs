@@ -118,6 +118,8 @@ pub struct Event {
 pub enum What {
     /// A connection was seen for the first time.
     ConnectionOpened,
+    /// What was told as the connection of this number is part of this one.
+    Absorbed(u64),
     /// A key, and so a token, became known or changed.
     KeysLearned(Side, Token),
     /// A subflow was seen for the first time.

@@ -191,7 +191,11 @@ impl Model {
     /// Notes something that happened to a connection. What a flood of SYNs can cause is left out.
     pub fn event(&mut self, event: &Event) {
         let what = match event.what {
-            What::ConnectionOpened | What::KeysLearned(..) | What::DataFin(..) | What::SubflowOpened => return,
+            What::ConnectionOpened
+            | What::Absorbed(_)
+            | What::KeysLearned(..)
+            | What::DataFin(..)
+            | What::SubflowOpened => return,
             What::JoinShown => "joined",
             What::AddressAnnounced(..) => "address announced",
             What::AddressRemoved(..) => "address removed",

@@ -22,7 +22,7 @@ impl Tracker {
     ) -> Option<(ConnectionId, u16, Side)> {
         self.keep_streams();
         let dss = arrival.options.dss.as_ref()?;
-        let (mut connection, source) = self.connection_of(dss, arrival.segment, ConnectionId::MAX)?;
+        let (mut connection, source) = self.connection_of(dss, arrival.segment, None)?;
         if let Some(view) = self.view_at(connection, arrival.frame.id.input) {
             connection = view;
         }
@@ -63,20 +63,21 @@ impl Tracker {
     ) -> Option<Place> {
         let dss = options.dss.as_ref()?;
         let part = self.connection(place.connection).filter(|state| state.view_of.is_none() && state.may_be_part())?;
-        let (input, token, orphan) = (part.input, part.ends.server.token_named, part.orphan);
-        let (connection, from) = self.connection_of(dss, segment, place.connection)?;
-        if !orphan && connection > place.connection {
+        let (input, token, number) = (part.input, part.ends.server.token_named, part.number());
+        let (connection, from) = self.connection_of(dss, segment, Some((part, place.from)))?;
+        if number.is_some() && connection > place.connection {
+            // The younger one goes.
+            self.connection(connection).filter(|younger| younger.may_be_part() && younger.number().is_some())?;
+            let joined = if from == place.from { Side::Server } else { Side::Client };
+            self.unite(connection, place.connection, joined, at, observer);
             return None;
         }
         let home = self.view_at(connection, input).unwrap_or(connection);
         let base = self.connection(home)?.subflows.len() as u16;
         // Among themselves, orphans take the end that was joined for the server.
         let joined = if from == place.from { Side::Server } else { Side::Client };
-        self.adopt(place.connection, home, joined);
+        self.unite(place.connection, home, joined, at, observer);
         self.connection(place.connection).is_none().then_some(())?;
-        if !orphan {
-            self.counts.tcp_connections = self.counts.tcp_connections.saturating_sub(1);
-        }
         let state = self.connections.get_mut(connection)?;
         if let Some(token) = token {
             state.ends[joined].token_named.get_or_insert(token);
@@ -90,23 +91,54 @@ impl Tracker {
         Some(Place { connection: home, subflow, from })
     }
 
-    /// The connection, other than `but`, whose streams these numbers are of, and which end sent them: few connections
+    /// Makes a connection part of another, `into`, or of another's view; `joined` as for [`adopt`](Self::adopt).
+    pub(in crate::track) fn unite<O: Observer>(
+        &mut self,
+        part: ConnectionId,
+        into: ConnectionId,
+        joined: Side,
+        at: Moment,
+        observer: &mut O,
+    ) {
+        let number = self.connection(part).and_then(Connection::number);
+        self.adopt(part, into, joined);
+        let (Some(absorbed), None) = (number, self.connection(part)) else { return };
+        self.counts.tcp_connections = self.counts.tcp_connections.saturating_sub(1);
+        let home = self.connection(into).and_then(|state| self.connection(state.view_of.unwrap_or(into)));
+        if let Some(home) = home {
+            let what = What::Absorbed(absorbed);
+            observer.event(Event { connection: home.id, number: home.number(), subflow: None, at, what });
+        }
+    }
+
+    /// The connection whose streams these numbers are of, and which end sent them. They are of `part`, sent by that side, if it is
+    /// known already, and what it saw before counts, too. All of a connection may be closed when both numbers tell: few connections
     /// without handshake can be told apart by numbers of 32 bits, if there is one of each stream and an address is known, too.
-    fn connection_of(&self, dss: &Dss, segment: &Segment<'_>, but: ConnectionId) -> Option<(ConnectionId, Side)> {
+    fn connection_of(
+        &self,
+        dss: &Dss,
+        segment: &Segment<'_>,
+        part: Option<(&Connection, Side)>,
+    ) -> Option<(ConnectionId, Side)> {
         let long = |sequence| if let RawSequence::Long(dsn) = sequence { Some(dsn) } else { None };
         let sent = dss.mapping.as_ref().filter(|mapping| mapping.len > 0).and_then(|mapping| long(mapping.dsn));
         let acked = dss.data_ack.and_then(long);
+        let but = part.map(|part| part.0.id);
+        let shown = sent.is_some() && acked.is_some();
+        let seen = |of: fn(Side) -> Side| part.and_then(|(part, side)| part.data[of(side)].place());
+        let (sent, acked) = (sent.or_else(|| seen(|side| side)), acked.or_else(|| seen(Side::peer)));
+        let both = sent.is_some() && acked.is_some();
         let by_sent = sent.into_iter().flat_map(|dsn| self.streams.candidates(dsn));
         let by_acked = acked.into_iter().flat_map(|dsn| self.streams.candidates(dsn)).map(|(id, of)| (id, of.peer()));
         let fits = |&(id, source): &(ConnectionId, Side)| {
             self.connection(id).is_some_and(|state| {
                 let near = |side: Side, dsn: Option<u64>| dsn.is_none_or(|dsn| state.data[side].is_near(dsn));
-                let enough = || (sent.is_some() && acked.is_some()) || knows_an_end(state, source, segment);
-                near(source, sent) && near(source.peer(), acked) && !state.is_closed() && enough()
+                let enough = || both || (!state.is_closed() && knows_an_end(state, source, segment));
+                near(source, sent) && near(source.peer(), acked) && enough()
             })
         };
-        let found = by_sent.chain(by_acked).filter(|found| found.0 != but).find(fits);
-        if found.is_some() || (sent.is_some() && acked.is_some()) {
+        let found = by_sent.chain(by_acked).filter(|found| Some(found.0) != but).find(fits);
+        if found.is_some() || shown {
             return found;
         }
         let sent = dss.mapping.as_ref().filter(|mapping| mapping.len > 0)?.dsn;
@@ -118,7 +150,7 @@ impl Tracker {
                 all && knows_an_end(state, source, segment)
             })
         };
-        let early = self.streams.few_early().iter().filter(|&&id| id != but);
+        let early = self.streams.few_early().iter().filter(|&&id| Some(id) != but);
         early.flat_map(|&id| Side::BOTH.map(|source| (id, source))).find(fits)
     }
 }

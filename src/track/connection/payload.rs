@@ -63,14 +63,9 @@ impl Connection {
         if data_fin {
             self.data_fin(position + u64::from(len), input, env);
         }
-        if let Some((fin, shown)) = self.data[input.side].fin.filter(|fin| position + u64::from(len) > fin.0) {
-            self.anomaly(
-                AnomalyKind::DataBehindFin,
-                input,
-                env.at,
-                Some(shown),
-                position + u64::from(len) - position.max(fin),
-            );
+        let end = position + u64::from(len);
+        if let Some((fin, shown)) = self.data[input.side].fin.filter(|fin| len > 0 && end > fin.0) {
+            self.anomaly(AnomalyKind::DataBehindFin, input, env.at, Some(shown), end - position.max(fin));
         }
         if len == 0 {
             return self.bare_data_fin(mapping, position, input, env);
