@@ -88,7 +88,9 @@ fn what_is_left_of_a_capture_without_its_start_is_part_of_the_whole() {
                 assert!(common.as_ref().is_none_or(|homes| !homes.is_empty()), "{name}: {}", connection["subflows"]);
                 if let Some(homes) = common.filter(|homes| homes.len() == 1) {
                     let id = connection["id"].as_u64().expect("an id");
-                    homes.into_iter().for_each(|home| drop(parts.entry(home).or_default().insert(id)));
+                    for home in homes {
+                        parts.entry(home).or_default().insert(id);
+                    }
                 }
             }
             together += parts.values().filter(|ids| ids.len() == 1).count();
