@@ -10,8 +10,8 @@ mod scene;
 
 use fuzz::world::{ACK, Ends, Packet, SYN};
 use mptcp_inspect::crypto::{Key, identify};
-use mptcp_inspect::report::Report;
-use mptcp_inspect::track::observer::Silent;
+use mptcp_inspect::report::{Report, TrackedReport};
+use mptcp_inspect::track::observer::{Event, Observer, Silent, What};
 use mptcp_inspect::track::{Config, Tracker};
 use mptcp_inspect::wire::{Dss, MpFastclose, MptcpOption, RawSequence};
 use scene::{CLIENT, SERVER, Scene, packet};
@@ -265,5 +265,51 @@ fn subflows_that_another_tap_shows_first_are_the_connections_own() {
         let sent = &connection.directions.client_to_server;
         assert_eq!((connection.subflows.len(), sent.bytes, sent.missing_bytes), (2, 60, 0), "joined: {joined}");
         assert_eq!(connection.views.len(), 1);
+    }
+}
+
+/// Numbers of connections that were told to be part of another.
+#[derive(Default)]
+struct Absorbed(Vec<(u64, u64)>);
+
+impl Observer for Absorbed {
+    fn event(&mut self, event: Event) {
+        if let What::Absorbed(number) = event.what {
+            self.0.push((event.number.expect("a number"), number));
+        }
+    }
+}
+
+/// What one segment does not tell, those before it and those of the other direction do; the younger becomes part of the older.
+#[test]
+fn connections_become_one_when_both_streams_have_shown() {
+    let [ends, other] = [1, 2].map(|number| Ends::new(number, 1, false, false));
+    let (known, elsewhere) = ((&ends, 0), (&other, 1));
+    // Place, sender, offset and acknowledged bytes, payload.
+    let acks_only: [(_, _, _, &[u8]); 4] = [
+        (known, CLIENT, [0, 0], b"hello"),
+        (known, SERVER, [0, 5], b"hello"),
+        (elsewhere, CLIENT, [0, 5], b""),
+        (elsewhere, SERVER, [0, 5], b""),
+    ];
+    let older_knows_less: [(_, _, _, &[u8]); 3] =
+        [(known, CLIENT, [0, 5], b""), (elsewhere, CLIENT, [0, 5], b"hello"), (known, SERVER, [5, 5], b" there")];
+    for segments in [&acks_only[..], &older_knows_less[..]] {
+        let (mut tracker, mut absorbed) = (Tracker::new(Config::default()), Absorbed::default());
+        for (at, &((shown, subflow), end, [offset, acked], payload)) in segments.iter().enumerate() {
+            let ack = RawSequence::Long(ends.idsn(1 - end).wrapping_add(1 + acked));
+            let mapping = ends.dss(end, offset, 1, payload, false, true).mapping.filter(|_| !payload.is_empty());
+            let mut packet =
+                packet(shown, subflow, end, ACK, 1).with(&MptcpOption::Dss(Dss::new(Some(ack), mapping, false)));
+            packet.payload = payload.to_vec();
+            packet.time = 1_700_000_000_000_000_000 + at as i64;
+            packet.feed(at as u64 + 1, &mut tracker, &mut absorbed);
+        }
+        tracker.finish(&mut absorbed);
+        assert_eq!(absorbed.0, [(1, 2)]);
+        let report = TrackedReport::new(tracker, Vec::new(), 0);
+        assert_eq!((report.connection_count(), report.header().tcp_connections.seen), (1, 1));
+        let connection = report.connection(0);
+        assert_eq!((connection.id, connection.subflows.len()), (1, 2));
     }
 }
