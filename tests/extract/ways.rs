@@ -8,7 +8,7 @@ use mptcp_inspect::track::side::Side;
 use proptest::prelude::*;
 
 use crate::memory::{LIMIT, Memory, finish, memory};
-use crate::traffic::{handshakes, plans, track, traffic};
+use crate::traffic::{Packet, handshakes, plans, track, traffic};
 
 /// What the client sends, reassembled.
 #[derive(Default)]
@@ -44,7 +44,7 @@ proptest! {
         checksums in any::<bool>(),
         bytes in any::<u64>(),
         repeats in prop::collection::vec(any::<prop::sample::Index>(), 0..20),
-        damages in prop::collection::vec((any::<prop::sample::Index>(), any::<bool>()), 0..6),
+        damages in prop::collection::vec((any::<prop::sample::Index>(), any::<bool>(), any::<bool>()), 0..6),
         swaps in prop::collection::vec((any::<prop::sample::Index>(), 1..16_usize), 0..40),
     ) {
         if !damages.is_empty() {
@@ -54,13 +54,21 @@ proptest! {
         }
         let (mut data, stream) = traffic(&plans, checksums, bytes);
         let mut damaged = HashSet::new();
-        for (at, before) in damages.into_iter().filter(|_| checksums) {
+        for (at, before, halves) in damages.into_iter().filter(|_| checksums) {
             // Damaged on the way, and sent again by TCP: once in a mapping.
             let at = at.index(data.len());
             let mut packet = data[at].clone();
             if damaged.insert((packet.subflow, packet.options.clone())) {
                 packet.payload[0] ^= 0x55;
+                let right = data[at].clone();
                 data.insert(at + usize::from(!before), packet);
+                let half = right.payload.len() / 2;
+                if before && halves && half > 0 {
+                    let seq = right.seq.wrapping_add(half as u32);
+                    let second = Packet { seq, payload: right.payload[half..].to_vec(), ..right.clone() };
+                    data[at + 1].payload.truncate(half);
+                    data.insert(at + 2, second);
+                }
             }
         }
         for repeat in repeats {
