@@ -167,6 +167,9 @@ fn no_join(connection: &Connection, facts: &Facts, around: &Surroundings) -> Fou
     if acked == 0 {
         return Found::not_told("no data was acknowledged, before which no subflow is opened");
     }
+    if !connection.first.time.is_known() {
+        return Found::not_told("the packets have no times");
+    }
     let round_trip = connection.initial().and_then(super::handshake_times).map_or(0, |(a, b)| a.saturating_add(b));
     let patience = round_trip.saturating_mul(PATIENCE_ROUND_TRIPS).max(PATIENCE_NS);
     if connection.last.time.since(connection.first.time) < patience {

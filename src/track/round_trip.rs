@@ -51,6 +51,9 @@ impl RoundTrips {
     /// New data up to `end` was sent.
     #[inline]
     pub fn sent(&mut self, end: u64, stamp: Option<u32>, now: Timestamp) {
+        if !now.is_known() {
+            return;
+        }
         let Outstanding { segments, stamps } = &mut **self.outstanding.get_or_insert_default();
         if segments.len() < limits::RTT_PROBES {
             segments.push_back((end, now));
