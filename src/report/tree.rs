@@ -85,7 +85,11 @@ fn headline(page: &mut Page<'_>, header: &Header, selection: &Selection, finding
         cells.push(Cell::of(Role::Good, "nothing wrong found"));
     }
     if capture.packets > 0 && tally.connections == 0 && selection.orphan_joins == 0 && !selection.filtered {
-        cells.push(Cell::plain("no Multipath TCP in it"));
+        if capture.options_cut_segments > 0 {
+            cells.push(Cell::of(Role::Warning, "? Multipath TCP: the capture cut TCP options"));
+        } else {
+            cells.push(Cell::plain("no Multipath TCP in it"));
+        }
     }
     if !cells.is_empty() {
         page.flow("", "  ", &cells, GAP)?;

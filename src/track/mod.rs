@@ -95,6 +95,8 @@ pub struct Counts {
     pub tcp_segments: u64,
     /// Those with an option of kind 30.
     pub mptcp_segments: u64,
+    /// Those whose options were cut.
+    pub options_cut_segments: u64,
     /// Segments seen again at other taps: copies, and those of views.
     pub duplicates: u64,
     /// Those of views, which are compared.
@@ -255,6 +257,7 @@ impl Tracker {
             _ => {
                 self.counts.tcp_segments += 1;
                 self.counts.mptcp_segments += u64::from(options.mptcp);
+                self.counts.options_cut_segments += u64::from(segment.options_cut);
             }
         }
         match assigned {

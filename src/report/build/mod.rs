@@ -320,6 +320,7 @@ fn header(counts: &Counts, inputs: &[InputInfo], incomplete_fragments: u64, stac
             packets: counts.packets,
             tcp_segments: counts.tcp_segments,
             mptcp_segments: counts.mptcp_segments,
+            options_cut_segments: counts.options_cut_segments,
             duplicates: counts.duplicates,
             view_segments: counts.view_segments,
             skipped: Skipped {

@@ -138,6 +138,9 @@ pub struct CaptureSummary {
     pub tcp_segments: u64,
     /// Those of them that carry an MPTCP option.
     pub mptcp_segments: u64,
+    /// TCP segments whose options the capture cut: what they carried is not known. Absent where there are none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub options_cut_segments: u64,
     /// Segments seen again, at another tap or twice at one: copies, which are set aside, and `view_segments`.
     pub duplicates: u64,
     /// Those of the `duplicates` that show a connection at another place of its path and are compared with the first view of

@@ -178,3 +178,17 @@ fn an_end_behind_payload_that_was_not_captured() {
         assert_eq!(script.report().connection(0).close, close, "{lost} bytes lost");
     }
 }
+
+/// Where every option is cut, nothing tells whether there was MPTCP.
+#[test]
+fn options_that_the_capture_cut_are_counted() {
+    for (snaplen, connections, cut) in [(None, 1, 0), (Some(42), 0, 5)] {
+        let mut script = Script::default();
+        script.snaplen = snaplen;
+        let mut flow = script.open();
+        script.data(&mut flow, Client, 0, 1, 100);
+        let report = script.report();
+        let capture = report.header().capture;
+        assert_eq!((report.connection_count(), capture.options_cut_segments), (connections, cut));
+    }
+}
