@@ -4,6 +4,8 @@
 //! the IDSN, and 64-bit wraps cannot occur. Fast Open bytes lie below that; where the IDSN is unknown the first DSN seen
 //! takes its place.
 
+mod near;
+
 use std::collections::VecDeque;
 use std::num::NonZeroU64;
 
@@ -22,10 +24,6 @@ use crate::wire::RawSequence;
 pub const ORIGIN: u64 = 1 << 48;
 /// Positions farther than this from the origin are no part of the stream.
 const REACH: u64 = 1 << 47;
-/// How far two subflows of one connection lie apart at the most.
-const APART: u64 = 1 << 27;
-/// The same, where only low halves tell.
-const CLOSE: u32 = 1 << 21;
 
 /// The data level of what one side sends.
 #[derive(Clone, Debug, Default)]
@@ -201,44 +199,6 @@ impl DataLevel {
     pub fn dsn(&self, position: u64) -> (u64, bool) {
         let base = self.base.dsn.unwrap_or(0);
         (base.wrapping_add(position.wrapping_sub(ORIGIN)), self.base.dsn.is_some() && !self.base.high_unknown)
-    }
-
-    /// The high half of the DSNs where the stream began.
-    pub(super) fn high_half(&self) -> Option<u32> {
-        self.base.dsn.filter(|_| !self.base.high_unknown).map(|dsn| (dsn >> 32) as u32)
-    }
-
-    /// The DSN that the stream has come to, where it is known whole.
-    pub(super) fn place(&self) -> Option<u64> {
-        let (here, known) = self.dsn(self.reference());
-        known.then_some(here)
-    }
-
-    /// Whether a 64-bit DSN or DATA_ACK lies about where the stream has come to.
-    pub(super) fn is_near(&self, dsn: u64) -> bool {
-        self.place().is_some_and(|here| dsn.wrapping_sub(here).wrapping_add(APART) < 2 * APART)
-    }
-
-    /// Whether a DSN or DATA_ACK lies close to where the stream has come to, as far as its low half tells.
-    pub(super) fn is_close(&self, sequence: RawSequence) -> bool {
-        let (here, known) = self.dsn(self.reference());
-        match sequence {
-            RawSequence::Long(dsn) if known => self.is_near(dsn),
-            RawSequence::Long(dsn) => self.is_close(RawSequence::Short(dsn as u32)),
-            RawSequence::Short(low) => {
-                self.base.dsn.is_some() && low.wrapping_sub(here as u32).wrapping_add(CLOSE) < 2 * CLOSE
-            }
-        }
-    }
-
-    /// Whether what was seen of the stream can be so: nothing, low halves of DSNs above this IDSN, or whole ones.
-    pub(super) fn may_follow(&self, idsn: u64) -> bool {
-        let (dsn, whole) = self.dsn(self.reference());
-        match self.base.dsn {
-            None => true,
-            Some(_) if whole => dsn.wrapping_sub(idsn) < 1 << 40,
-            Some(_) => (dsn as u32).wrapping_sub(idsn as u32) < 1 << 31,
-        }
     }
 
     /// Whether positions count from a known key's IDSN.
