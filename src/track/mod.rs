@@ -7,6 +7,7 @@
 
 mod adopt;
 pub(crate) mod assign;
+mod candidates;
 pub mod choices;
 pub mod connection;
 pub mod data;

@@ -1,8 +1,7 @@
 //! From places in data streams to connections: for subflows whose handshake was not captured. Numbers of 64 bits that start at
 //! random do not meet by chance.
 
-use hashbrown::HashMap;
-
+use super::candidates::Candidates;
 use super::connection::Connection;
 use super::observer::ConnectionId;
 use super::side::Side;
@@ -12,8 +11,8 @@ use crate::limits;
 #[derive(Default)]
 pub(crate) struct Streams {
     kept: bool,
-    /// By the high half of their DSNs: oldest first.
-    by_high_half: HashMap<u32, Vec<(ConnectionId, Side)>, foldhash::fast::RandomState>,
+    /// By the high half of their DSNs.
+    by_high_half: Candidates,
     /// Connections that began before the capture; one more than [`limits::EARLY`] at the most.
     early: Vec<ConnectionId>,
 }
@@ -37,16 +36,12 @@ impl Streams {
             return;
         }
         for side in Side::BOTH {
-            if connection.seldom.found_by[side].is_some() {
+            if connection.stream_kept[side] {
                 continue;
             }
             let Some(high) = connection.data[side].high_half() else { continue };
-            connection.seldom.found_by[side] = Some(high);
-            let list = self.by_high_half.entry(high).or_default();
-            if list.len() >= limits::SAME_TOKEN {
-                list.remove(0);
-            }
-            list.push((connection.id, side));
+            connection.stream_kept[side] = true;
+            self.by_high_half.insert(high, connection.id, side);
         }
     }
 
@@ -68,20 +63,16 @@ impl Streams {
         if self.early.len() <= limits::EARLY {
             self.early.retain(|&id| id != connection.id);
         }
-        for high in Side::BOTH.into_iter().filter_map(|side| connection.seldom.found_by[side]) {
-            if let Some(list) = self.by_high_half.get_mut(&high) {
-                list.retain(|known| known.0 != connection.id);
-                if list.is_empty() {
-                    self.by_high_half.remove(&high);
-                }
-            }
+        // A key that came late may have moved the beginning: what is left then leads nowhere.
+        let kept = Side::BOTH.into_iter().filter(|&side| connection.stream_kept[side]);
+        for high in kept.filter_map(|side| connection.data[side].high_half()) {
+            self.by_high_half.remove(high, connection.id);
         }
     }
 
     /// Streams that may reach this DSN, latest first: those that began in the same stretch of 2^32, or the one before.
     pub(crate) fn candidates(&self, dsn: u64) -> impl Iterator<Item = (ConnectionId, Side)> {
         let high = (dsn >> 32) as u32;
-        let lists = [high, high.wrapping_sub(1)].into_iter().filter_map(|high| self.by_high_half.get(&high));
-        lists.flat_map(|list| list.iter().rev().copied())
+        [high, high.wrapping_sub(1)].into_iter().flat_map(|high| self.by_high_half.with(high))
     }
 }

@@ -1,23 +1,17 @@
 //! From tokens to connections. Tokens collide, and keys are used again: candidates are kept, and the HMAC decides.
 
-use hashbrown::HashMap;
-use hashbrown::hash_map::Entry;
-
+use super::candidates::Candidates;
 use super::connection::Connection;
 use super::observer::ConnectionId;
 use super::side::Side;
 use crate::crypto::Token;
-use crate::limits;
 
 /// Which connections have an end with a token.
 #[derive(Default)]
 pub(crate) struct TokenTable {
-    /// The latest connection; most tokens have one only.
-    latest: HashMap<u32, (ConnectionId, Side), foldhash::fast::RandomState>,
+    by_token: Candidates,
     /// How many groups of orphans were put in.
     pub(crate) orphans: usize,
-    /// Further ones, oldest first.
-    more: HashMap<u32, Vec<(ConnectionId, Side)>, foldhash::fast::RandomState>,
 }
 
 impl TokenTable {
@@ -35,20 +29,7 @@ impl TokenTable {
 
     /// Takes note of one token.
     pub(crate) fn insert(&mut self, token: Token, id: ConnectionId, side: Side) {
-        match self.latest.entry(token.0) {
-            Entry::Vacant(place) => drop(place.insert((id, side))),
-            Entry::Occupied(mut latest) if *latest.get() != (id, side) => {
-                let more = self.more.entry(token.0).or_default();
-                if more.contains(&(id, side)) {
-                    return;
-                }
-                more.push(latest.insert((id, side)));
-                if more.len() > limits::SAME_TOKEN {
-                    more.remove(0);
-                }
-            }
-            Entry::Occupied(_) => {}
-        }
+        self.by_token.insert(token.0, id, side);
     }
 
     /// Forgets a connection.
@@ -64,25 +45,11 @@ impl TokenTable {
     }
 
     fn remove(&mut self, token: Token, id: ConnectionId) {
-        let is_latest = self.latest.get(&token.0).is_some_and(|known| known.0 == id);
-        let mut next = None;
-        if let Some(more) = self.more.get_mut(&token.0) {
-            more.retain(|known| known.0 != id);
-            next = if is_latest { more.pop() } else { None };
-            if more.is_empty() {
-                self.more.remove(&token.0);
-            }
-        }
-        match next {
-            _ if !is_latest => {}
-            Some(next) => drop(self.latest.insert(token.0, next)),
-            None => drop(self.latest.remove(&token.0)),
-        }
+        self.by_token.remove(token.0, id);
     }
 
     /// The connections with this token, latest first, and which end has it.
     pub(crate) fn candidates(&self, token: Token) -> impl Iterator<Item = (ConnectionId, Side)> {
-        let more = self.more.get(&token.0).into_iter().flat_map(|list| list.iter().rev());
-        self.latest.get(&token.0).into_iter().chain(more).copied()
+        self.by_token.with(token.0)
     }
 }

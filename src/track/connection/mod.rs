@@ -77,6 +77,8 @@ pub struct Connection {
     pub last: Moment,
     /// The connection of which this is another tap's view.
     pub view_of: Option<ConnectionId>,
+    /// Its streams are kept track of, by sender.
+    pub(in crate::track) stream_kept: PerSide<bool>,
     /// Input that shows it.
     pub input: u16,
     /// The snaplen cut TCP options: what is missing may have been there.
@@ -239,6 +241,7 @@ impl Connection {
             first: at,
             last: at,
             view_of: None,
+            stream_kept: PerSide::default(),
             input,
             options_cut: false,
             closed: false,

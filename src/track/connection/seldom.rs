@@ -11,8 +11,6 @@ use crate::track::sparse::empty;
 /// What few connections have.
 #[derive(Clone, Debug, Default)]
 pub struct Seldom {
-    /// High halves of the DSNs by which its streams are found, by sender.
-    pub(in crate::track) found_by: PerSide<Option<u32>>,
     /// Ids in REMOVE_ADDR.
     pub removals: Vec<Removal>,
     /// MP_FAIL by sender: its frame, DSN and subflow.
@@ -35,7 +33,6 @@ pub struct Seldom {
 
 empty! {
     Seldom = Seldom {
-        found_by: PerSide { client: None, server: None },
         removals: Vec::new(),
         failed: PerSide { client: None, server: None },
         infinite: PerSide { client: None, server: None },
