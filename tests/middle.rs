@@ -16,30 +16,33 @@ use mptcp_inspect::track::{Config, Tracker};
 use mptcp_inspect::wire::{Dss, MpFastclose, MptcpOption, RawSequence};
 use scene::{CLIENT, SERVER, Scene, packet};
 
+/// A segment with this DSS and payload.
+fn carrying(shown: &Ends, subflow: u8, end: usize, ssn: u32, dss: Dss, payload: &[u8]) -> Packet {
+    Packet { payload: payload.to_vec(), ..packet(shown, subflow, end, ACK, ssn).with(&MptcpOption::Dss(dss)) }
+}
+
+/// Data at `offset` with an acknowledgement of the first bytes of the other end, under the addresses of `shown`.
+fn exchanged(
+    ends: &Ends,
+    (shown, subflow): (&Ends, u8),
+    end: usize,
+    [offset, acked]: [u64; 2],
+    payload: &[u8],
+) -> Packet {
+    let ack = RawSequence::Long(ends.idsn(1 - end).wrapping_add(1 + acked));
+    let mapping = ends.dss(end, offset, 1, payload, false, true).mapping.filter(|_| !payload.is_empty());
+    carrying(shown, subflow, end, 1, Dss::new(Some(ack), mapping, false), payload)
+}
+
 impl Scene {
-    /// Data at `offset` with an acknowledgement of the first bytes of the other end, under the addresses of `shown`.
-    fn exchange(
-        &mut self,
-        ends: &Ends,
-        (shown, subflow): (&Ends, u8),
-        end: usize,
-        [offset, acked]: [u64; 2],
-        payload: &[u8],
-    ) {
-        let ack = RawSequence::Long(ends.idsn(1 - end).wrapping_add(1 + acked));
-        let mapping = ends.dss(end, offset, 1, payload, false, true).mapping.filter(|_| !payload.is_empty());
-        let dss = Dss::new(Some(ack), mapping, false);
-        let mut packet = packet(shown, subflow, end, ACK, 1).with(&MptcpOption::Dss(dss));
-        packet.payload = payload.to_vec();
-        self.send(&packet);
+    fn exchange(&mut self, ends: &Ends, place: (&Ends, u8), end: usize, data: [u64; 2], payload: &[u8]) {
+        self.send(&exchanged(ends, place, end, data, payload));
     }
 
     /// One segment, `[from, to)`, of the mapping of `payload` at `offset`, which is at the same place of the subflow.
     fn part(&mut self, ends: &Ends, offset: u32, payload: &[u8], (from, to): (usize, usize)) {
         let dss = ends.dss(CLIENT, u64::from(offset), offset + 1, payload, false, true);
-        let mut packet = packet(ends, 0, CLIENT, ACK, offset + 1 + from as u32).with(&MptcpOption::Dss(dss));
-        packet.payload = payload[from..to].to_vec();
-        self.send(&packet);
+        self.send(&carrying(ends, 0, CLIENT, offset + 1 + from as u32, dss, &payload[from..to]));
     }
 }
 
@@ -161,9 +164,7 @@ fn given_keys_unite_what_short_numbers_cannot() {
         for (subflow, shown) in [(0, &ends), (1, &Ends::new(2, 1, false, false))] {
             for (end, long) in [(SERVER, false), (CLIENT, true)] {
                 let dss = ends.dss(end, 10 * u64::from(subflow), 1, b"0123456789", false, long);
-                let mut packet = packet(shown, subflow, end, ACK, 1).with(&MptcpOption::Dss(dss));
-                packet.payload = b"0123456789".to_vec();
-                scene.send(&packet);
+                scene.send(&carrying(shown, subflow, end, 1, dss, b"0123456789"));
             }
         }
         let report = scene.report();
@@ -203,9 +204,7 @@ fn short_numbers_tell_subflows_of_few_connections_apart() {
             let short = |end| RawSequence::Short(ends.idsn(end).wrapping_add(1 + offset) as u32);
             let mapping = ends.dss(CLIENT, offset, 1, b"hello", false, false).mapping;
             let dss = Dss::new(Some(short(SERVER)), mapping, false);
-            let mut packet = packet(shown, subflow, CLIENT, ACK, 1).with(&MptcpOption::Dss(dss));
-            packet.payload = b"hello".to_vec();
-            scene.send(&packet);
+            scene.send(&carrying(shown, subflow, CLIENT, 1, dss, b"hello"));
         };
         send(&ends, &ends, 0, 0);
         for other in 0..others {
@@ -245,10 +244,8 @@ fn subflows_that_another_tap_shows_first_are_the_connections_own() {
                 let offset = 10 * (3 * u64::from(subflow) + part);
                 let ack = RawSequence::Long(ends.idsn(SERVER).wrapping_add(1));
                 let mapping = ends.dss(CLIENT, offset, 10 * part as u32 + 1, b"0123456789", false, true).mapping;
-                let dss = MptcpOption::Dss(Dss::new(Some(ack), mapping, false));
-                let mut data = packet(&ends, subflow, CLIENT, ACK, 10 * part as u32 + 1).with(&dss);
-                data.payload = b"0123456789".to_vec();
-                packets.push((first, data));
+                let dss = Dss::new(Some(ack), mapping, false);
+                packets.push((first, carrying(&ends, subflow, CLIENT, 10 * part as u32 + 1, dss, b"0123456789")));
             }
         }
         for (ip_id, (first, packet)) in packets.into_iter().enumerate() {
@@ -296,12 +293,8 @@ fn connections_become_one_when_both_streams_have_shown() {
         [(known, CLIENT, [0, 5], b""), (elsewhere, CLIENT, [0, 5], b"hello"), (known, SERVER, [5, 5], b" there")];
     for segments in [&acks_only[..], &older_knows_less[..]] {
         let (mut tracker, mut absorbed) = (Tracker::new(Config::default()), Absorbed::default());
-        for (at, &((shown, subflow), end, [offset, acked], payload)) in segments.iter().enumerate() {
-            let ack = RawSequence::Long(ends.idsn(1 - end).wrapping_add(1 + acked));
-            let mapping = ends.dss(end, offset, 1, payload, false, true).mapping.filter(|_| !payload.is_empty());
-            let mut packet =
-                packet(shown, subflow, end, ACK, 1).with(&MptcpOption::Dss(Dss::new(Some(ack), mapping, false)));
-            packet.payload = payload.to_vec();
+        for (at, &(place, end, data, payload)) in segments.iter().enumerate() {
+            let mut packet = exchanged(&ends, place, end, data, payload);
             packet.time = 1_700_000_000_000_000_000 + at as i64;
             packet.feed(at as u64 + 1, &mut tracker, &mut absorbed);
         }

@@ -37,23 +37,17 @@ impl Tracker {
         }
         let is_view = self.connection(connection)?.view_of.is_some();
         let state = self.connections.get_mut(connection)?;
-        if state.subflows.len() >= limits::SUBFLOWS {
-            state.seldom.left_out.subflows += 1;
-            return None;
-        }
         let join = Join { token: Some(token), initiator_nonce: Some(nonce), ..Join::default() };
         let denied = state.ends[source.peer()].flags.is_some_and(|flags| flags & 0x20 != 0)
             && state.initial().is_some_and(|initial| {
                 initial.address_of(source.peer())
                     == (arrival.segment.ip.destination(), arrival.segment.destination_port)
             });
-        state.add_subflow(Subflow::new(arrival, source, source, Some(join)));
-        let subflow = (state.subflows.len() - 1) as u16;
         let number = state.number();
-        if denied {
+        let subflow = self.admit(connection, Subflow::new(arrival, source, source, Some(join)))?;
+        if denied && let Some(state) = self.connections.get_mut(connection) {
             state.note_join_denied(subflow, source, arrival.at.frame);
         }
-        self.connections.grow(connection, size_of::<Subflow>() + size_of::<Join>());
         if !is_view {
             let (at, what) = (arrival.at, What::SubflowOpened);
             observer.event(Event { connection, number, subflow: Some(subflow), at, what });
@@ -199,8 +193,12 @@ fn names_its_own(state: &Connection, named: Side, arrival: &Arrival<'_, '_>) -> 
     })
 }
 
+/// Whether that end has this address on a subflow.
+pub(super) fn uses(state: &Connection, side: Side, address: IpAddr) -> bool {
+    state.subflows.iter().any(|subflow| subflow.address_of(side).0 == address)
+}
+
 /// Whether an address is known to be that end's: of a subflow, or announced.
 fn knows(state: &Connection, side: Side, address: IpAddr) -> bool {
-    state.subflows.iter().any(|subflow| subflow.address_of(side).0 == address)
-        || state.addresses.iter().any(|known| known.by == side && known.address == address)
+    uses(state, side, address) || state.addresses.iter().any(|known| known.by == side && known.address == address)
 }

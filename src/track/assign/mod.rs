@@ -275,6 +275,19 @@ impl Tracker {
         Some((id, 0, source))
     }
 
+    /// Adds a subflow to a connection, and gives its index; beyond the limit it is counted only.
+    fn admit(&mut self, connection: ConnectionId, subflow: Subflow) -> Option<u16> {
+        let state = self.connections.get_mut(connection)?;
+        if state.subflows.len() >= limits::SUBFLOWS {
+            state.seldom.left_out.subflows += 1;
+            return None;
+        }
+        state.add_subflow(subflow);
+        let index = (state.subflows.len() - 1) as u16;
+        self.connections.grow(connection, size_of::<Subflow>() + size_of::<Join>());
+        Some(index)
+    }
+
     fn open_connection<O: Observer>(&mut self, arrival: &Arrival<'_, '_>, observer: &mut O) -> Option<ConnectionId> {
         while self.connections.is_full(self.config.connections) {
             let Some(victim) = self.connections.victim() else { break };

@@ -2,6 +2,7 @@
 //! bits and lie where both streams of one connection are; or where one does, and an address is known, too.
 
 use super::Arrival;
+use super::join::uses;
 use crate::limits;
 use crate::packet::Segment;
 use crate::track::connection::Connection;
@@ -26,15 +27,9 @@ impl Tracker {
         if let Some(view) = self.view_at(connection, arrival.frame.id.input) {
             connection = view;
         }
-        let state = self.connections.get_mut(connection)?;
-        if state.subflows.len() >= limits::SUBFLOWS {
-            state.seldom.left_out.subflows += 1;
-            return None;
-        }
-        let subflow = state.subflows.len() as u16;
-        state.add_subflow(Subflow::new(arrival, source, Side::Client, Some(Join::default())));
+        let subflow = self.admit(connection, Subflow::new(arrival, source, Side::Client, Some(Join::default())))?;
+        let state = self.connection(connection)?;
         let (number, is_view) = (state.number(), state.view_of.is_some());
-        self.connections.grow(connection, size_of::<Subflow>() + size_of::<Join>());
         if !is_view {
             let (at, what) = (arrival.at, What::SubflowOpened);
             observer.event(Event { connection, number, subflow: Some(subflow), at, what });
@@ -65,17 +60,16 @@ impl Tracker {
         let part = self.connection(place.connection).filter(|state| state.view_of.is_none() && state.may_be_part())?;
         let (input, token, number) = (part.input, part.ends.server.token_named, part.number());
         let (connection, from) = self.connection_of(dss, segment, Some((part, place.from)))?;
+        // Among themselves, orphans take the end that was joined for the server.
+        let joined = if from == place.from { Side::Server } else { Side::Client };
         if number.is_some() && connection > place.connection {
             // The younger one goes.
             self.connection(connection).filter(|younger| younger.may_be_part() && younger.number().is_some())?;
-            let joined = if from == place.from { Side::Server } else { Side::Client };
             self.unite(connection, place.connection, joined, at, observer);
             return None;
         }
         let home = self.view_at(connection, input).unwrap_or(connection);
         let base = self.connection(home)?.subflows.len() as u16;
-        // Among themselves, orphans take the end that was joined for the server.
-        let joined = if from == place.from { Side::Server } else { Side::Client };
         self.unite(place.connection, home, joined, at, observer);
         self.connection(place.connection).is_none().then_some(())?;
         let state = self.connections.get_mut(connection)?;
@@ -112,8 +106,7 @@ impl Tracker {
     }
 
     /// The connection whose streams these numbers are of, and which end sent them. They are of `part`, sent by that side, if it is
-    /// known already, and what it saw before counts, too. All of a connection may be closed when both numbers tell: few connections
-    /// without handshake can be told apart by numbers of 32 bits, if there is one of each stream and an address is known, too.
+    /// known already, and what it saw before counts, too. All of a connection may be closed when both numbers tell.
     fn connection_of(
         &self,
         dss: &Dss,
@@ -138,9 +131,17 @@ impl Tracker {
             })
         };
         let found = by_sent.chain(by_acked).filter(|found| Some(found.0) != but).find(fits);
-        if found.is_some() || shown {
-            return found;
-        }
+        if found.is_some() || shown { found } else { self.by_short_numbers(dss, segment, but) }
+    }
+
+    /// The same by numbers of 32 bits, one of each stream, where an address is known, too: few connections that began before
+    /// the capture can be told apart so.
+    fn by_short_numbers(
+        &self,
+        dss: &Dss,
+        segment: &Segment<'_>,
+        but: Option<ConnectionId>,
+    ) -> Option<(ConnectionId, Side)> {
         let sent = dss.mapping.as_ref().filter(|mapping| mapping.len > 0)?.dsn;
         let acked = dss.data_ack?;
         let fits = |&(id, source): &(ConnectionId, Side)| {
@@ -165,6 +166,5 @@ impl Connection {
 
 /// Whether an address of a segment that `source` sent is known to be that end's.
 fn knows_an_end(state: &Connection, source: Side, segment: &Segment<'_>) -> bool {
-    let (from, to) = (segment.ip.source(), segment.ip.destination());
-    state.subflows.iter().any(|known| known.address_of(source).0 == from || known.address_of(source.peer()).0 == to)
+    uses(state, source, segment.ip.source()) || uses(state, source.peer(), segment.ip.destination())
 }

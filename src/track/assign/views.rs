@@ -85,14 +85,8 @@ impl Tracker {
         let shown = self.connection(view)?;
         let template = shown.subflows.get(usize::from(view_subflow))?.clone_identity(arrival);
         let connection = shown.view_of?;
-        let main = self.connections.get_mut(connection)?;
-        if main.subflows.len() >= limits::SUBFLOWS {
-            main.seldom.left_out.subflows += 1;
-            return Some(Assigned::Copy(None));
-        }
-        main.add_subflow(template);
-        let (subflow, number) = (main.subflows.len() as u16 - 1, main.number());
-        self.connections.grow(connection, size_of::<Subflow>());
+        let number = self.connection(connection)?.number();
+        let Some(subflow) = self.admit(connection, template) else { return Some(Assigned::Copy(None)) };
         let flow = self.flows.get_mut(id)?;
         (flow.connection, flow.subflow, flow.is_view, flow.tap) = (connection, subflow, false, arrival.tap);
         flow.directions = if arrival.from_low { 1 } else { 2 };
