@@ -110,15 +110,8 @@ impl ChecksumTally {
             sum == 0xffff || sum == 0
         };
         if complete.again {
-            return match self.find(placed, subflow).filter(|_| complete.other_copy.is_some_and(right)) {
-                Some(wrong) => {
-                    self.mismatches.remove(wrong);
-                    self.mismatch -= 1;
-                    self.verified += 1;
-                    Judgement::Again
-                }
-                None => Judgement::Unknown,
-            };
+            let repaired = complete.other_copy.is_some_and(right) && self.repair(placed, subflow);
+            return if repaired { Judgement::Again } else { Judgement::Unknown };
         }
         let judgement = match complete.other_copy {
             _ if right(0) => Judgement::First,
@@ -150,6 +143,15 @@ impl ChecksumTally {
             });
         }
         judgement
+    }
+
+    /// A mapping is right after all: whether it had been told wrong.
+    fn repair(&mut self, placed: &Placed, subflow: u16) -> bool {
+        let Some(wrong) = self.find(placed, subflow) else { return false };
+        self.mismatches.remove(wrong);
+        self.mismatch -= 1;
+        self.verified += 1;
+        true
     }
 
     /// The place in `mismatches` of a mapping that was told wrong; those beyond the limit are not found.
