@@ -7,7 +7,6 @@ use crate::crypto::{Nonce, Token};
 use crate::limits;
 use crate::track::Tracker;
 use crate::track::connection::Connection;
-use crate::track::keys::KeySource;
 use crate::track::observer::{ConnectionId, Event, Observer, What};
 use crate::track::side::Side;
 use crate::track::subflow::{Join, Subflow};
@@ -130,16 +129,8 @@ impl Tracker {
 
     /// An orphan's token is known: joins that name it are put beside it, and a connection that has it takes them.
     fn name_orphan(&mut self, id: ConnectionId, token: Token) {
-        let keys = self.config.keys.clone();
         let Some(state) = self.connections.get_mut(id) else { return };
         state.ends.server.token_named = Some(token);
-        for key in keys {
-            if let Some(dialect) = state.dialect_that_fits(Side::Server, key) {
-                state.dialect = Some(dialect);
-                state.ends.server.learn(key, dialect.suite(), KeySource::CommandLine, None);
-                state.keys_changed(Side::Server);
-            }
-        }
         self.tokens.insert(token, id, Side::Server);
         self.tokens.orphans += 1;
     }
