@@ -16,11 +16,11 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use mptcp_inspect::capture::{self, FileSource, OpenOptions, Source};
 use mptcp_inspect::frame::{Frame, FrameId, LinkType, Timestamp};
 use mptcp_inspect::packet::checksum::sum16;
+use mptcp_inspect::packet::options::Options;
 use mptcp_inspect::packet::{Decoded, Decoder};
 use mptcp_inspect::report::style::Look;
 use mptcp_inspect::report::{Selection, TrackedReport, json, tree};
 use mptcp_inspect::track::observer::Silent;
-use mptcp_inspect::track::options::Options;
 use mptcp_inspect::track::{Config, Tracker};
 use traffic::Traffic;
 

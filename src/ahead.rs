@@ -23,8 +23,8 @@ use crate::capture::{BlockReturn, CaptureError, FileSource, InputInfo, Source, j
 use crate::frame::{Frame, FrameId, LinkType, Timestamp};
 use crate::limits;
 use crate::packet::checksum::sum16;
+use crate::packet::options::{Options, UsualOptions};
 use crate::packet::{Decoded, Decoder, Segment};
-use crate::track::options::{Options, UsualOptions};
 
 /// Batches that wait for the tracker. Their blocks are missing from those that go round below, but come back: the tracker
 /// waits only where no batch does.

@@ -11,8 +11,8 @@ use std::time::Duration;
 use mptcp_inspect::ahead::Ahead;
 use mptcp_inspect::capture::{FileSource, OpenOptions, Source, open, read};
 use mptcp_inspect::packet::checksum::sum16;
+use mptcp_inspect::packet::options::Options;
 use mptcp_inspect::packet::{Decoded, Decoder};
-use mptcp_inspect::track::options::Options;
 
 const READ_AHEAD: OpenOptions = OpenOptions { read_ahead: true };
 const INLINE: OpenOptions = OpenOptions { read_ahead: false };

@@ -11,7 +11,7 @@ mod scene;
 
 use fuzz::world::{ACK, Ends, Packet, SYN};
 use mptcp_inspect::crypto::{Key, identify};
-use mptcp_inspect::report::model::Subflow;
+use mptcp_inspect::model::Subflow;
 use mptcp_inspect::report::{Report, TrackedReport};
 use mptcp_inspect::track::observer::Silent;
 use mptcp_inspect::track::{Config, Tracker};

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 use mptcp_inspect::capture::{self, OpenOptions, Source};
 use mptcp_inspect::frame::{Frame, FrameId, LinkType, Timestamp};
+use mptcp_inspect::model::{self, Verdict};
 use mptcp_inspect::packet::{Decoded, Decoder, IpPair, Segment};
-use mptcp_inspect::report::model::{self, Verdict};
 use mptcp_inspect::report::{Report, TrackedReport};
 use mptcp_inspect::track::observer::Silent;
 use mptcp_inspect::track::{Config, Tracker};

@@ -3,8 +3,9 @@
 
 mod sample;
 
+use mptcp_inspect::model::ConnectionFilter;
 use mptcp_inspect::report::style::Look;
-use mptcp_inspect::report::{ConnectionFilter, Selection, json, table, tree};
+use mptcp_inspect::report::{Selection, json, table, tree};
 use sample::Sample;
 
 /// Connections shown unless all are asked for.

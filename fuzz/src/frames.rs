@@ -1,8 +1,8 @@
 //! Frames of one link type: a byte chooses the link type, then each frame has a length in two bytes.
 
 use mptcp_inspect::frame::{Frame, FrameId, LinkType, Timestamp};
+use mptcp_inspect::packet::options::Options;
 use mptcp_inspect::packet::{Decoded, Decoder};
-use mptcp_inspect::track::options::Options;
 
 use super::bytes::Bytes;
 

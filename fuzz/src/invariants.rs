@@ -1,7 +1,7 @@
 //! What holds for every report, whatever was captured.
 
 use mptcp_inspect::limits;
-use mptcp_inspect::report::model::{Connection, ConnectionDirection, Directions, Subflow, SubflowDirection};
+use mptcp_inspect::model::{Connection, ConnectionDirection, Directions, Subflow, SubflowDirection};
 use mptcp_inspect::report::{Report, TrackedReport, json};
 use serde_json::Value;
 

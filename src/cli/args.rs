@@ -7,7 +7,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{ArgAction, Parser, ValueEnum, ValueHint};
 
 use crate::crypto::Key;
-use crate::report::ConnectionFilter;
+use crate::model::ConnectionFilter;
 
 /// What MPTCP did in a capture, proven.
 #[derive(Debug, Parser)]

@@ -42,7 +42,7 @@ pub fn outcome_of(result: anyhow::Result<Outcome>) -> Outcome {
 /// Prints one line to standard error, prefixed by the program's name and safe for a terminal.
 pub fn complain(message: &str) {
     // Nothing can be done about a standard error that cannot be written to.
-    let _ = writeln!(io::stderr(), "mptcp-inspect: {}", crate::report::text::clean(message, true));
+    let _ = writeln!(io::stderr(), "mptcp-inspect: {}", crate::text::clean(message, true));
 }
 
 /// An error whose message the user has seen already.

@@ -10,12 +10,11 @@ use crate::capture::InputInfo;
 use crate::extract::Extractor;
 use crate::frame::{Frame, Timestamp};
 use crate::limits;
+use crate::model::{ConnectionFilter, FrameRef};
 use crate::packet::Decoded;
-use crate::report::model::FrameRef;
 use crate::report::seen::Seen;
-use crate::report::{
-    ConnectionFilter, ConnectionNow, Report, Selection, TrackedReport, interface_name, ndjson, packets, text,
-};
+use crate::report::{ConnectionNow, Report, Selection, TrackedReport, interface_name, ndjson, packets};
+use crate::text;
 use crate::track::connection::Connection;
 use crate::track::expire::Left;
 use crate::track::observer::{Checked, ConnectionId, Data, Event, Judgement, Observer, Silent, What};

@@ -3,8 +3,8 @@
 use crate::ahead::Ahead;
 use crate::capture::{InputInfo, Merge, Source};
 use crate::frame::Frame;
+use crate::packet::options::Options;
 use crate::packet::{Decoded, Decoder};
-use crate::track::options::Options;
 
 /// Tells of the inputs so far.
 pub(super) type Inputs<'f, 'i> = &'f dyn Fn() -> Vec<&'i InputInfo>;

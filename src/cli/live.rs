@@ -303,7 +303,7 @@ impl Saver {
         if let Err(error) = written {
             // What is in the buffer and did not fit is lost: the file has whole packets, and at most one that is cut.
             let kept = self.writer.take().and_then(|writer| writer.into_inner().into_parts().0.metadata().ok());
-            let kept = crate::report::text::bytes(kept.map_or(0, |file| file.len()));
+            let kept = crate::text::bytes(kept.map_or(0, |file| file.len()));
             let name = self.path.display();
             complain(&format!("cannot write to {name}: {error}; {kept} are kept, packets are saved no more"));
             self.failed = true;

@@ -87,7 +87,7 @@ fn inspect(plan: &Plan) -> anyhow::Result<Outcome> {
 /// Prints the explanation of one finding, or the list of all.
 fn explain_finding(out: &mut dyn Write, finding: Option<&str>) -> anyhow::Result<()> {
     let Some(finding) = finding else {
-        let all: Vec<explain::Explanation> = rules::all().copied().collect();
+        let all: Vec<_> = rules::all().copied().collect();
         return Ok(explain::write_list(out, &all)?);
     };
     match rules::find(finding) {
@@ -107,7 +107,7 @@ fn list_interfaces(out: &mut dyn Write) -> anyhow::Result<()> {
             Some(false) => "down",
             None => "-",
         };
-        let name = crate::report::text::clean(&listed.name, true).into_owned();
+        let name = crate::text::clean(&listed.name, true).into_owned();
         writeln!(out, "{}", format!("{name:width$}  {up:4}  {}", listed.details).trim_end())?;
     }
     Ok(())

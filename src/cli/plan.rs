@@ -10,7 +10,7 @@ use anyhow::{Context, bail};
 
 use super::args::{Args, Color, Format, Generate};
 use crate::crypto::Key;
-use crate::report::ConnectionFilter;
+use crate::model::ConnectionFilter;
 use crate::report::style::Look;
 
 /// Connections that a text output shows unless all are asked for: about two screens.

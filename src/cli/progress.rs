@@ -55,7 +55,7 @@ impl Watched {
         }
         if let Some(bar) = &self.bar {
             bar.set_position(read);
-            bar.set_message(format!("{} packets", crate::report::text::count(self.frames)));
+            bar.set_message(format!("{} packets", crate::text::count(self.frames)));
         }
     }
 }

@@ -5,8 +5,8 @@ use std::net::IpAddr;
 
 use super::rules::{fallback, joins};
 use super::{Evidence, Found, endpoint};
-use crate::report::explain::Explanation;
-use crate::report::text;
+use crate::diagnose::Explanation;
+use crate::text;
 use crate::track::connection::outcome::SubflowState;
 use crate::track::connection::{Connection, FallbackCause};
 use crate::track::mark::Mark;

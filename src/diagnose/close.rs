@@ -3,7 +3,7 @@
 use super::handshake::many;
 use super::rules::close as rule;
 use super::{Finder, span};
-use crate::report::text;
+use crate::text;
 use crate::track::connection::outcome::{Close, SubflowState};
 use crate::track::connection::{AnomalyKind, Connection};
 use crate::track::data::ORIGIN;

@@ -3,7 +3,7 @@
 use super::handshake::many;
 use super::rules::data as rule;
 use super::{Finder, span};
-use crate::report::text;
+use crate::text;
 use crate::track::connection::checksums::Mismatch;
 use crate::track::connection::{AnomalyKind, Connection, FallbackCause};
 use crate::track::data::ORIGIN;

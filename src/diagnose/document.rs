@@ -3,19 +3,6 @@
 use std::io::{self, Write};
 
 use super::rules;
-use crate::report::model::Severity;
-
-/// Headings of the topics, in the order of [`rules::ALL`].
-const TOPICS: [&str; 8] = [
-    "The first subflow's handshake",
-    "Fallback to TCP",
-    "Joins",
-    "Addresses",
-    "Data",
-    "Paths",
-    "End of subflows and connections",
-    "Two captures of one connection",
-];
 
 /// Writes all findings as Markdown: a table of ids, then each with all there is to say.
 pub fn write(out: &mut dyn Write) -> io::Result<()> {
@@ -25,10 +12,10 @@ pub fn write(out: &mut dyn Write) -> io::Result<()> {
         out,
         "An *error* is broken or refused, a *warning* works worse than it could, a *note* is good to know and normal in healthy traffic.\n"
     )?;
-    for (topic, rules) in TOPICS.iter().zip(rules::ALL) {
-        writeln!(out, "## {topic}\n\n| id | severity | |\n|---|---|---|")?;
+    for rules::Topic { heading, rules } in rules::TOPICS {
+        writeln!(out, "## {heading}\n\n| id | severity | |\n|---|---|---|")?;
         for rule in *rules {
-            writeln!(out, "| [`{0}`](#{0}) | {1} | {2} |", rule.id, word(rule.severity), cell(rule.title))?;
+            writeln!(out, "| [`{0}`](#{0}) | {1} | {2} |", rule.id, rule.severity.name(), cell(rule.title))?;
         }
         for rule in *rules {
             writeln!(
@@ -52,14 +39,6 @@ pub fn write(out: &mut dyn Write) -> io::Result<()> {
         writeln!(out)?;
     }
     Ok(())
-}
-
-fn word(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Error => "error",
-        Severity::Warning => "warning",
-        Severity::Note => "note",
-    }
 }
 
 fn capital(text: &str) -> String {

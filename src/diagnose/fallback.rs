@@ -3,8 +3,8 @@
 use super::rules::fallback as rule;
 use super::views::nearer_to_server;
 use super::{Finder, endpoint};
-use crate::report::explain::Explanation;
-use crate::report::text;
+use crate::diagnose::Explanation;
+use crate::text;
 use crate::track::connection::{Anomaly, AnomalyKind, Connection, FallbackCause, FallbackSeen};
 use crate::track::keys::Dialect;
 use crate::track::mark::Mark;

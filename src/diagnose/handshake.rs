@@ -2,7 +2,7 @@
 
 use super::rules::handshake as rule;
 use super::{Finder, endpoint};
-use crate::report::text;
+use crate::text;
 use crate::track::connection::outcome::Outcome;
 use crate::track::connection::{Anomaly, AnomalyKind, Connection, FallbackCause};
 use crate::track::mark::Mark;
@@ -111,7 +111,7 @@ fn rules_broken(finder: &mut Finder<'_, '_>) {
 pub(super) fn many(
     finder: &mut Finder<'_, '_>,
     kind: AnomalyKind,
-    rule: &'static crate::report::explain::Explanation,
+    rule: &'static crate::diagnose::Explanation,
     sentence: impl Fn(&Anomaly, &str) -> String,
 ) {
     let mut all = finder.anomalies(kind);

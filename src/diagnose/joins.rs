@@ -3,7 +3,7 @@
 use super::handshake::{late_opening, many};
 use super::rules::joins as rule;
 use super::{Finder, endpoint, span};
-use crate::report::text;
+use crate::text;
 use crate::track::connection::outcome::{Close, SubflowState};
 use crate::track::connection::{AnomalyKind, Connection};
 use crate::track::mark::Mark;
@@ -237,7 +237,7 @@ fn refusal_hint(
     connection: &Connection,
     index: u16,
     subflow: &Subflow,
-    rule: &'static crate::report::explain::Explanation,
+    rule: &'static crate::diagnose::Explanation,
 ) -> Option<String> {
     let responder = subflow.initiator.peer();
     let others = || connection.subflows.iter().enumerate().filter(|(other, _)| *other != usize::from(index));

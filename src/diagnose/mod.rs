@@ -9,6 +9,7 @@ mod close;
 pub mod counters;
 mod data;
 pub mod document;
+mod explanation;
 mod fallback;
 mod handshake;
 mod joins;
@@ -18,14 +19,14 @@ mod views;
 
 use crate::capture::InputInfo;
 use crate::frame::Timestamp;
-use crate::report::explain::Explanation;
-use crate::report::model::FrameRef;
-use crate::report::text;
+use crate::model::FrameRef;
+use crate::text;
 use crate::track::connection::{Anomaly, AnomalyKind, Connection};
 use crate::track::mark::Mark;
 use crate::track::subflow::Subflow;
 
 pub use data::explain_mismatch;
+pub use explanation::Explanation;
 pub use fallback::{fallback_by, fallback_counter};
 pub(crate) use views::{nearer_to_server, twin};
 

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::rules::paths as rule;
 use super::{Finder, span};
-use crate::report::text;
+use crate::text;
 use crate::track::connection::{Connection, HandoverSeen};
 use crate::track::mark::Mark;
 use crate::track::side::Side;

@@ -25,7 +25,7 @@ use std::path::{Path, PathBuf};
 
 use crate::crypto::Token;
 use crate::limits;
-use crate::report::ConnectionFilter;
+use crate::model::ConnectionFilter;
 use crate::track::Tracker;
 use crate::track::connection::Connection;
 use crate::track::observer::{Checked, Data, Event, Observer, What};

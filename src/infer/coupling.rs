@@ -2,7 +2,7 @@
 //! does so is not on the wire.
 
 use super::round;
-use crate::report::model::{Coupling, LoadStep, PathLoad};
+use crate::model::{Coupling, LoadStep, PathLoad};
 use crate::track::connection::Connection;
 use crate::track::half::Half;
 use crate::track::side::Side;

@@ -15,7 +15,7 @@ mod sysctls;
 
 use std::net::IpAddr;
 
-use crate::report::model::{Directions, FrameRef, Sides, Stack};
+use crate::model::{Directions, FrameRef, Sides, Stack};
 use crate::track::connection::Connection;
 use crate::track::mark::Mark;
 use crate::track::side::Side;

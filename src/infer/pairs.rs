@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::{Naming, addresses};
 use crate::limits;
-use crate::report::model::{AddressPairs, KnownAddress, PairState};
+use crate::model::{AddressPairs, KnownAddress, PairState};
 use crate::track::connection::Connection;
 use crate::track::connection::outcome::SubflowState;
 use crate::track::mark::Moment;

@@ -13,7 +13,7 @@ use std::net::IpAddr;
 
 use super::{Naming, Surroundings, confidence};
 use crate::limits;
-use crate::report::model::{AddressPair, PathManager};
+use crate::model::{AddressPair, PathManager};
 use crate::track::connection::Connection;
 use crate::track::connection::outcome::Outcome;
 use crate::track::mark::Mark;

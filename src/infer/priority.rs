@@ -1,7 +1,7 @@
 //! Backup: who asked for it on which subflow, how and when, and whether data kept to it.
 
 use super::{Naming, both};
-use crate::report::model::{LowPriority, Priority, PriorityChange};
+use crate::model::{LowPriority, Priority, PriorityChange};
 use crate::track::connection::Connection;
 use crate::track::side::Side;
 use crate::track::subflow::Subflow;

@@ -16,7 +16,7 @@
 use std::fmt;
 
 use super::{confidence, handshake_times, round, was_established};
-use crate::report::model::{Choices, Scheduler};
+use crate::model::{Choices, Scheduler};
 use crate::track::connection::Connection;
 use crate::track::connection::outcome::Outcome;
 use crate::track::histogram::Histogram;
@@ -138,7 +138,7 @@ impl fmt::Display for Untold {
                 f,
                 "{} with all paths free, of {CHOICES} needed; while paths are busy, every scheduler sends where the window \
                  opens",
-                crate::report::text::counted((*count).into(), "choice"),
+                crate::text::counted((*count).into(), "choice"),
             ),
             Self::NoPattern(choices) => write!(
                 f,

@@ -8,7 +8,7 @@ use hashbrown::{HashMap, HashSet};
 
 use super::{Naming, addresses, path_manager, round, scheduler};
 use crate::limits;
-use crate::report::model::{CaptureStack, Fingerprint, HostPair, Listener, Misrouted, SocketAddress};
+use crate::model::{CaptureStack, Fingerprint, HostPair, Listener, Misrouted, SocketAddress};
 use crate::track::connection::Connection;
 use crate::track::side::Side;
 use crate::track::subflow::{Subflow, SynSeen};

@@ -1,7 +1,7 @@
 //! Settings that the handshake of the first subflow shows.
 #![allow(clippy::indexing_slicing, reason = "a window of two has two")]
 
-use crate::report::model::{Sides, Sysctls};
+use crate::model::{Sides, Sysctls};
 use crate::track::connection::{Connection, FallbackCause};
 use crate::track::side::Side;
 use crate::track::subflow::SynSeen;

@@ -11,6 +11,7 @@ mod ip;
 mod ipv4;
 mod ipv6;
 mod link;
+pub mod options;
 mod tcp;
 #[cfg(test)]
 mod tests;

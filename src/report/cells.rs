@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use super::layout::Cell;
-use super::model::{
+use super::style::Role;
+use super::{FindingCounts, Selection, sentences};
+use crate::model::{
     Address, Checksums, Connection, ConnectionDirection, Directions, Endpoint, Header, Subflow, SubflowDirection,
     TcpConnections, Verdict,
 };
-use super::style::Role;
-use super::{FindingCounts, Selection, sentences, text};
+use crate::text;
 
 /// `14 TCP connections, 5 asked for MPTCP: 1 v0, 2 v1, 1 fell back to TCP; 7 subflows`.
 pub(super) fn tally(header: &Header, selection: &Selection) -> Vec<Cell> {

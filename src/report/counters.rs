@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{self, Write};
 
-use super::model::KernelCounters;
+use crate::model::KernelCounters;
 
 /// Writes one line for each counter that either end must have raised: client, server, name as `nstat` has it.
 pub fn write(out: &mut dyn Write, counters: &KernelCounters) -> io::Result<()> {

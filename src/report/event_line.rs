@@ -2,7 +2,7 @@
 
 use super::build::connection::model_verdict;
 use super::json_text::{Checksum, Plain, Quoted, Serde, Shown, Socket, field};
-use super::model::FrameRef;
+use crate::model::FrameRef;
 use crate::track::connection::{Announced, Connection, Removal};
 use crate::track::mark::Mark;
 use crate::track::observer::{Event, What};

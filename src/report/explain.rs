@@ -2,34 +2,13 @@
 
 use std::io::{self, Write};
 
-use super::model::Severity;
-
-/// The documentation of one finding id.
-#[derive(Clone, Copy, Debug)]
-pub struct Explanation {
-    /// The finding's id, kebab-case.
-    pub id: &'static str,
-    /// Its severity.
-    pub severity: Severity,
-    /// What it is, in a few words.
-    pub title: &'static str,
-    /// What it means to a user.
-    pub meaning: &'static str,
-    /// Which packets show it.
-    pub detection: &'static str,
-    /// What to look at or to try; empty where there is nothing honest to say.
-    pub advice: &'static str,
-    /// RFC sections, e.g. `8684 §3.2`; empty where none applies.
-    pub rfc: &'static str,
-    /// The Linux counter that the same event raises.
-    pub counter: Option<&'static str>,
-}
+use crate::diagnose::Explanation;
 
 /// Writes one line for each of `explanations`, in their order: id, severity, title.
 pub fn write_list(out: &mut dyn Write, explanations: &[Explanation]) -> io::Result<()> {
     let width = explanations.iter().map(|explanation| explanation.id.len()).max().unwrap_or(0);
     for Explanation { id, severity, title, .. } in explanations {
-        writeln!(out, "{id:width$}  {:7}  {title}", word(*severity))?;
+        writeln!(out, "{id:width$}  {:7}  {title}", severity.name())?;
     }
     Ok(())
 }
@@ -37,7 +16,7 @@ pub fn write_list(out: &mut dyn Write, explanations: &[Explanation]) -> io::Resu
 /// Writes all there is to say about one finding, in lines of at most `width` columns.
 pub fn write_one(out: &mut dyn Write, explanation: &Explanation, width: usize) -> io::Result<()> {
     let Explanation { id, severity, title, meaning, detection, advice, rfc, counter } = explanation;
-    writeln!(out, "{id} ({}): {title}", word(*severity))?;
+    writeln!(out, "{id} ({}): {title}", severity.name())?;
     let counter = counter.unwrap_or_default();
     let rfc = if rfc.is_empty() { String::new() } else { format!("RFC {rfc}") };
     for (heading, text) in [
@@ -68,12 +47,4 @@ fn paragraph(out: &mut dyn Write, text: &str, width: usize) -> io::Result<()> {
         column += length + if column == 0 { 2 } else { 1 };
     }
     out.write_all(b"\n")
-}
-
-fn word(severity: Severity) -> &'static str {
-    match severity {
-        Severity::Error => "error",
-        Severity::Warning => "warning",
-        Severity::Note => "note",
-    }
 }

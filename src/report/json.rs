@@ -1,9 +1,9 @@
-//! `json`: the whole report, one object, in the shape and order of the report contract (`schema`, `tool`, `inputs`, `capture`,
+//! `json`: the whole report, one object, in the shape and order of [`crate::model`] (`schema`, `tool`, `inputs`, `capture`,
 //! `tcp_connections`, `connections`, `orphans`, `findings`).
 //!
 //! Connections are built and written a few at a time, so the size of the output does not bound the size of a capture. Joins
 //! without connection beyond [`limits::ORPHAN_JOINS`] are not listed; `orphans_left_out` then tells how many.
-//! The fields and their units are those of [`super::model`].
+//! The fields and their units are those of [`crate::model`].
 
 use std::io::{self, Write};
 
@@ -12,9 +12,10 @@ use serde_json::ser::{Formatter, PrettyFormatter};
 
 use super::gather::Gather;
 use super::in_groups::in_groups;
-use super::model::OrphansLeftOut;
-use super::{ConnectionFilter, Report, Selection, selection};
+use super::{Report, Selection, selection};
 use crate::limits;
+use crate::model::ConnectionFilter;
+use crate::model::OrphansLeftOut;
 
 /// Connections that one thread builds and formats before it takes more, and those held at once.
 const GROUP: usize = 16;

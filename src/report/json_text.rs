@@ -8,9 +8,9 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use super::append;
-use super::model::FrameRef;
 use crate::crypto::{Key, Nonce, Token};
 use crate::frame::Timestamp;
+use crate::model::FrameRef;
 use crate::wire::{Hex, RawSequence};
 
 /// Something that writes itself as a JSON value.

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use unicode_width::UnicodeWidthStr;
 
 use super::style::{Look, Role};
-use super::text;
+use crate::text;
 
 /// A piece of a line that stays together: a few texts, each with its role.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

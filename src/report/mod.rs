@@ -1,4 +1,4 @@
-//! The report: one model ([`model`]) that every output is a view of, and one small file per output.
+//! The report: one model ([`crate::model`]) that every output is a view of, and one small file per output.
 //!
 //! | output | file | for |
 //! |---|---|---|
@@ -28,7 +28,6 @@ pub mod json;
 mod json_text;
 #[cfg(feature = "cli")]
 mod layout;
-pub mod model;
 pub mod ndjson;
 #[cfg(feature = "cli")]
 pub mod packets;
@@ -43,15 +42,14 @@ mod stack_lines;
 pub mod style;
 #[cfg(feature = "cli")]
 pub mod table;
-pub mod text;
 #[cfg(feature = "cli")]
 pub mod tree;
 
 use crate::crypto::Token;
-use model::{Connection, Finding, Header, KernelCounters, Orphans, Severity};
+use crate::model::{Connection, Finding, Header, KernelCounters, Orphans, Severity};
 
 pub use build::{ConnectionNow, TrackedReport, interface_name};
-pub use selection::{ConnectionFilter, Selection, Tally};
+pub use selection::{Selection, Tally};
 
 /// What outputs read. Connections are built one at a time, when asked for, because a capture can hold a million of them.
 ///

@@ -3,7 +3,7 @@
 //!
 //! | `type` | `event` | fields besides `frame`, `time` and `connection` |
 //! |---|---|---|
-//! | `segment` | – | those of the report contract; padding options (NOP, EOL) are left out; `duplicate` is there, and true, for a copy from another tap |
+//! | `segment` | – | what the packet holds, layer by layer; padding options (NOP, EOL) are left out; `duplicate` is there, and true, for a copy from another tap |
 //! | `connection` | `opened` | `client`, `server` (address and port) |
 //! | | `keys` | `by`, `token`, `key` |
 //! | | `absorbed` | `absorbed`: what was told under this number is part of this connection; without handshake both were taken for one |
@@ -11,7 +11,7 @@
 //! | | `data_fin` | `by` |
 //! | | `fastclose` | `by` |
 //! | | `closed` | `close`, `bytes_client_to_server`, `bytes_server_to_client`; once more where only the end of the capture shows a fallback |
-//! | | `left` | live, or a limit pushed it out: `reason` (`closed`, `idle`, `half_open`, `limit`) and `report`, the connection of the report contract; no `frame`, no `time` |
+//! | | `left` | live, or a limit pushed it out: `reason` (`closed`, `idle`, `half_open`, `limit`) and `report`, a [`model::Connection`]; no `frame`, no `time` |
 //! | `subflow` | `opened` | `subflow`, `role`, `initiator`, `source`, `destination`, `token`; once more where it turns out to be another connection's |
 //! | | `join` | `subflow`, `token_check`, `syn_ack_hmac`, `ack_hmac` |
 //! | | `backup` | `subflow`, `by`, `backup` |
@@ -21,16 +21,16 @@
 //! | | `removed` | `by`, `id` |
 //! | `checksum` | `mismatch` | `subflow`, `by`, `dsn`, `length`, `mapping_frame`, `expected`, `seen` |
 //! | | `repaired` | `subflow`, `by`, `dsn`: it is right with bytes that TCP sent again |
-//! | `finding` | – | those of the report contract |
-//! | `capture` | `ended` | the last line: `inputs`, `capture` and `tcp_connections` of the report contract, with what was set aside and left out |
+//! | `finding` | – | those of [`model::Finding`] |
+//! | `capture` | `ended` | the last line: `inputs`, `capture` and `tcp_connections` of [`model::Header`], with what was set aside and left out |
 
 use std::io::{self, Write};
 
 use serde::Serialize;
 
-use super::model::{self, Finding, Header};
 use super::seen::Seen;
 use super::{event_line, segment_line};
+use crate::model::{self, Finding, Header};
 use crate::track::connection::Connection;
 use crate::track::observer::Event;
 

@@ -1,7 +1,7 @@
 //! One captured TCP segment and what the tracker made of it: what the outputs that are written while reading take.
 
-use super::model::FrameRef;
 use crate::frame::Timestamp;
+use crate::model::FrameRef;
 use crate::packet::Segment;
 use crate::track::connection::Connection;
 use crate::track::half::Half;

@@ -1,9 +1,9 @@
 //! The words that text outputs use for the codes of the report model. A code without words prints as itself.
 
 use super::layout::Cell;
-use super::model::{Connection, Fallback, FrameRef, Join, Reset, Severity, Verdict, View};
 use super::style::Role;
-use super::text;
+use crate::model::{Connection, Fallback, FrameRef, Join, Reset, Severity, Verdict, View};
+use crate::text;
 
 /// What the connection turned out to be.
 pub(super) fn protocol(connection: &Connection) -> Cell {
@@ -204,11 +204,12 @@ pub(super) fn signal(signal: Option<&str>) -> &str {
 
 /// Word and role of a severity.
 pub(super) fn severity(severity: Severity) -> (&'static str, Role) {
-    match severity {
-        Severity::Error => ("error", Role::Error),
-        Severity::Warning => ("warning", Role::Warning),
-        Severity::Note => ("note", Role::Strong),
-    }
+    let role = match severity {
+        Severity::Error => Role::Error,
+        Severity::Warning => Role::Warning,
+        Severity::Note => Role::Strong,
+    };
+    (severity.name(), role)
 }
 
 /// `frame 3`, `frames 3, 4, 9`, and only the first few of many.

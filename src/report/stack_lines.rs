@@ -1,9 +1,9 @@
 //! What the tree tells of settings: patterns always, with `-v` also what they rest on and why others are not named.
 
 use super::layout::Cell;
-use super::model::{AddressPairs, Connection, Coupling, Directions, Listener, Priority, Scheduler, Stack, Sysctls};
 use super::style::Role;
-use super::text;
+use crate::model::{AddressPairs, Connection, Coupling, Directions, Listener, Priority, Scheduler, Stack, Sysctls};
+use crate::text;
 
 /// Words of one line; it breaks between them.
 type Line = Vec<Cell>;

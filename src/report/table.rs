@@ -7,9 +7,10 @@ use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use unicode_width::UnicodeWidthStr;
 
-use super::model::{Connection, Join, Subflow, SubflowDirection, Verdict};
 use super::style::{Look, Role};
-use super::{Report, Selection, text};
+use super::{Report, Selection};
+use crate::model::{Connection, Join, Subflow, SubflowDirection, Verdict};
+use crate::text;
 
 /// Columns between columns.
 const GAP: usize = 2;

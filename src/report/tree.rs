@@ -14,10 +14,11 @@
 use std::io::{self, Write};
 
 use super::layout::{Cell, Page, align, line_width, unaligned};
-use super::model::{Connection, Finding, Header, Orphans, Subflow};
 use super::selection::joins_in;
 use super::style::{Look, Role};
-use super::{FindingCounts, Report, Selection, cells, sentences, stack_lines, text};
+use super::{FindingCounts, Report, Selection, cells, sentences, stack_lines};
+use crate::model::{Connection, Finding, Header, Orphans, Subflow};
+use crate::text;
 
 /// Columns between cells.
 const GAP: usize = 2;

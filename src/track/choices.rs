@@ -24,7 +24,7 @@ empty! {
     Choices = Choices { total: 0, moved: 0, measured: 0, shortest: 0, shortest_on: 0 };
 }
 
-/// A round-trip time differs clearly from another where it is more than this many fourths of it.
+/// A round-trip time differs clearly from another where it is at least this many fourths of it.
 const CLEARLY: u64 = 5;
 
 impl Choices {

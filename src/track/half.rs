@@ -64,7 +64,7 @@ pub struct Half {
 /// What few directions of subflows have.
 #[derive(Clone, Debug, Default)]
 pub struct Seldom {
-    /// Payload bytes of the SYN that the peer accepted: they lie outside the data sequence space (RFC 8684 §B).
+    /// Payload bytes of the SYN that the peer accepted: they lie outside the data sequence space (RFC 8684 appendix B).
     pub fast_open: u32,
     /// Payload no mapping covers yet.
     pub unmapped: Unmapped,
@@ -84,7 +84,7 @@ pub struct Seldom {
     pub infinite_in_place: bool,
     /// What its payload looks like, where several inputs may show it.
     pub digest: Option<Box<Digest>>,
-    /// ACKs that carry only MPTCP signalling and repeat an acknowledgement: no sign of loss (RFC 8684 §3.4.1). The first,
+    /// ACKs that carry only MPTCP signalling and repeat an acknowledgement: no sign of loss (RFC 8684 §3). The first,
     /// and how many.
     pub signalling_acks: Option<(Mark, u32)>,
 }
@@ -108,7 +108,7 @@ super::sparse::empty! {
 /// Mappings of a direction whose SYN is unknown: none tells alone which byte its first is.
 #[derive(Clone, Debug, Default)]
 pub struct Unplaced {
-    /// They, the one seen last at the end; up to a limit the latest.
+    /// Those mappings, the one seen last at the end; up to a limit the latest.
     pub list: Vec<Shown>,
     /// Sequence numbers, as on the wire, that the SYN can have had by what they say: the first and the last.
     pub places: Option<(u32, u32)>,
@@ -117,7 +117,7 @@ pub struct Unplaced {
 /// A mapping as a segment showed it.
 #[derive(Clone, Copy, Debug)]
 pub struct Shown {
-    /// It.
+    /// As the option holds it.
     pub mapping: Mapping,
     /// A DATA_FIN is behind its bytes.
     pub data_fin: bool,

@@ -98,7 +98,7 @@ pub struct EndIdentity {
 /// Keys shown for an end that are not taken for its own.
 #[derive(Clone, Debug, Default)]
 pub struct OtherKeys {
-    /// They.
+    /// Those keys, in the order in which they were shown.
     pub known: Vec<KnownKey>,
     /// The token of a key that was the end's and found no room among them: the table of tokens is to forget it.
     pub(crate) dropped: Option<Token>,

@@ -1,4 +1,5 @@
-//! A DSS mapping: which bytes of a subflow are which bytes of the data stream, and the sum of those seen. No payload is kept: one's complement sums of its parts are enough, in any order.
+//! A DSS mapping: which bytes of a subflow are which bytes of the data stream, and the sum of those seen. No payload is kept:
+//! one's complement sums of its parts are enough, in any order.
 
 use super::mark::Mark;
 use super::sums::{Segment, Sums};

@@ -82,6 +82,7 @@ impl Order {
             }
         }
     }
+
     /// Positions have moved.
     pub(super) fn rebase(&mut self, shift: u64) {
         for waiting in &mut self.waiting {

@@ -2,13 +2,13 @@
 
 use super::half::Half;
 use super::mark::{Mark, Moment};
-use super::options::Kinds;
 use super::side::{PerSide, Side};
 use super::sparse::{Sparse, empty};
 use super::verdict::{Verdict, Why};
 use crate::crypto::auth::{join_ack_hmac, join_syn_ack_hmac};
 use crate::crypto::{Key, Nonce, Suite, Token};
 use crate::packet::IpPair;
+use crate::packet::options::Kinds;
 
 /// One subflow.
 #[derive(Clone, Debug)]
@@ -33,7 +33,7 @@ pub struct Subflow {
     pub syn_ack: Option<SynSeen>,
     /// The first segment of the initiator after the SYN/ACK.
     pub third_ack: Option<Mark>,
-    /// Time from the SYN/ACK to it.
+    /// Nanoseconds from the SYN/ACK to it.
     pub third_ack_delay: u64,
     /// The third ACK, or the responder's answer to a join's, is still to come.
     pub handshake_open: bool,
@@ -254,7 +254,8 @@ pub struct Reset {
     pub reason: Option<(u8, bool)>,
     /// It answered the SYN.
     pub of_syn: bool,
-    /// It has ACK: a socket sent it. A segment for which there is none is answered without, if it has ACK itself (RFC 9293 §3.10.7.1).
+    /// It has ACK: a socket sent it. A segment for which there is none is answered without, if it has ACK itself (RFC 9293
+    /// §3.10.7.1).
     pub with_ack: bool,
     /// It carried MP_FASTCLOSE.
     pub fastclose: bool,

@@ -8,7 +8,7 @@
 //! +-------------------------------+---------------
 //! ```
 //!
-//! MPTCP's own subtype for experiments, MP_EXPERIMENTAL (RFC 8684 §3.9), has no layout that a third party could read; it
+//! MPTCP's own subtype for experiments, MP_EXPERIMENTAL (RFC 8684 §7.2), has no layout that a third party could read; it
 //! is kept whole in `MptcpOption::Unknown`.
 
 use std::fmt;

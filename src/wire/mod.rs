@@ -18,7 +18,7 @@
 //! | 0x6 | [`MpFail`] | §3.7 | §3.6 |
 //! | 0x7 | [`MpFastclose`] | §3.5 | §3.5 |
 //! | 0x8 | [`MpTcprst`] | §3.6 | – |
-//! | 0xf | [`MptcpOption::Unknown`] | §3.9 | – |
+//! | 0xf | [`MptcpOption::Unknown`] | §7.2 | – |
 
 mod add_addr;
 mod be;

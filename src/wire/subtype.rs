@@ -25,7 +25,7 @@ impl Subtype {
     pub const MP_FASTCLOSE: Self = Self(0x7);
     /// Why a subflow was reset (RFC 8684 §3.6).
     pub const MP_TCPRST: Self = Self(0x8);
-    /// Private use (RFC 8684 §3.9).
+    /// Private use (RFC 8684 §7.2).
     pub const MP_EXPERIMENTAL: Self = Self(0xf);
 
     /// The RFC's name, where it has one: `MP_CAPABLE`, `DSS`, …

@@ -4,9 +4,9 @@ use std::net::Ipv4Addr;
 
 use mptcp_inspect::crypto::{Key, Nonce, Suite, identify};
 use mptcp_inspect::frame::{Frame, FrameId, LinkType, Timestamp};
+use mptcp_inspect::packet::options::Options;
 use mptcp_inspect::packet::{IpPair, Segment, TapHint, TcpFlags};
 use mptcp_inspect::track::observer::Observer;
-use mptcp_inspect::track::options::Options;
 use mptcp_inspect::track::{Config, Tracker};
 use mptcp_inspect::wire::{Dss, Mapping, MpCapable, MpJoin, MptcpOption, RawSequence};
 use proptest::prelude::*;

@@ -54,5 +54,8 @@ fn the_document_is_in_step() {
     mptcp_inspect::diagnose::document::write(&mut text).expect("memory");
     let kept = std::fs::read_to_string(&path).expect("FINDINGS.md");
     let made = String::from_utf8(text).expect("UTF-8");
+    for rule in rules::all() {
+        assert!(made.contains(&format!("\n### `{}`\n", rule.id)), "{} is left out", rule.id);
+    }
     assert_eq!(kept, made, "write it anew: mptcp-inspect --generate findings > src/diagnose/FINDINGS.md");
 }

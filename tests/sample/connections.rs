@@ -2,7 +2,7 @@
 
 use super::parts::*;
 use mptcp_inspect::crypto::Token;
-use mptcp_inspect::report::model::*;
+use mptcp_inspect::model::*;
 
 pub(super) fn two_paths(id: u64) -> Connection {
     let mut first = subflow(0, socket("10.8.1.1", 57862), socket("10.8.1.2", 8080));

@@ -5,7 +5,7 @@ mod parts;
 
 use connections::*;
 use mptcp_inspect::crypto::Token;
-use mptcp_inspect::report::model::*;
+use mptcp_inspect::model::*;
 use mptcp_inspect::report::{Report, Summary};
 use parts::*;
 

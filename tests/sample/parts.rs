@@ -2,7 +2,7 @@
 
 use mptcp_inspect::crypto::{Key, Token};
 use mptcp_inspect::frame::{FrameId, Timestamp};
-use mptcp_inspect::report::model::*;
+use mptcp_inspect::model::*;
 
 pub(super) fn time(nanos: i64) -> Timestamp {
     Timestamp(1_795_349_448_622_157_801 + nanos)

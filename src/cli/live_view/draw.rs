@@ -9,7 +9,7 @@ use ratatui::widgets::{Clear, Paragraph};
 use super::model::Model;
 use super::rates::rate;
 use super::rows::{PathRow, Row};
-use crate::report::text;
+use crate::text;
 
 /// Columns of a rate.
 const RATE: usize = 11;

@@ -9,9 +9,10 @@ use super::rates::{Rate, advance};
 use super::rows::Row;
 use crate::capture::InputInfo;
 use crate::limits;
-use crate::report::model::{Finding, Severity};
+use crate::model::{Finding, Severity};
 use crate::report::style::Look;
-use crate::report::{ConnectionNow, Selection, text, tree};
+use crate::report::{ConnectionNow, Selection, tree};
+use crate::text;
 use crate::track::Tracker;
 use crate::track::connection::Connection;
 use crate::track::observer::{ConnectionId, Event, What};
@@ -290,7 +291,7 @@ impl Model {
         if self.told.len() > limits::VIEW_FINDINGS {
             self.told.pop_first();
         }
-        let severity = if finding.severity == Severity::Error { "error" } else { "warning" };
+        let severity = finding.severity.name();
         let line = format!("{severity}  {}  {}", name(connection.number()), finding.message);
         self.notice(&line);
     }

@@ -2,7 +2,8 @@
 
 use super::model::{Model, name};
 use crate::capture::InputInfo;
-use crate::report::{ConnectionNow, FindingCounts, text};
+use crate::report::{ConnectionNow, FindingCounts};
+use crate::text;
 use crate::track::Tracker;
 use crate::track::connection::Connection;
 use crate::track::observer::ConnectionId;

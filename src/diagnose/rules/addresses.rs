@@ -1,17 +1,21 @@
 //! Addresses announced and removed.
 
-use crate::report::explain::Explanation;
-use crate::report::model::Severity;
+use super::Topic;
+use crate::diagnose::Explanation;
+use crate::model::Severity;
 
 /// This topic's findings.
-pub const ALL: &[&Explanation] = &[
-    ADDRESS_NEVER_ECHOED,
-    ADDRESS_NEVER_USED,
-    ADD_ADDR_HMAC_MISMATCH,
-    PRIVATE_ADDRESS_ANNOUNCED,
-    ADDRESS_ID_REUSED,
-    REMOVE_ADDR_HIT_NOTHING,
-];
+pub const TOPIC: Topic = Topic {
+    heading: "Addresses",
+    rules: &[
+        ADDRESS_NEVER_ECHOED,
+        ADDRESS_NEVER_USED,
+        ADD_ADDR_HMAC_MISMATCH,
+        PRIVATE_ADDRESS_ANNOUNCED,
+        ADDRESS_ID_REUSED,
+        REMOVE_ADDR_HIT_NOTHING,
+    ],
+};
 
 /// An announced address was never echoed.
 pub const ADDRESS_NEVER_ECHOED: &Explanation = &Explanation {

@@ -1,10 +1,11 @@
 //! What a live capture lost before it could be read.
 
-use crate::report::explain::Explanation;
-use crate::report::model::Severity;
+use super::Topic;
+use crate::diagnose::Explanation;
+use crate::model::Severity;
 
 /// This topic's findings.
-pub const ALL: &[&Explanation] = &[CAPTURE_DROPPED_PACKETS];
+pub const TOPIC: Topic = Topic { heading: "The capture itself", rules: &[CAPTURE_DROPPED_PACKETS] };
 
 /// The kernel or an interface dropped copies of packets.
 pub const CAPTURE_DROPPED_PACKETS: &Explanation = &Explanation {

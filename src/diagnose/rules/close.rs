@@ -1,19 +1,23 @@
 //! How subflows and the connection ended.
 
-use crate::report::explain::Explanation;
-use crate::report::model::Severity;
+use super::Topic;
+use crate::diagnose::Explanation;
+use crate::model::Severity;
 
 /// This topic's findings.
-pub const ALL: &[&Explanation] = &[
-    SUBFLOW_RESET,
-    SUBFLOW_RESET_BY_REMOVAL,
-    SUBFLOW_RESET_REASON_UNSUPPORTED,
-    CONNECTION_RESET,
-    FASTCLOSE,
-    FASTCLOSE_WRONG_KEY,
-    DATA_UNACKNOWLEDGED_AT_CLOSE,
-    CLOSED_WITHOUT_DATA_FIN,
-];
+pub const TOPIC: Topic = Topic {
+    heading: "End of subflows and connections",
+    rules: &[
+        SUBFLOW_RESET,
+        SUBFLOW_RESET_BY_REMOVAL,
+        SUBFLOW_RESET_REASON_UNSUPPORTED,
+        CONNECTION_RESET,
+        FASTCLOSE,
+        FASTCLOSE_WRONG_KEY,
+        DATA_UNACKNOWLEDGED_AT_CLOSE,
+        CLOSED_WITHOUT_DATA_FIN,
+    ],
+};
 
 /// A subflow was reset in mid-life.
 pub const SUBFLOW_RESET: &Explanation = &Explanation {

@@ -1,26 +1,30 @@
 //! Mappings, checksums, and the stream of data.
 
-use crate::report::explain::Explanation;
-use crate::report::model::Severity;
+use super::Topic;
+use crate::diagnose::Explanation;
+use crate::model::Severity;
 
 /// This topic's findings.
-pub const ALL: &[&Explanation] = &[
-    CHECKSUM_MISMATCH,
-    CHECKSUM_ABSENT,
-    CHECKSUM_NOT_NEGOTIATED,
-    MAPPING_CONFLICT,
-    PAYLOAD_CHANGED_ON_RETRANSMISSION,
-    SEQUENCE_OUT_OF_REACH,
-    DATA_BEHIND_DATA_FIN,
-    UNMAPPED_PAYLOAD,
-    MP_FAIL,
-    MP_FAIL_UNANSWERED,
-    INFINITE_MAPPING,
-    ENDS_DISAGREE_ABOUT_FALLBACK,
-    HEAD_OF_LINE_BLOCKING,
-    REINJECTIONS_USELESS,
-    DUP_ACK_IS_NOT_LOSS,
-];
+pub const TOPIC: Topic = Topic {
+    heading: "Data",
+    rules: &[
+        CHECKSUM_MISMATCH,
+        CHECKSUM_ABSENT,
+        CHECKSUM_NOT_NEGOTIATED,
+        MAPPING_CONFLICT,
+        PAYLOAD_CHANGED_ON_RETRANSMISSION,
+        SEQUENCE_OUT_OF_REACH,
+        DATA_BEHIND_DATA_FIN,
+        UNMAPPED_PAYLOAD,
+        MP_FAIL,
+        MP_FAIL_UNANSWERED,
+        INFINITE_MAPPING,
+        ENDS_DISAGREE_ABOUT_FALLBACK,
+        HEAD_OF_LINE_BLOCKING,
+        REINJECTIONS_USELESS,
+        DUP_ACK_IS_NOT_LOSS,
+    ],
+};
 
 /// A DSS checksum is wrong.
 pub const CHECKSUM_MISMATCH: &Explanation = &Explanation {
@@ -223,6 +227,6 @@ pub const DUP_ACK_IS_NOT_LOSS: &Explanation = &Explanation {
               not know MPTCP show them as duplicate ACKs; they are no sign of loss.",
     detection: "ACKs without payload that repeat an acknowledgement and carry such an option.",
     advice: "",
-    rfc: "8684 §3.4.1",
+    rfc: "8684 §3",
     counter: None,
 };

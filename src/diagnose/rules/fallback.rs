@@ -1,25 +1,29 @@
 //! Why a connection went on as plain TCP: one finding for each cause in the report.
 
-use crate::report::explain::Explanation;
-use crate::report::model::Severity;
+use super::Topic;
+use crate::diagnose::Explanation;
+use crate::model::Severity;
 
 /// This topic's findings.
-pub const ALL: &[&Explanation] = &[
-    FALLBACK_NO_OPTION_IN_SYN_ACK,
-    FALLBACK_OPTION_ECHOED,
-    FALLBACK_SYN_RETRIED_WITHOUT_OPTION,
-    FALLBACK_NO_OPTION_IN_THIRD_ACK,
-    FALLBACK_NO_OPTION_ON_DATA,
-    FALLBACK_OPTIONS_VANISHED,
-    FALLBACK_MP_FAIL,
-    FALLBACK_INFINITE_MAPPING,
-    FALLBACK_BAD_OPTION,
-    FALLBACK_SIMULTANEOUS_OPEN,
-    OPTION_BLANKED,
-    SYN_ACK_NOT_OF_SERVER,
-    OPTIONS_STRIPPED_ON_ONE_PORT,
-    OPTIONS_STRIPPED_FOR_ONE_PREFIX,
-];
+pub const TOPIC: Topic = Topic {
+    heading: "Fallback to TCP",
+    rules: &[
+        FALLBACK_NO_OPTION_IN_SYN_ACK,
+        FALLBACK_OPTION_ECHOED,
+        FALLBACK_SYN_RETRIED_WITHOUT_OPTION,
+        FALLBACK_NO_OPTION_IN_THIRD_ACK,
+        FALLBACK_NO_OPTION_ON_DATA,
+        FALLBACK_OPTIONS_VANISHED,
+        FALLBACK_MP_FAIL,
+        FALLBACK_INFINITE_MAPPING,
+        FALLBACK_BAD_OPTION,
+        FALLBACK_SIMULTANEOUS_OPEN,
+        OPTION_BLANKED,
+        SYN_ACK_NOT_OF_SERVER,
+        OPTIONS_STRIPPED_ON_ONE_PORT,
+        OPTIONS_STRIPPED_FOR_ONE_PREFIX,
+    ],
+};
 
 /// Plain TCP: the SYN/ACK carries no MP_CAPABLE.
 pub const FALLBACK_NO_OPTION_IN_SYN_ACK: &Explanation = &Explanation {

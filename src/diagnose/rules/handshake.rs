@@ -1,19 +1,23 @@
 //! The handshake of the first subflow, and options that break the rules.
 
-use crate::report::explain::Explanation;
-use crate::report::model::Severity;
+use super::Topic;
+use crate::diagnose::Explanation;
+use crate::model::Severity;
 
 /// This topic's findings.
-pub const ALL: &[&Explanation] = &[
-    CONNECTION_REFUSED,
-    CONNECTION_UNANSWERED,
-    SYN_RETRANSMITTED,
-    OPTION_MALFORMED,
-    OPTION_OUT_OF_PLACE,
-    MP_CAPABLE_FLAGS_ILLEGAL,
-    VERSION_ILLEGAL,
-    KEYS_CONTRADICT,
-];
+pub const TOPIC: Topic = Topic {
+    heading: "The first subflow's handshake",
+    rules: &[
+        CONNECTION_REFUSED,
+        CONNECTION_UNANSWERED,
+        SYN_RETRANSMITTED,
+        OPTION_MALFORMED,
+        OPTION_OUT_OF_PLACE,
+        MP_CAPABLE_FLAGS_ILLEGAL,
+        VERSION_ILLEGAL,
+        KEYS_CONTRADICT,
+    ],
+};
 
 /// The SYN with MP_CAPABLE was answered with a RST.
 pub const CONNECTION_REFUSED: &Explanation = &Explanation {

@@ -1,25 +1,29 @@
 //! Further subflows: refused, unanswered, or not what they say.
 
-use crate::report::explain::Explanation;
-use crate::report::model::Severity;
+use super::Topic;
+use crate::diagnose::Explanation;
+use crate::model::Severity;
 
 /// This topic's findings.
-pub const ALL: &[&Explanation] = &[
-    JOIN_REFUSED_UNKNOWN_TOKEN,
-    JOIN_REFUSED_PROHIBITED,
-    JOIN_REFUSED_WITH_REASON,
-    JOIN_REFUSED_WITHOUT_REASON,
-    JOIN_REFUSED_NO_LISTENER,
-    JOIN_REFUSED_AT_CLOSE,
-    JOIN_SYN_ACK_WITHOUT_OPTION,
-    JOIN_ACK_WITHOUT_OPTION,
-    JOIN_DATA_WITHOUT_OPTION,
-    JOIN_HMAC_MISMATCH,
-    JOIN_UNANSWERED,
-    JOIN_INCOMPLETE,
-    JOIN_DESPITE_C_FLAG,
-    JOIN_RETRANSMITTED,
-];
+pub const TOPIC: Topic = Topic {
+    heading: "Joins",
+    rules: &[
+        JOIN_REFUSED_UNKNOWN_TOKEN,
+        JOIN_REFUSED_PROHIBITED,
+        JOIN_REFUSED_WITH_REASON,
+        JOIN_REFUSED_WITHOUT_REASON,
+        JOIN_REFUSED_NO_LISTENER,
+        JOIN_REFUSED_AT_CLOSE,
+        JOIN_SYN_ACK_WITHOUT_OPTION,
+        JOIN_ACK_WITHOUT_OPTION,
+        JOIN_DATA_WITHOUT_OPTION,
+        JOIN_HMAC_MISMATCH,
+        JOIN_UNANSWERED,
+        JOIN_INCOMPLETE,
+        JOIN_DESPITE_C_FLAG,
+        JOIN_RETRANSMITTED,
+    ],
+};
 
 /// A join was refused: the token is unknown.
 pub const JOIN_REFUSED_UNKNOWN_TOKEN: &Explanation = &Explanation {

@@ -11,24 +11,32 @@ pub mod joins;
 pub mod paths;
 pub mod views;
 
-use crate::report::explain::Explanation;
+use super::Explanation;
 
-/// All findings, by topic in the order of a connection's life.
-pub const ALL: &[&[&Explanation]] = &[
-    handshake::ALL,
-    fallback::ALL,
-    joins::ALL,
-    addresses::ALL,
-    data::ALL,
-    paths::ALL,
-    close::ALL,
-    views::ALL,
-    capture::ALL,
+/// Findings that belong together.
+pub struct Topic {
+    /// What they are about.
+    pub heading: &'static str,
+    /// They, in the order in which they are told.
+    pub rules: &'static [&'static Explanation],
+}
+
+/// The topics, in the order of a connection's life.
+pub const TOPICS: &[Topic] = &[
+    handshake::TOPIC,
+    fallback::TOPIC,
+    joins::TOPIC,
+    addresses::TOPIC,
+    data::TOPIC,
+    paths::TOPIC,
+    close::TOPIC,
+    views::TOPIC,
+    capture::TOPIC,
 ];
 
 /// All findings.
 pub fn all() -> impl Iterator<Item = &'static Explanation> {
-    ALL.iter().flat_map(|topic| topic.iter().copied())
+    TOPICS.iter().flat_map(|topic| topic.rules.iter().copied())
 }
 
 /// The finding of this id.

@@ -1,10 +1,14 @@
 //! Which path data takes, and whether it should.
 
-use crate::report::explain::Explanation;
-use crate::report::model::Severity;
+use super::Topic;
+use crate::diagnose::Explanation;
+use crate::model::Severity;
 
 /// This topic's findings.
-pub const ALL: &[&Explanation] = &[BACKUP_PATH_USED, ONE_PATH_CARRIES_MOST, WRONG_INTERFACE, PATH_STALLED, HANDOVER];
+pub const TOPIC: Topic = Topic {
+    heading: "Paths",
+    rules: &[BACKUP_PATH_USED, ONE_PATH_CARRIES_MOST, WRONG_INTERFACE, PATH_STALLED, HANDOVER],
+};
 
 /// Data went over a backup path while a normal one worked.
 pub const BACKUP_PATH_USED: &Explanation = &Explanation {

@@ -1,22 +1,26 @@
 //! What two captures of the same connection prove of the path between them. The stretch is named by its two
 //! inputs.
 
-use crate::report::explain::Explanation;
-use crate::report::model::Severity;
+use super::Topic;
+use crate::diagnose::Explanation;
+use crate::model::Severity;
 
 /// This topic's findings.
-pub const ALL: &[&Explanation] = &[
-    PATH_STRIPPED_OPTION,
-    PATH_BLANKED_OPTION,
-    PATH_ECHOED_OPTION,
-    PATH_CHANGED_OPTION,
-    PATH_CHANGED_PAYLOAD,
-    PATH_RESEGMENTED,
-    PATH_REWROTE_SEQUENCE_NUMBERS,
-    PATH_TRANSLATED_ADDRESSES,
-    PATH_CHANGED_TCP_OPTIONS,
-    PATH_LOST_PACKETS,
-];
+pub const TOPIC: Topic = Topic {
+    heading: "Two captures of one connection",
+    rules: &[
+        PATH_STRIPPED_OPTION,
+        PATH_BLANKED_OPTION,
+        PATH_ECHOED_OPTION,
+        PATH_CHANGED_OPTION,
+        PATH_CHANGED_PAYLOAD,
+        PATH_RESEGMENTED,
+        PATH_REWROTE_SEQUENCE_NUMBERS,
+        PATH_TRANSLATED_ADDRESSES,
+        PATH_CHANGED_TCP_OPTIONS,
+        PATH_LOST_PACKETS,
+    ],
+};
 
 /// An MPTCP option was removed between two captures.
 pub const PATH_STRIPPED_OPTION: &Explanation = &Explanation {

@@ -4,7 +4,7 @@ use super::super::Finder;
 use super::super::fallback::BLANKED;
 use super::super::rules::views as rule;
 use super::{Stretch, Tap};
-use crate::report::explain::Explanation;
+use crate::diagnose::Explanation;
 use crate::track::mark::Mark;
 use crate::track::side::Side;
 use crate::track::subflow::SynSeen;

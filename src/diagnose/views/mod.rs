@@ -10,7 +10,7 @@ use std::cmp::Reverse;
 
 use super::rules::views as rule;
 use super::{Finder, endpoint};
-use crate::report::explain::Explanation;
+use crate::diagnose::Explanation;
 use crate::track::connection::Connection;
 use crate::track::mark::Mark;
 use crate::track::side::Side;

@@ -3,7 +3,7 @@
 use super::super::Finder;
 use super::super::rules::views as rule;
 use super::{Stretch, Tap};
-use crate::report::text;
+use crate::text;
 use crate::track::data::ORIGIN;
 use crate::track::half::Half;
 use crate::track::mark::Mark;

@@ -2,7 +2,7 @@
 
 use super::Context;
 use super::subflow;
-use crate::report::model::{
+use crate::model::{
     Address, At, CapableFlags, ChecksumMismatch, Checksums, Connection, ConnectionDirection, DataFin, Directions,
     Endpoint, Fallback, Handover, LeftOut, Reorder, Sequence64, Stack, View,
 };
@@ -174,8 +174,8 @@ fn address(connection: &tracked::Connection, announced: &tracked::Announced, con
 }
 
 /// A verdict in the words of the report.
-pub(in crate::report) fn model_verdict(verdict: &Verdict) -> crate::report::model::Verdict {
-    use crate::report::model::Verdict as Model;
+pub(in crate::report) fn model_verdict(verdict: &Verdict) -> crate::model::Verdict {
+    use crate::model::Verdict as Model;
     match verdict {
         Verdict::Verified(variant) => Model::Verified { variant: *variant },
         Verdict::Mismatch { expected, seen } => {

@@ -1,4 +1,4 @@
-//! From the tracker to the report model: the only place that knows both.
+//! From the tracker to the report model.
 
 pub(super) mod connection;
 mod now;
@@ -11,16 +11,17 @@ use std::sync::OnceLock;
 pub use now::ConnectionNow;
 
 use super::in_groups::in_groups;
-use super::model::{
-    CaptureStack, CaptureSummary, Connection, ConnectionsLeft, Finding, FrameRef, Header, Input, Interface,
-    KernelCounters, Orphans, SCHEMA, Skipped, TcpConnections,
-};
-use super::{FindingCounts, Report, Summary, text};
+use super::{FindingCounts, Report, Summary};
 use crate::capture::InputInfo;
 use crate::crypto::Token;
 use crate::diagnose;
 use crate::frame::{FrameId, Timestamp};
 use crate::infer::{self, Naming, Surroundings};
+use crate::model::{
+    CaptureStack, CaptureSummary, Connection, ConnectionsLeft, Finding, FrameRef, Header, Input, Interface,
+    KernelCounters, Orphans, SCHEMA, Skipped, TcpConnections,
+};
+use crate::text;
 use crate::track::connection as tracked;
 use crate::track::mark::{Mark, Moment};
 use crate::track::observer::ConnectionId;
@@ -66,8 +67,8 @@ impl Context<'_> {
         FrameRef { id, several_inputs: self.inputs.len() > 1 }
     }
 
-    pub(super) fn moment(&self, moment: Moment) -> super::model::Moment {
-        super::model::Moment { frame: self.frame(moment.frame), time: moment.time }
+    pub(super) fn moment(&self, moment: Moment) -> crate::model::Moment {
+        crate::model::Moment { frame: self.frame(moment.frame), time: moment.time }
     }
 
     /// The name of an input.

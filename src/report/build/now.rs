@@ -5,7 +5,7 @@ use crate::capture::InputInfo;
 use crate::crypto::Token;
 use crate::diagnose;
 use crate::frame::Timestamp;
-use crate::report::model::{CaptureStack, Connection, Finding, Header, Orphans};
+use crate::model::{CaptureStack, Connection, Finding, Header, Orphans};
 use crate::report::{FindingCounts, Report, Summary};
 use crate::track::Counts;
 use crate::track::connection as tracked;

@@ -2,7 +2,7 @@
 
 use super::Context;
 use super::connection::model_verdict;
-use crate::report::model::{
+use crate::model::{
     AddressIds, At, Backup, BackupChange, Directions, FourTuple, Join, Reset, Rtt, SocketAddress, Subflow,
     SubflowDirection, Syn, ViewDirection, ViewSubflow,
 };

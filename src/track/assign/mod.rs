@@ -12,7 +12,6 @@ use super::expire::Left;
 use super::flow::{Flow, FlowId, FlowKey, PLAIN, RECENT};
 use super::mark::Moment;
 use super::observer::{ConnectionId, Event, Observer, What};
-use super::options::Options;
 use super::side::{PerSide, Side};
 use super::sparse::Sparse;
 use super::subflow::{Join, Subflow};
@@ -20,6 +19,7 @@ use super::{Assigned, Place, Tracker};
 use crate::frame::Frame;
 use crate::limits;
 use crate::packet::Segment;
+use crate::packet::options::Options;
 use crate::wire::MpJoin;
 
 /// Silence after which a new SYN takes over a 4-tuple at once: two minutes, as long as TIME-WAIT lasts (RFC 9293 §3.6.1).

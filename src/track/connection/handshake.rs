@@ -337,7 +337,7 @@ impl Connection {
         }
     }
 
-    /// Fast Open bytes of the SYN come before the data sequence space: RFC 8684 §B. In a fallback they begin the stream.
+    /// Fast Open bytes of the SYN come before the data sequence space: RFC 8684 appendix B. In a fallback they begin the stream.
     fn deliver_fast_open<O: Observer>(&mut self, env: &mut Env<'_, O>) {
         let payload = std::mem::take(&mut self.handshake.syn_payload);
         *env.buffer += payload.len();

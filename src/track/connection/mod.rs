@@ -30,11 +30,11 @@ use super::data::DataLevel;
 use super::keys::{Dialect, EndIdentity};
 use super::mark::{Mark, Moment};
 use super::observer::{Checked, ConnectionId, Event, Observer, What};
-use super::options::Options;
 use super::side::{PerSide, Side};
 use super::sparse::{Sparse, empty};
 use super::subflow::{Bare, Join, JoinProof, Subflow};
 use crate::frame::Timestamp;
+use crate::packet::options::Options;
 use crate::packet::{Segment, TcpFlags};
 
 pub use checksums::ChecksumTally;
@@ -109,17 +109,26 @@ pub struct FallbackSeen {
 
 /// Causes of fallback.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the names are those of the report contract")]
 pub enum FallbackCause {
+    /// The SYN/ACK had no MP_CAPABLE: the server does not speak MPTCP, or its option was stripped (RFC 8684 §3.1).
     NoOptionInSynAck,
+    /// The SYN/ACK had the client's own MP_CAPABLE: something on the way returns options that it does not know.
     OptionEchoed,
+    /// The client sent its SYN again without MP_CAPABLE, and that one was answered (RFC 8684 §3.7).
     SynRetriedWithoutOption,
+    /// The third ACK, or in version 1 what comes instead of it, had no MP_CAPABLE (RFC 8684 §3.1).
     NoOptionInThirdAck,
+    /// The first data of an end came without DSS (RFC 8684 §3.7).
     NoOptionOnData,
+    /// An end that had sent MPTCP options sent data without (RFC 8684 §3.7).
     OptionsVanished,
+    /// An end sent MP_FAIL on its only subflow: a checksum was wrong (RFC 8684 §3.7).
     MpFail,
+    /// An end sent a mapping of length 0: all that follows is one stream (RFC 8684 §3.7).
     InfiniteMapping,
+    /// MP_CAPABLE was there and must be ignored: illegal flags or version (RFC 8684 §3.1).
     BadOption,
+    /// Both ends sent a SYN: Multipath TCP has no handshake for that.
     SimultaneousOpen,
 }
 
@@ -479,7 +488,7 @@ impl Connection {
         join.verify(suite, key(subflow.initiator), key(responder), self.ends[responder].token(), self.orphan)
     }
 
-    /// How long since the last segment.
+    /// Nanoseconds since the last segment.
     pub fn idle(&self, now: Timestamp) -> u64 {
         now.since(self.last.time)
     }

@@ -1,7 +1,7 @@
 //! One walk over a segment's options: what the tracker needs of them, in place.
 
+use super::Segment;
 use crate::limits;
-use crate::packet::Segment;
 use crate::wire::{self, Dss, MpCapable, MpJoin, MptcpOption, Subtype, TcpOption, kind};
 
 /// The options of one segment.

@@ -1,10 +1,12 @@
-//! The report model: what the tool learned of a capture, under the names of the report contract. Every output is a view of
-//! these structs; none reads the tracker. Unknown is `None` (`null`), never a guess and never a zero.
+//! The report model: what the tool learned of a capture. JSON has these names, so this is its reference. The outputs at the
+//! end are views of these structs alone; those that print while reading (`packets`, `ndjson`, the live view) also hear the
+//! tracker's events. Unknown is `None` (`null`), never a guess and never a zero.
 //!
 //! Times are RFC 3339 UTC with nanoseconds; durations are nanoseconds with the suffix `_ns`; keys, tokens, nonces and HMACs
 //! are lower-case hex; 64-bit sequence numbers are decimal strings.
 
 mod connection;
+mod filter;
 mod stack;
 mod subflow;
 
@@ -16,6 +18,7 @@ use crate::crypto::Token;
 use crate::frame::{FrameId, Timestamp};
 
 pub use connection::*;
+pub use filter::ConnectionFilter;
 pub use stack::*;
 pub use subflow::*;
 
@@ -263,6 +266,17 @@ pub enum Severity {
     Warning,
     /// Worth knowing.
     Note,
+}
+
+impl Severity {
+    /// `error`, `warning` or `note`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warning => "warning",
+            Self::Note => "note",
+        }
+    }
 }
 
 /// MP_JOIN subflows whose connection the capture lacks.

@@ -211,7 +211,8 @@ pub struct ChecksumMismatch {
     pub expected: String,
     /// Checksum in the option, hex.
     pub seen: String,
-    /// `length_changed`, `bytes_changed`, or unknown.
+    /// A sentence on what else shows: bytes inserted, bytes changed in place, one end that computes all of them wrongly; `None`
+    /// where it could be anything.
     pub explanation: Option<&'static str>,
 }
 
@@ -228,7 +229,7 @@ pub struct Reorder {
     pub p95_wait_ns: u64,
     /// Most bytes waiting at once.
     pub max_buffer_bytes: u64,
-    /// The subflow that most often filled the hole last.
+    /// The subflow whose arrivals filled the holes that most bytes had waited for.
     pub slowest_subflow: Option<u64>,
 }
 
