@@ -15,7 +15,7 @@ use mptcp_inspect::model::Subflow;
 use mptcp_inspect::report::{Report, TrackedReport};
 use mptcp_inspect::track::observer::Silent;
 use mptcp_inspect::track::{Config, Tracker};
-use mptcp_inspect::wire::{Dss, MpJoin, MpTcprst, MptcpOption, RawSequence};
+use mptcp_inspect::wire::{Dss, MpFail, MpJoin, MpTcprst, MptcpOption, RawSequence};
 use scene::{CLIENT, SERVER, Scene, packet};
 
 const FIN: u8 = 1;
@@ -168,6 +168,39 @@ fn late_joins_without_their_connection_are_grouped() {
     let orphans = report.orphans(&|_| true, 9);
     assert_eq!(orphans.len(), 1);
     assert_eq!(orphans[0].subflows.len(), 2);
+}
+
+/// What a join shows is told of its connection, whether the connection's handshake comes before or behind it.
+#[test]
+fn a_join_tells_the_same_before_and_behind_its_connection() {
+    let told = |version: u8, late: bool| {
+        let ends = Ends::new(1, version, true, false);
+        let mut scene = Scene::new();
+        if !late {
+            scene.connect(&ends);
+        }
+        scene.join(&ends, 1);
+        scene.data(&ends, 1, CLIENT, 0, 1, b"hello");
+        for (end, offset) in [(CLIENT, 5), (SERVER, 0)] {
+            let fin = ends.dss(end, offset, 0, b"", true, true);
+            scene.send(&packet(&ends, 1, end, ACK, 1 + offset as u32).with(&MptcpOption::Dss(fin)));
+        }
+        let fail = MptcpOption::MpFail(MpFail { dsn: ends.idsn(CLIENT) + 1, reserved: 0 });
+        scene.send(&packet(&ends, 1, SERVER, ACK, 1).with(&fail));
+        scene.send(&packet(&ends, 1, SERVER, RST | ACK, 1));
+        if late {
+            scene.connect(&ends);
+        }
+        let report = scene.report();
+        let connection = report.connection(0);
+        let data = &connection.directions.client_to_server;
+        let findings: std::collections::BTreeSet<_> = connection.findings.iter().map(|finding| finding.id).collect();
+        let fin = data.data_fin.as_ref().map(|fin| fin.acked);
+        (findings, data.bytes, fin, data.checksums.verified, connection.outcome, connection.close)
+    };
+    for version in [0, 1] {
+        assert_eq!(told(version, true), told(version, false), "v{version}");
+    }
 }
 
 /// A join of the server is first taken for one of a client: who sent its RST turns with the sides when it is known better.

@@ -106,9 +106,12 @@ impl Connection {
         }
     }
 
-    /// Takes over the subflows of `other`, whose data is counted with this connection's.
+    /// Takes over the subflows of `other`, whose data is counted with this connection's, and what it knew beyond them. Of its ends
+    /// and its handshake it knew nothing, or it would be no part; what it took for a fallback was the end of one subflow.
     fn absorb(&mut self, other: &mut Self) {
         let base = self.subflows.len() as u16;
+        self.dialect = self.dialect.or(other.dialect);
+        self.options_cut |= other.options_cut;
         for side in Side::BOTH {
             if other.data[side].unique > 0 {
                 self.seldom.carried_before[side] += other.data[side].unique;
@@ -142,6 +145,7 @@ impl Connection {
         if other.last.time > self.last.time {
             self.last = other.last;
         }
+        self.look_whether_closed();
     }
 }
 

@@ -159,12 +159,7 @@ impl DataLevel {
             return;
         }
         if self.seen.end() != 0 {
-            let mut moved = RangeSet::starting_at(self.seen.origin() + shift);
-            moved.insert(self.seen.origin() + shift, self.seen.contiguous() + shift, |_, _| {});
-            for &(start, end) in self.seen.beyond() {
-                moved.insert(start + shift, end + shift, |_, _| {});
-            }
-            self.seen = moved;
+            self.seen.shift(shift);
         }
         self.rebased += shift;
         for carrier in self.carriers.written().into_iter().flatten() {

@@ -42,7 +42,7 @@ impl Tracker {
             // Joins that the first key brought may prove the second.
             while self.try_on(id, &given) {}
         }
-        self.unite_by_keys(observer);
+        self.unite_by_keys(&given, observer);
     }
 
     /// Whether a connection took a given key for its own.
@@ -60,20 +60,20 @@ impl Tracker {
     }
 
     /// What began in the middle as several connections is one where the same given key proves them.
-    fn unite_by_keys<O: Observer>(&mut self, observer: &mut O) {
+    fn unite_by_keys<O: Observer>(&mut self, given: &[Given], observer: &mut O) {
         let mut known: Vec<(Key, ConnectionId, Side)> = Vec::new();
         let began_earlier =
             |state: &&Connection| state.view_of.is_none() && !state.orphan && state.handshake.syn.is_none();
         let all: Vec<ConnectionId> = self.connections.iter().filter(began_earlier).map(|state| state.id).collect();
         for id in all {
             let Some(state) = self.connections.get_mut(id) else { continue };
-            let given = |side: Side| {
+            let shown = |side: Side| {
                 state.ends[side]
                     .key
                     .filter(|known| known.source == KeySource::CommandLine)
                     .map(|known| (known.key, side))
             };
-            let keys: Vec<(Key, Side)> = Side::BOTH.into_iter().filter_map(given).collect();
+            let keys: Vec<(Key, Side)> = Side::BOTH.into_iter().filter_map(shown).collect();
             let same = |&(key, side): &(Key, Side)| {
                 known.iter().find(|known| known.0 == key).map(|known| (known.1, known.2 == side))
             };
@@ -83,6 +83,8 @@ impl Tracker {
             };
             let at = state.last;
             self.unite(id, into, if as_it_is { Side::Server } else { Side::Client }, at, observer);
+            // What the part brought may prove the other key, as it did for the part.
+            while self.try_on(into, given) {}
         }
     }
 }

@@ -26,12 +26,13 @@ impl LeftOut {
 
     /// Adds what was left out of another connection, now part of this one.
     pub fn absorb(&mut self, other: &Self) {
-        self.subflows += other.subflows;
-        self.addresses += other.addresses;
-        self.removals += other.removals;
-        self.priority_changes += other.priority_changes;
-        self.handovers += other.handovers;
-        self.anomalies += other.anomalies;
-        self.tuples += other.tuples;
+        let Self { subflows, addresses, removals, priority_changes, handovers, anomalies, tuples } = other;
+        self.subflows += subflows;
+        self.addresses += addresses;
+        self.removals += removals;
+        self.priority_changes += priority_changes;
+        self.handovers += handovers;
+        self.anomalies += anomalies;
+        self.tuples += tuples;
     }
 }

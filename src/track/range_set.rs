@@ -70,6 +70,22 @@ impl RangeSet {
         sum
     }
 
+    /// Counts from elsewhere: adds this to all numbers.
+    pub fn shift(&mut self, by: u64) {
+        self.origin += by;
+        self.contiguous += by;
+        for range in self.holes.written().into_iter().flat_map(|holes| &mut holes.beyond) {
+            *range = (range.0 + by, range.1 + by);
+        }
+    }
+
+    /// Takes over that numbers of another set lie in holes that were given up.
+    pub fn absorb_forgotten(&mut self, other: &Self) {
+        if other.holes.forgotten > 0 {
+            self.holes.forgotten += other.holes.forgotten;
+        }
+    }
+
     /// Puts numbers below the present prefix in reach: the set began earlier than it seemed. What lies between is a hole.
     pub fn lower_origin(&mut self, origin: u64) {
         if origin < self.origin {

@@ -179,8 +179,14 @@ impl ChecksumTally {
         self.mismatch += other.mismatch;
         self.cut += other.cut;
         self.missing += other.missing;
-        for &candidate in other.inferred.iter().take(limits::INFERRED.saturating_sub(self.inferred.len())) {
-            self.inferred.push(candidate);
+        for &(constant, mappings) in other.inferred.iter() {
+            if let Some(known) = self.inferred.iter_mut().find(|known| known.0 == constant) {
+                known.1 += mappings;
+            } else if self.inferred.len() < limits::INFERRED {
+                self.inferred.push((constant, mappings));
+            } else {
+                self.missing += mappings;
+            }
         }
         for mismatch in other.mismatches.iter().take(limits::MISMATCHES - self.mismatches.len()) {
             self.mismatches.push(Mismatch { subflow: mismatch.subflow + base, ..*mismatch });

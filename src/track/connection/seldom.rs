@@ -48,26 +48,68 @@ empty! {
 impl Seldom {
     /// Exchanges client and server.
     pub(in crate::track) fn swap_sides(&mut self) {
-        self.failed.swap();
-        self.infinite.swap();
-        self.handovers.swap();
-        self.removals.iter_mut().for_each(|removal| removal.by = removal.by.peer());
-        self.anomalies.iter_mut().for_each(|anomaly| anomaly.side = anomaly.side.peer());
-        if let Some((side, _, _)) = &mut self.fastclose {
+        let Self {
+            removals,
+            failed,
+            infinite,
+            fastclose,
+            anomalies,
+            left_out: _,
+            handovers,
+            carried_before,
+            nonces: _,
+        } = self;
+        failed.swap();
+        infinite.swap();
+        handovers.swap();
+        carried_before.swap();
+        for removal in removals {
+            removal.by = removal.by.peer();
+        }
+        for anomaly in anomalies {
+            anomaly.side = anomaly.side.peer();
+        }
+        if let Some((side, _, _)) = fastclose {
             *side = side.peer();
         }
     }
 
     /// Takes over what was seen of a connection whose subflows are numbered from `base` here.
     pub(in crate::track) fn absorb(&mut self, other: &mut Self, base: u16) {
-        self.left_out.absorb(&other.left_out);
-        self.removals.append(&mut other.removals);
+        let Self {
+            removals,
+            failed,
+            infinite,
+            fastclose,
+            anomalies,
+            left_out,
+            handovers,
+            carried_before,
+            // Those of the subflows come with them.
+            nonces: _,
+        } = other;
+        self.left_out.absorb(left_out);
+        self.removals.append(removals);
         self.left_out.removals += self.removals.len().saturating_sub(limits::ADDRESSES) as u64;
         self.removals.truncate(limits::ADDRESSES);
-        for anomaly in other.anomalies.drain(..) {
+        for anomaly in anomalies.drain(..) {
             self.note(Anomaly { subflow: anomaly.subflow + base, ..anomaly });
         }
-        self.fastclose = self.fastclose.or(other.fastclose);
+        self.fastclose = self.fastclose.or(*fastclose);
+        for side in Side::BOTH {
+            let failed = failed[side].map(|(frame, dsn, subflow)| (frame, dsn, subflow + base));
+            self.failed[side] = self.failed[side].or(failed);
+            self.infinite[side] = self.infinite[side].or(infinite[side]);
+            self.carried_before[side] += carried_before[side];
+            let known = &mut self.handovers[side];
+            known.extend(handovers[side].drain(..).map(|seen| HandoverSeen {
+                from: seen.from + base,
+                to: seen.to + base,
+                ..seen
+            }));
+            self.left_out.handovers += known.len().saturating_sub(limits::HANDOVERS) as u64;
+            known.truncate(limits::HANDOVERS);
+        }
     }
 
     /// Remembers a breach of the rules, as long as there is room.

@@ -18,6 +18,11 @@ impl Connection {
         open.is_none()
     }
 
+    /// It is closed if all its subflows are: some were added.
+    pub(in crate::track) fn look_whether_closed(&mut self) {
+        self.closed = self.all_closed();
+    }
+
     /// Adds a subflow. Most connections have one or two, and a subflow is large: room is made for no more than needed.
     pub(crate) fn add_subflow(&mut self, subflow: Subflow) {
         if self.subflows.len() == self.subflows.capacity() {
