@@ -170,6 +170,59 @@ fn late_joins_without_their_connection_are_grouped() {
     assert_eq!(orphans[0].subflows.len(), 2);
 }
 
+/// Two servers' keys with the same token (by hashlib: SHA-1 22404517, SHA-256 0aba3924).
+const SAME_TOKEN: [[u64; 2]; 2] =
+    [[0x7726_7548_8d4d_019f, 0xb4c8_317f_22d9_1bdc], [0xa90b_c5d4_1787_e9ff, 0x8cfd_bdd4_4b86_f219]];
+
+/// Two live connections to one server have the same token: the HMAC of a join says whose it is; where none was captured, its
+/// addresses do.
+#[test]
+fn the_hmac_decides_between_connections_with_the_same_token() {
+    for version in [0, 1] {
+        for handshake in [3, 2, 1] {
+            let both = [0_u8, 1].map(|number| {
+                let mut ends = Ends::new(number, version, true, false);
+                ends.keys[SERVER] = Key(SAME_TOKEN[usize::from(version)][usize::from(number)].to_be_bytes());
+                ends
+            });
+            // Addresses that neither has used.
+            let elsewhere = Ends::new(7, version, true, false);
+            let mut scene = Scene::new();
+            both.iter().for_each(|ends| scene.connect(ends));
+            for step in 0..handshake {
+                for (subflow, ends) in (1..).zip(&both) {
+                    let (end, flags) = [(CLIENT, SYN), (SERVER, SYN | ACK), (CLIENT, ACK)][usize::from(step)];
+                    let option = MptcpOption::MpJoin(ends.join(step, CLIENT, 1));
+                    scene.send(&packet(&elsewhere, subflow, end, flags, u32::from(step > 1)).with(&option));
+                }
+            }
+            if handshake == 3 {
+                for (subflow, ends) in (1..).zip(&both) {
+                    let dss = MptcpOption::Dss(ends.dss(CLIENT, 0, 1, b"hello", false, true));
+                    let mut data = packet(&elsewhere, subflow, CLIENT, ACK, 1).with(&dss);
+                    data.payload = b"hello".to_vec();
+                    scene.send(&data);
+                }
+            }
+            let report = scene.report();
+            assert_eq!((report.connection_count(), report.orphan_joins(&|_| true)), (2, 0), "v{version}");
+            let joins: Vec<usize> = [0, 1].map(|index| report.connection(index).subflows.len() - 1).to_vec();
+            if handshake == 1 {
+                assert_eq!(joins.iter().sum::<usize>(), 2);
+                continue;
+            }
+            assert_eq!(joins, [1, 1]);
+            for connection in [report.connection(0), report.connection(1)] {
+                let proof = format!("{:?}", connection.subflows[1].join);
+                assert_eq!(proof.matches("Verified").count(), usize::from(handshake), "{proof}");
+                let data = &connection.directions.client_to_server;
+                let expected = if handshake == 3 { (5, 0, 1) } else { (0, 0, 0) };
+                assert_eq!((data.bytes, data.missing_bytes, data.checksums.verified), expected);
+            }
+        }
+    }
+}
+
 /// What a join shows is told of its connection, whether the connection's handshake comes before or behind it.
 #[test]
 fn a_join_tells_the_same_before_and_behind_its_connection() {

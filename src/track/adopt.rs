@@ -20,12 +20,15 @@ impl Tracker {
             else {
                 continue;
             };
-            let orphan = self.tokens.candidates(token).find(|&(orphan, named)| {
-                let is_orphan = |state: &Connection| state.orphan && state.view_of.is_none();
+            let is_orphan = |state: &Connection| state.orphan && state.view_of.is_none();
+            let theirs = self.tokens.candidates(token).filter(|&(orphan, named)| {
                 orphan != id && named == Side::Server && self.connection(orphan).is_some_and(is_orphan)
             });
-            if let Some((orphan, _)) = orphan {
-                self.adopt(orphan, id, side);
+            let theirs: Vec<_> = theirs.map(|(orphan, _)| orphan).collect();
+            for orphan in theirs {
+                if self.may_adopt(orphan, id, side) {
+                    self.adopt(orphan, id, side);
+                }
             }
         }
     }

@@ -242,6 +242,12 @@ impl Tracker {
         let at = Moment { frame: Mark::from(frame.id), time: frame.time };
         let tap = self.taps.of(frame, segment);
         let mut assigned = self.assign(frame, segment, options, at, tap, observer);
+        if self.tokens.orphans > 0
+            && options.join.is_some()
+            && let Assigned::To(place) = &mut assigned
+        {
+            *place = self.by_hmac(*place, options, at, observer).unwrap_or(*place);
+        }
         if self.streams.are_kept()
             && options.dss.is_some()
             && let Assigned::To(place) = &mut assigned
@@ -307,6 +313,9 @@ impl Tracker {
     /// The capture has ended: what was waiting is decided.
     pub fn finish<O: Observer>(&mut self, observer: &mut O) {
         self.try_given_keys(observer);
+        if self.tokens.orphans > 0 {
+            self.place_shared(observer);
+        }
         for connection in self.connections.iter_mut() {
             let at = connection.last;
             if connection.view_of.is_some() {

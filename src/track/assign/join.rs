@@ -21,7 +21,7 @@ impl Tracker {
         observer: &mut O,
     ) -> Option<(ConnectionId, u16, Side)> {
         let input = arrival.frame.id.input;
-        let found = self.choose(token, arrival);
+        let found = if self.is_shared(token) { self.known_join(token, nonce) } else { self.choose(token, arrival) };
         let (mut connection, joined) = match found {
             Some(found) => found,
             None => (self.open_orphan(token, arrival, observer)?, Side::Server),
@@ -91,26 +91,13 @@ impl Tracker {
     /// The connection that a token names: a live one before a closed one, one with a known address before another, the
     /// latest before the rest.
     fn choose(&self, token: Token, arrival: &Arrival<'_, '_>) -> Option<(ConnectionId, Side)> {
-        let destination = arrival.segment.ip.destination();
-        let source = arrival.segment.ip.source();
-        let rank = |&(id, side): &(ConnectionId, Side)| {
-            let state = self.connection(id)?;
-            let affinity = u8::from(knows(state, side, destination)) + u8::from(knows(state, side.peer(), source));
-            Some((state.view_of.is_none(), !state.is_closed(), affinity))
-        };
+        let ends = (arrival.segment.ip.source(), arrival.segment.ip.destination());
         let mut all = self.tokens.candidates(token);
         let (first, second) = (all.next()?, all.next());
         if second.is_none() && self.connection(first.0).is_some() {
             return Some(first);
         }
-        let candidates = self.tokens.candidates(token).filter_map(|candidate| Some((rank(&candidate)?, candidate)));
-        let mut best = None;
-        for (rank, candidate) in candidates {
-            if best.is_none_or(|(best, _)| rank > best) {
-                best = Some((rank, candidate));
-            }
-        }
-        best.map(|(_, candidate)| candidate)
+        fittest(self.tokens.candidates(token).filter_map(|(id, joined)| Some((self.connection(id)?, joined))), ends)
     }
 
     /// A join whose connection is not in the capture: joins with the same token are grouped.
@@ -149,7 +136,12 @@ impl Tracker {
             join.token.get_or_insert(token);
             join.initiator_nonce.get_or_insert(nonce);
         }
-        let found = self.choose(token, arrival).filter(|found| found.0 != orphan);
+        let Some(join) = state.subflows.get(usize::from(subflow)).and_then(|subflow| subflow.join.as_deref()) else {
+            return;
+        };
+        let join = join.clone();
+        let found = if self.is_shared(token) { self.proven_owner(token, &join) } else { self.choose(token, arrival) };
+        let found = found.filter(|found| found.0 != orphan);
         let Some((connection, joined)) = found else { return self.name_orphan(orphan, token) };
         // A join that is known under another 4-tuple was counted there.
         if self.connections.get_mut(connection).is_none_or(|state| state.with_nonce(token, nonce).is_some()) {
@@ -182,6 +174,22 @@ fn names_its_own(state: &Connection, named: Side, arrival: &Arrival<'_, '_>) -> 
         let is = |side: Side| initial.address_of(side).0 == arrival.segment.ip.destination();
         is(named.peer()) && !is(named)
     })
+}
+
+/// The connection that a join between these addresses, the joiner's first, fits best: the first of those that fit alike.
+pub(super) fn fittest<'c>(
+    candidates: impl Iterator<Item = (&'c Connection, Side)>,
+    (source, destination): (IpAddr, IpAddr),
+) -> Option<(ConnectionId, Side)> {
+    let mut best = None;
+    for (state, joined) in candidates {
+        let affinity = u8::from(knows(state, joined, destination)) + u8::from(knows(state, joined.peer(), source));
+        let rank = (state.view_of.is_none(), !state.orphan, !state.is_closed(), affinity);
+        if best.is_none_or(|(best, _)| rank > best) {
+            best = Some((rank, (state.id, joined)));
+        }
+    }
+    best.map(|(_, found)| found)
 }
 
 /// Whether that end has this address on a subflow.

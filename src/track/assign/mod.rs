@@ -1,9 +1,10 @@
-//! Which connection a segment belongs to: here by its 4-tuple, in `join` by the token of a join, in `stream` by its DSNs, in
-//! `views` by the tap that it was captured at.
+//! Which connection a segment belongs to: here by its 4-tuple, in `join` by the token of a join, in `shared_token` by its
+//! HMAC, in `stream` by its DSNs, in `views` by the tap that it was captured at.
 
 use std::num::NonZeroU64;
 
 mod join;
+mod shared_token;
 mod stream;
 mod views;
 

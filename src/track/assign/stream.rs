@@ -58,7 +58,7 @@ impl Tracker {
     ) -> Option<Place> {
         let dss = options.dss.as_ref()?;
         let part = self.connection(place.connection).filter(|state| state.view_of.is_none() && state.may_be_part())?;
-        let (input, token, number) = (part.input, part.ends.server.token_named, part.number());
+        let number = part.number();
         let (connection, from) = self.connection_of(dss, segment, Some((part, place.from)))?;
         // Among themselves, orphans take the end that was joined for the server.
         let joined = if from == place.from { Side::Server } else { Side::Client };
@@ -68,6 +68,21 @@ impl Tracker {
             self.unite(connection, place.connection, joined, at, observer);
             return None;
         }
+        self.move_part(place, (connection, joined), at, observer)
+    }
+
+    /// Makes what was kept apart a part of `connection`, which it joins at the end `joined`; gives the new place of a segment of
+    /// it.
+    pub(super) fn move_part<O: Observer>(
+        &mut self,
+        place: Place,
+        (connection, joined): (ConnectionId, Side),
+        at: Moment,
+        observer: &mut O,
+    ) -> Option<Place> {
+        let part = self.connection(place.connection)?;
+        let (input, token) = (part.input, part.ends.server.token_named);
+        let from = if joined == Side::Server { place.from } else { place.from.peer() };
         let home = self.view_at(connection, input).unwrap_or(connection);
         let base = self.connection(home)?.subflows.len() as u16;
         self.unite(place.connection, home, joined, at, observer);
