@@ -188,7 +188,9 @@ fn the_hmac_decides_between_connections_with_the_same_token() {
             // Addresses that neither has used.
             let elsewhere = Ends::new(7, version, true, false);
             let mut scene = Scene::new();
-            both.iter().for_each(|ends| scene.connect(ends));
+            for ends in &both {
+                scene.connect(ends);
+            }
             for step in 0..handshake {
                 for (subflow, ends) in (1..).zip(&both) {
                     let (end, flags) = [(CLIENT, SYN), (SERVER, SYN | ACK), (CLIENT, ACK)][usize::from(step)];
@@ -220,6 +222,25 @@ fn the_hmac_decides_between_connections_with_the_same_token() {
                 assert_eq!((data.bytes, data.missing_bytes, data.checksums.verified), expected);
             }
         }
+    }
+}
+
+/// Bit C of MP_CAPABLE forbids joins in version 1; in version 0 it stands for an algorithm (RFC 6824 §3.1).
+#[test]
+fn the_c_flag_is_of_version_1() {
+    for version in [0, 1] {
+        let ends = Ends::new(1, version, false, false);
+        let mut scene = Scene::new();
+        for step in 0..3 {
+            let (end, flags) = [(CLIENT, SYN), (SERVER, SYN | ACK), (CLIENT, ACK)][usize::from(step)];
+            let mut capable = ends.capable(step);
+            capable.flags |= 0x20;
+            let option = MptcpOption::MpCapable(capable);
+            scene.send(&packet(&ends, 0, end, flags, u32::from(step > 1)).with(&option));
+        }
+        scene.join(&ends, 1);
+        let denied = |finding: &mptcp_inspect::model::Finding| finding.id == "join-despite-c-flag";
+        assert_eq!(scene.report().connection(0).findings.iter().any(denied), version == 1);
     }
 }
 

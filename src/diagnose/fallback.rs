@@ -10,7 +10,6 @@ use crate::track::keys::Dialect;
 use crate::track::mark::Mark;
 use crate::track::side::Side;
 use crate::track::subflow::Subflow;
-use crate::wire::MpCapable;
 
 /// NOPs in a row that only a blanked option explains: stacks pad with three at most, and the shortest MPTCP option that
 /// matters has four bytes.
@@ -127,10 +126,14 @@ fn fell_back(finder: &mut Finder<'_, '_>, connection: &Connection, seen: &Fallba
             (rule::FALLBACK_INFINITE_MAPPING, text, Vec::new())
         }
         FallbackCause::BadOption => {
-            let what = if connection.handshake.not_asked {
-                "has no meaning: the SYN had none"
-            } else {
-                "is malformed, lacks the server's key or must be ignored for its flags"
+            let versions = connection.handshake.syn.zip(connection.handshake.syn_ack);
+            let versions = versions.map(|((asked, _), (answer, _))| (asked.version, answer.version));
+            let what = match versions.filter(|(asked, answer)| asked != answer) {
+                _ if connection.handshake.not_asked => "has no meaning: the SYN had none".to_owned(),
+                Some((asked, answer)) => {
+                    format!("is of version {answer}, and the client, which asked for version {asked}, went on as TCP")
+                }
+                None => "is malformed, lacks the server's key or must be ignored for its flags".to_owned(),
             };
             let text = format!("The MP_CAPABLE in the SYN/ACK (frame {}) {what}.", finder.frame(seen.frame));
             (rule::FALLBACK_BAD_OPTION, text, Vec::new())
@@ -177,7 +180,7 @@ fn no_option_in_syn_ack(finder: &Finder<'_, '_>, connection: &Connection, seen: 
         Some("server") => {
             "the SYN reached the server with its option and the server did not answer it: it does not speak MPTCP on this port"
         }
-        _ if connection.ends.client.flags.is_some_and(|flags| flags & MpCapable::CHECKSUM_REQUIRED != 0) => {
+        _ if connection.asks_for_checksums(Side::Client) == Some(true) => {
             "the server does not speak MPTCP on this port or refuses the checksums that the SYN asks for, or the option was removed on the way"
         }
         _ => "the server does not speak MPTCP on this port, or the option was removed on the way",

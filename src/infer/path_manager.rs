@@ -138,8 +138,7 @@ fn facts(connection: &Connection, side: Side) -> Facts {
             .collect(),
         announced: announced(side).map(|address| address.address).collect(),
         peer_announced: announced(peer).map(|address| (address.address, address.port)).collect(),
-        denied: connection.dialect.is_some_and(|dialect| dialect.version() == 1)
-            && connection.ends[peer].flags.is_some_and(|flags| flags & 0x20 != 0),
+        denied: connection.denies_join_id0(peer) == Some(true),
     }
 }
 

@@ -6,26 +6,17 @@ use crate::track::connection::{Connection, FallbackCause};
 use crate::track::side::Side;
 use crate::track::subflow::SynSeen;
 
-/// A in the flags of MP_CAPABLE: checksums required (RFC 8684 §3.1).
-const CHECKSUM: u8 = 0x80;
-/// C: no joins to this address and port.
-const DENY_JOIN_ID0: u8 = 0x20;
-
 /// What the handshake of a connection shows.
 pub(super) fn read(connection: &Connection) -> Sysctls {
     let handshake = &connection.handshake;
     let initial = connection.initial();
-    let flags = |side: Side| connection.ends[side].flags;
-    let v1 = connection.dialect.map(|dialect| dialect.version() == 1);
-    let denies = |side: Side| flags(side).zip(v1).map(|(flags, v1)| v1 && flags & DENY_JOIN_ID0 != 0);
+    let denies = |side: Side| connection.denies_join_id0(side);
+    let asks = |side: Side| connection.asks_for_checksums(side);
     let with = handshake.syns.iter().filter(|syn| syn.2).count();
     let without = handshake.syns.iter().skip_while(|syn| !syn.2).filter(|syn| !syn.2).count();
     Sysctls {
         mptcp_enabled: Sides { client: enabled(connection, Side::Client), server: enabled(connection, Side::Server) },
-        checksum_asked: Sides {
-            client: flags(Side::Client).map(|flags| flags & CHECKSUM != 0),
-            server: flags(Side::Server).map(|flags| flags & CHECKSUM != 0),
-        },
+        checksum_asked: Sides { client: asks(Side::Client), server: asks(Side::Server) },
         checksum: connection.checksum_in_use(),
         version_offered: handshake.syn.map(|(option, _)| option.version),
         version_accepted: handshake.syn_ack.map(|(option, _)| option.version),

@@ -71,7 +71,7 @@ pub struct Seldom {
     pub reset: Option<Reset>,
     /// MP_PRIO that applied: frame, sender, backup.
     pub backup_changes: Vec<(Mark, Side, bool)>,
-    /// Payload segments without any MPTCP option since the last one with, by sender: the first, and how many.
+    /// Segments without any MPTCP option since the last one with, by sender.
     pub bare: PerSide<Bare>,
     /// Interfaces beyond the first: input and index.
     pub more_interfaces: Vec<(u16, u16)>,
@@ -82,7 +82,7 @@ pub struct Seldom {
     pub other_syn_ack: Option<(Nonce, [u8; 8], Mark)>,
 }
 
-/// Payload without options.
+/// Segments without options.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Bare {
     /// The first such segment.
@@ -91,10 +91,12 @@ pub struct Bare {
     pub segments: u32,
     /// Whether the peer acknowledged some of it.
     pub acknowledged: Option<Mark>,
+    /// ACKs without payload that acknowledged more: the first, and how many.
+    pub acks: Option<(Mark, u32)>,
 }
 
 impl Bare {
-    const NONE: Self = Self { first: None, segments: 0, acknowledged: None };
+    const NONE: Self = Self { first: None, segments: 0, acknowledged: None, acks: None };
 }
 
 empty! {

@@ -116,6 +116,11 @@ impl MpCapable {
     pub const fn crypto_bits(&self) -> u8 {
         self.flags & Self::CRYPTO
     }
+
+    /// Whether a receiver must ignore it: for its extensibility flag, or because it offers no algorithm of a version that exists.
+    pub const fn is_void(&self) -> bool {
+        self.extensibility() || (self.version <= 1 && self.crypto_bits() == 0)
+    }
 }
 
 /// `MP_CAPABLE v1 flags 81 sender_key 73bb150358a0aecb`

@@ -54,6 +54,7 @@ proptest! {
         }
         let (mut data, stream) = traffic(&plans, checksums, bytes);
         let mut damaged = HashSet::new();
+        let mut halved = false;
         for (at, before, halves) in damages.into_iter().filter(|_| checksums) {
             // Damaged on the way, and sent again by TCP: once in a mapping.
             let at = at.index(data.len());
@@ -64,6 +65,7 @@ proptest! {
                 data.insert(at + usize::from(!before), packet);
                 let half = right.payload.len() / 2;
                 if before && halves && half > 0 {
+                    halved = true;
                     let seq = right.seq.wrapping_add(half as u32);
                     let second = Packet { seq, payload: right.payload[half..].to_vec(), ..right.clone() };
                     data[at + 1].payload.truncate(half);
@@ -76,7 +78,8 @@ proptest! {
             let packet = data[at].clone();
             data.insert(at + 1, packet);
         }
-        for (at, distance) in swaps {
+        // A copy of a part of a segment cannot be compared with the whole: halves stay behind what they replace.
+        for (at, distance) in swaps.into_iter().filter(|_| !halved) {
             let at = at.index(data.len());
             let with = (at + distance).min(data.len() - 1);
             data.swap(at, with);

@@ -77,10 +77,10 @@ fn endpoint(connection: &tracked::Connection, side: Side, context: &Context<'_>)
         key_frame: end.key.and_then(|known| known.frame).map(|frame| context.frame(frame)),
         token: end.token(),
         idsn: end.key.map(|known| Sequence64(known.identity.idsn)),
-        flags: end.flags.map(|flags| CapableFlags {
-            checksum: flags & 0x80 != 0,
-            deny_join_id0: connection.dialect.is_none_or(|dialect| dialect.version() == 1) && flags & 0x20 != 0,
-        }),
+        flags: connection
+            .asks_for_checksums(side)
+            .zip(connection.denies_join_id0(side))
+            .map(|(checksum, deny_join_id0)| CapableFlags { checksum, deny_join_id0 }),
     }
 }
 

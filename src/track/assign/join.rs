@@ -37,7 +37,7 @@ impl Tracker {
         let is_view = self.connection(connection)?.view_of.is_some();
         let state = self.connections.get_mut(connection)?;
         let join = Join { token: Some(token), initiator_nonce: Some(nonce), ..Join::default() };
-        let denied = state.ends[source.peer()].flags.is_some_and(|flags| flags & 0x20 != 0)
+        let denied = state.denies_join_id0(source.peer()) == Some(true)
             && state.initial().is_some_and(|initial| {
                 initial.address_of(source.peer())
                     == (arrival.segment.ip.destination(), arrival.segment.destination_port)

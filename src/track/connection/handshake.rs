@@ -131,7 +131,7 @@ impl Connection {
         if let Some(key) = capable.sender_key {
             self.learn_key(input.side, key, KeySource::Handshake, input, env, effects);
         }
-        if capable.extensibility() || (capable.crypto_bits() == 0 && capable.version <= 1) {
+        if capable.is_void() {
             self.anomaly(AnomalyKind::CapableFlagsIllegal, input, env.at, None, u64::from(capable.flags));
         }
     }
@@ -172,7 +172,7 @@ impl Connection {
         if asked.is_some_and(|asked| capable.version > asked.version) {
             self.anomaly(AnomalyKind::VersionIllegal, input, env.at, None, u64::from(capable.version));
         }
-        if capable.extensibility() || capable.crypto_bits() == 0 {
+        if capable.is_void() {
             self.anomaly(AnomalyKind::CapableFlagsIllegal, input, env.at, None, u64::from(capable.flags));
         }
         if asked.is_none()

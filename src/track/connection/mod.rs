@@ -16,6 +16,7 @@ use std::num::NonZeroU64;
 pub mod checksums;
 mod choice;
 pub mod control;
+mod flags;
 pub mod handshake;
 mod join;
 pub mod outcome;
@@ -306,7 +307,8 @@ impl Connection {
                     Some((_, last)) => *last = mark,
                     none => *none = Some((mark, mark)),
                 }
-                if subflow.seldom.bare[input.side].segments > 0 && self.fallback.is_none() {
+                let bare = &subflow.seldom.bare[input.side];
+                if (bare.segments > 0 || bare.acks.is_some()) && self.fallback.is_none() {
                     subflow.seldom.bare[input.side] = Bare::default();
                 }
             }
@@ -336,6 +338,10 @@ impl Connection {
             rtt.echoed(echo, env.at.time);
         }
         if let Some(acked) = half.acknowledge(input.segment.ack, env.at.time) {
+            if !input.options.mptcp && input.segment.payload_len == 0 && subflow.options[input.side].is_some() {
+                let acks = &mut subflow.seldom.bare[input.side].acks;
+                acks.get_or_insert((env.at.frame, 0)).1 += 1;
+            }
             let bare = &subflow.seldom.bare[peer];
             if bare.segments > 0 && bare.acknowledged.is_none() {
                 subflow.seldom.bare[peer].acknowledged = Some(env.at.frame);
@@ -469,15 +475,6 @@ impl Connection {
     /// Whether all subflows seen are closed.
     pub fn is_closed(&self) -> bool {
         self.closed
-    }
-
-    /// Whether either side asked for checksums; `None` where no MP_CAPABLE was seen.
-    pub fn checksum_in_use(&self) -> Option<bool> {
-        let asked = |side: Side| self.ends[side].flags.map(|flags| flags & 0x80 != 0);
-        match (asked(Side::Client), asked(Side::Server)) {
-            (None, None) => None,
-            (a, b) => Some(a.unwrap_or(false) || b.unwrap_or(false)),
-        }
     }
 
     /// Checks the handshake of a join of this connection.

@@ -14,7 +14,7 @@ pub enum Outcome {
     Mptcp,
     /// It went on as TCP.
     Fallback,
-    /// The SYN was answered with a RST.
+    /// The SYN was answered with nothing but a RST.
     Refused,
     /// The SYN was not answered.
     Unanswered,
@@ -161,12 +161,6 @@ impl Connection {
         if handshake.ack.is_some() || self.any_mptcp_data() || self.subflows.len() > 1 {
             return Outcome::Mptcp;
         }
-        if handshake.syn_ack.is_some() {
-            return match initial.reset() {
-                Some(_) if initial.halves.client.payload_bytes == 0 => Outcome::Refused,
-                _ => Outcome::Unknown,
-            };
-        }
         Outcome::Unknown
     }
 
@@ -229,6 +223,10 @@ impl Connection {
             return;
         }
         let Some(initial) = self.initial() else { return };
+        // With another subflow in use, one that loses its options is reset, and the connection goes on (RFC 8684 §3.7).
+        if self.subflows.iter().skip(1).any(Subflow::is_established) {
+            return;
+        }
         let capable = self.handshake.syn.is_some() || self.handshake.syn_ack.is_some();
         if (initial.syn.is_none() && initial.syn_ack.is_none()) || !capable {
             return;
@@ -237,17 +235,21 @@ impl Connection {
         if initial.syn.is_some() && self.handshake.syn.is_none() && self.handshake.syn_ack.is_none() {
             return;
         }
-        // The side whose payload lacks options, the one that never had any first.
-        let lacking = |side: Side| -> Option<(bool, Mark)> {
+        // The side whose payload is the first without options; one whose first data was bare sent mappings later for nothing.
+        let lacking = |side: Side| -> Option<(Mark, bool)> {
             let half = &initial.halves[side];
-            let first = half.seldom.unmapped.first_frame().filter(|_| initial.seldom.bare[side].segments > 0)?;
-            Some((half.last_mapping_end().is_some(), first))
+            let unmapped = &half.seldom.unmapped;
+            let begins_bare = unmapped.pieces().any(|piece| Some(piece.start) == half.first_byte());
+            let first = unmapped.first_frame().filter(|_| begins_bare || initial.seldom.bare[side].segments > 0)?;
+            Some((first, !begins_bare && half.last_mapping_end().is_some()))
         };
+        let bare_now = Side::BOTH.into_iter().any(|side| initial.seldom.bare[side].segments > 0);
         let found = Side::BOTH
             .into_iter()
-            .filter_map(|side| lacking(side).map(|(mapped, frame)| (mapped, frame, side)))
+            .filter(|_| bare_now)
+            .filter_map(|side| lacking(side).map(|(frame, mapped)| (frame, mapped, side)))
             .min_by_key(|found| (found.0, found.1));
-        let Some((mapped, frame, side)) = found else { return self.conclude_silent_server(env) };
+        let Some((frame, mapped, side)) = found else { return self.conclude_silent_server(env) };
         let (cause, frame, side) = self.bare_third_ack().unwrap_or_else(|| {
             let failed = self.seldom.failed.client.or(self.seldom.failed.server).is_some();
             let cause = if mapped && failed {
@@ -267,8 +269,7 @@ impl Connection {
         let silent = self.initial()?.options.client.is_none() && self.handshake.ack.is_none();
         let bare = self.handshake.bare_ack.filter(|_| silent)?;
         Some(match self.handshake.syn_ack {
-            // A client that did not ask has no use for the answer.
-            Some((_, answer)) if self.handshake.not_asked => (FallbackCause::BadOption, answer, Side::Server),
+            Some((_, answer)) if self.answer_is_void() => (FallbackCause::BadOption, answer, Side::Server),
             _ => (FallbackCause::NoOptionInThirdAck, bare, Side::Client),
         })
     }
@@ -277,10 +278,11 @@ impl Connection {
     fn conclude_silent_server<O: Observer>(&mut self, env: &mut Env<'_, O>) {
         let Some(initial) = self.initial() else { return };
         let client = &initial.halves.client;
-        let acked_data = client
-            .acked()
-            .zip(client.syn())
-            .is_some_and(|(acked, syn)| acked > syn + 1 + u64::from(client.seldom.fast_open));
+        let acked_data = client.last_mapping_end().is_some()
+            && client.acked().zip(client.first_byte()).is_some_and(|(acked, first)| {
+                // A FIN is no data.
+                client.fin.map_or(acked, |fin| acked.min(fin.0)) > first
+            });
         let silent = initial.options.server.is_none()
             && self.handshake.syn_ack.is_some()
             && self.data.client.acked().is_none()
@@ -288,14 +290,43 @@ impl Connection {
         let bare = self.bare_third_ack().filter(|_| self.handshake.syn_ack.is_some());
         if let Some((cause, frame, side)) = bare {
             self.fall_back(cause, frame, Some(side), env);
+        } else if let Some((side, frame)) = self.stopped_acknowledging() {
+            self.fall_back(FallbackCause::OptionsVanished, frame, Some(side), env);
         } else if acked_data && silent && initial.halves.server.segments > 1 {
             let frame = initial.seldom.bare.client.acknowledged.unwrap_or(initial.last.frame);
             self.fall_back(FallbackCause::NoOptionOnData, frame, Some(Side::Server), env);
         }
     }
 
+    /// The end whose ACKs lost their options, from this frame on: they acknowledge mapped data as TCP does, and no DATA_ACK does.
+    fn stopped_acknowledging(&self) -> Option<(Side, Mark)> {
+        let initial = self.initial().filter(|_| !self.options_cut)?;
+        Side::BOTH.into_iter().find_map(|side| {
+            let (frame, _) = initial.seldom.bare[side].acks.filter(|acks| acks.1 > 1)?;
+            let (sent, data) = (&initial.halves[side.peer()], &self.data[side.peer()]);
+            let (end, position) = sent.last_mapping_end()?;
+            let acked_by_tcp = position - end.saturating_sub(sent.acked()?).min(position);
+            (data.acked()? < acked_by_tcp).then_some((side, frame))
+        })
+    }
+
+    /// MP_FAIL was taken for a fallback, but both ends went on with their options, and nothing came without a mapping: nobody
+    /// fell back.
+    fn take_back_fallback(&mut self) {
+        let Some(seen) = self.fallback.filter(|seen| seen.cause == FallbackCause::MpFail) else { return };
+        let Some((initial, side)) = self.initial().zip(seen.side) else { return };
+        let went_on = |side: Side| initial.options[side].is_some_and(|(_, last)| last > seen.frame);
+        let answered = Side::BOTH.into_iter().any(|side| {
+            self.seldom.infinite[side].is_some() || initial.seldom.bare[side].segments > 0 || !went_on(side)
+        });
+        if !answered && self.seldom.failed[side.peer()].is_none() && initial.reset().is_none() {
+            self.fallback = None;
+        }
+    }
+
     /// The capture has ended.
     pub(in crate::track) fn finish<O: Observer>(&mut self, env: &mut Env<'_, O>) {
+        self.take_back_fallback();
         self.conclude_bare(env);
         for side in Side::BOTH {
             let (tally, data) = (&mut self.checksums[side], &self.data[side]);

@@ -157,12 +157,10 @@ impl Connection {
                     });
                 }
                 half.note_mapping_end(placed.end(), placed.position + u64::from(placed.len));
-                let wants = |side: Side| self.ends[side].flags.map(|flags| flags & 0x80 != 0);
-                let agreed = wants(Side::Client).zip(wants(Side::Server)).map(|(client, server)| client || server);
                 if !half.seldom.unmapped.is_empty() {
                     self.resolve_unmapped(&placed, input.side, input.subflow, env);
                 }
-                match (agreed, placed.checksum) {
+                match (self.checksum_agreed(), placed.checksum) {
                     (Some(true), None) => self.anomaly(AnomalyKind::ChecksumAbsent, input, env.at, None, 0),
                     (Some(false), Some(_)) => self.anomaly(AnomalyKind::ChecksumNotNegotiated, input, env.at, None, 0),
                     _ => {}

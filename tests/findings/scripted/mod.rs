@@ -2,6 +2,7 @@
 
 mod addresses;
 mod data;
+mod fallback;
 mod handshake;
 mod joins;
 mod paths;
