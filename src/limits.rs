@@ -16,7 +16,7 @@ pub const FRAGMENT_SECONDS: i64 = 60;
 pub const MAPPINGS: usize = 4096;
 /// Mappings without place that are kept for one direction whose SYN is unknown: any one that has a place gives it to all.
 pub const UNPLACED: usize = 64;
-/// Connections that began before the capture among which numbers of 32 bits tell subflows apart: with two that must lie within
+/// Connections, or such as began before the capture, among which numbers of 32 bits tell subflows apart: with two that must lie within
 /// 2^22 of 2^32, one of a million that share an address is taken for another's by chance; of so many, one of 16,000.
 pub const EARLY: usize = 64;
 /// Segments of a connection without handshake that are looked at for whether it is part of another.

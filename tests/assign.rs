@@ -225,6 +225,73 @@ fn the_hmac_decides_between_connections_with_the_same_token() {
     }
 }
 
+/// A 4-tuple is used again, and the capture lacks the SYN, or the SYN/ACK as well: what comes is of another connection.
+#[test]
+fn a_closed_tuple_is_opened_anew_unseen() {
+    for version in [0, 1] {
+        for first_seen in [1, 2] {
+            let ends = Ends::new(1, version, true, false);
+            let mut again = ends.clone();
+            again.keys = [Key([0x31; 8]), Key([0x32; 8])];
+            let mut scene = Scene::new();
+            scene.connect(&ends);
+            scene.data(&ends, 0, CLIENT, 0, 1, b"hello");
+            for end in [CLIENT, SERVER] {
+                let ssn = if end == CLIENT { 6 } else { 1 };
+                scene.send(&packet(&ends, 0, end, FIN | ACK, ssn));
+            }
+            scene.time += 90_000_000_000;
+            let moved = |mut packet: Packet| {
+                packet.seq = packet.seq.wrapping_add(0x7000_0000);
+                packet.ack = packet.ack.wrapping_add(0x7000_0000);
+                packet
+            };
+            for step in first_seen..3 {
+                let (end, flags) = [(CLIENT, SYN), (SERVER, SYN | ACK), (CLIENT, ACK)][usize::from(step)];
+                let option = MptcpOption::MpCapable(again.capable(step));
+                scene.send(&moved(packet(&again, 0, end, flags, u32::from(step > 1))).with(&option));
+            }
+            let dss = MptcpOption::Dss(again.dss(CLIENT, 0, 1, b"again", false, true));
+            let mut data = moved(packet(&again, 0, CLIENT, ACK, 1)).with(&dss);
+            data.payload = b"again".to_vec();
+            scene.send(&data);
+            let report = scene.report();
+            assert_eq!(report.connection_count(), 2, "v{version} from step {first_seen}");
+            for (index, ends) in [ends, again].iter().enumerate() {
+                let connection = report.connection(index);
+                let data = &connection.directions.client_to_server;
+                assert_eq!((data.bytes, data.checksums.verified, data.checksums.mismatch), (5, 1, 0));
+                assert_eq!(connection.server.key, Some(ends.keys[SERVER]));
+                assert!(connection.findings.iter().all(|finding| finding.id != "keys-contradict"));
+            }
+        }
+    }
+}
+
+/// The third ACK names another key of the server than the SYN/ACK: DATA_ACKs and the DATA_FIN prove that of the SYN/ACK.
+#[test]
+fn the_data_decides_between_contradicting_keys() {
+    for version in [0, 1] {
+        let ends = Ends::new(1, version, true, false);
+        let mut scene = Scene::new();
+        for step in 0..3 {
+            let (end, flags) = [(CLIENT, SYN), (SERVER, SYN | ACK), (CLIENT, ACK)][usize::from(step)];
+            let mut capable = ends.capable(step);
+            capable.receiver_key = capable.receiver_key.map(|_| Key([0x22; 8]));
+            let option = MptcpOption::MpCapable(capable);
+            scene.send(&packet(&ends, 0, end, flags, u32::from(step > 1)).with(&option));
+        }
+        scene.data_ack(&ends, 0, CLIENT, 0);
+        let fin = ends.dss(SERVER, 0, 0, b"", true, true);
+        scene.send(&packet(&ends, 0, SERVER, ACK, 1).with(&MptcpOption::Dss(fin)));
+        let connection = scene.report().connection(0);
+        assert_eq!(connection.server.key, Some(ends.keys[SERVER]));
+        assert!(connection.directions.server_to_client.data_fin.is_some());
+        let found: Vec<_> = connection.findings.iter().map(|finding| finding.id).collect();
+        assert_eq!(found, ["keys-contradict"]);
+    }
+}
+
 /// Bit C of MP_CAPABLE forbids joins in version 1; in version 0 it stands for an algorithm (RFC 6824 §3.1).
 #[test]
 fn the_c_flag_is_of_version_1() {
@@ -332,8 +399,9 @@ fn a_closed_tuple_is_opened_anew_with_the_same_sequence_number() {
     assert_eq!(count(0, &fins, 0), (2, true));
     assert_eq!(count(1, &reset, 5), (2, true));
     assert_eq!(count(1, &fins, 5), (2, true));
-    // Neither does, or the first is alive.
-    assert_eq!(count(1, &fins, 0).0, 1);
+    // Neither does, but the keys in the third ACK.
+    assert_eq!(count(1, &fins, 0), (2, true));
+    // The first is alive.
     assert_eq!(count(1, &|_, _| (), 5).0, 1);
     assert_eq!(count(0, &|_, _| (), 5).0, 1);
 }

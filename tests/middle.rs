@@ -218,6 +218,52 @@ fn short_numbers_tell_subflows_of_few_connections_apart() {
     }
 }
 
+/// A join whose SYN is missing, beside the connection's own handshake, with short numbers: they tell that it is the connection's.
+#[test]
+fn short_numbers_place_a_join_without_its_syn() {
+    for steps in [1..3, 2..3, 3..3] {
+        let ends = Ends::new(1, 0, true, false);
+        let mut scene = Scene::new();
+        scene.connect(&ends);
+        scene.data(&ends, 0, CLIENT, 0, 1, b"hello");
+        for step in steps {
+            let (end, flags) = [(CLIENT, SYN), (SERVER, SYN | ACK), (CLIENT, ACK)][usize::from(step)];
+            let option = MptcpOption::MpJoin(ends.join(step, CLIENT, 1));
+            scene.send(&packet(&ends, 1, end, flags, u32::from(step > 1)).with(&option));
+        }
+        let ack = RawSequence::Short(ends.idsn(SERVER).wrapping_add(1) as u32);
+        let mapping = ends.dss(CLIENT, 5, 1, b" there", false, false).mapping;
+        scene.send(&carrying(&ends, 1, CLIENT, 1, Dss::new(Some(ack), mapping, false), b" there"));
+        let report = scene.report();
+        assert_eq!((report.connection_count(), report.orphan_joins(&|_| true)), (1, 0));
+        let connection = report.connection(0);
+        let data = &connection.directions.client_to_server;
+        assert_eq!((data.bytes, data.missing_bytes, data.checksums.verified), (11, 0, 2));
+        assert_eq!([0, 1].map(|at| connection.subflows[at].role), [Some("initial"), Some("join")]);
+    }
+}
+
+/// Only low halves of DSNs show: checksums, in which the high half counts, prove a key that was given, and are verified with it.
+#[test]
+fn checksums_prove_a_given_key() {
+    for version in [0, 1] {
+        let ends = Ends::new(1, version, true, false);
+        for (given, verified) in [(ends.keys[CLIENT], 3), (Key([9; 8]), 0)] {
+            let config = Config { keys: vec![given], ..Config::default() };
+            let mut scene = Scene { tracker: Tracker::new(config), ..Scene::new() };
+            for number in 0..3 {
+                let offset = 100 + 5 * number;
+                let dss = ends.dss(CLIENT, u64::from(offset), offset, b"hello", false, false);
+                scene.send(&carrying(&ends, 0, CLIENT, offset, dss, b"hello"));
+            }
+            let connection = scene.report().connection(0);
+            let checksums = &connection.directions.client_to_server.checksums;
+            assert_eq!(connection.client.key, Some(given).filter(|_| verified > 0));
+            assert_eq!((checksums.verified, checksums.mismatch, checksums.unverifiable), (verified, 0, 3 - verified));
+        }
+    }
+}
+
 /// Two taps, of which now one, now the other shows a subflow first: the connection has all of them, and so has its view.
 #[test]
 fn subflows_that_another_tap_shows_first_are_the_connections_own() {

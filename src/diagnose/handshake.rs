@@ -103,7 +103,7 @@ fn rules_broken(finder: &mut Finder<'_, '_>) {
         format!("The {who} answered with MPTCP version {}, which the SYN did not offer", anomaly.value)
     });
     many(finder, AnomalyKind::KeysContradict, rule::KEYS_CONTRADICT, |_, who| {
-        format!("The {who} sent MP_CAPABLE with keys other than those of the handshake")
+        format!("The {who} sent MP_CAPABLE with a key other than the one shown before")
     });
 }
 

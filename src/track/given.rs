@@ -131,7 +131,8 @@ impl Connection {
         })
     }
 
-    /// The rules by which a given key is that of `side`: by its token, by its IDSN, or by the HMAC of a join.
+    /// The rules by which a given key is that of `side`: by its token, by its IDSN, by the HMAC of a join, or by
+    /// checksums.
     fn dialect_of_given(&self, side: Side, given: &Given) -> Option<Dialect> {
         let known = self.dialect;
         let mut possible = given
@@ -140,9 +141,18 @@ impl Connection {
             .map(|(dialect, identity)| (known.unwrap_or(*dialect), dialect.suite(), identity))
             .filter(|(dialect, suite, _)| dialect.suite() == *suite);
         let right = |(dialect, _, identity): &(Dialect, _, &Identity)| {
-            self.is_identity_of(side, identity) || self.joins_prove(side, given.key, *dialect)
+            self.is_identity_of(side, identity)
+                || self.joins_prove(side, given.key, *dialect)
+                || self.checksums_prove(side, identity)
         };
         possible.find(right).map(|(dialect, _, _)| dialect)
+    }
+
+    /// Whether checksums, in which the whole DSN counts, are right if this is the identity of `side`: more than one, as one in
+    /// 2^16 is right by chance.
+    fn checksums_prove(&self, side: Side, identity: &Identity) -> bool {
+        let halves = self.data[side].high_halves(identity.idsn);
+        halves.is_some_and(|(high, made_up)| self.checksums[side].right_with(high, made_up) > 1)
     }
 
     /// Whether the HMAC of a join is right if `key` is that of `side`.

@@ -17,6 +17,7 @@ use super::side::{PerSide, Side};
 use super::sparse::Sparse;
 use super::subflow::{Join, Subflow};
 use super::{Assigned, Place, Tracker};
+use crate::crypto::Key;
 use crate::frame::Frame;
 use crate::limits;
 use crate::packet::Segment;
@@ -70,7 +71,7 @@ impl Tracker {
         if flow.is_view {
             return self.feed_view(connection, subflow, side, &arrival);
         }
-        let eventful = flow.more.is_some() || (segment.flags.syn() && !segment.flags.ack());
+        let eventful = flow.more.is_some() || segment.flags.syn() || options.capable.is_some();
         if self.recent.is_copy(owner, segment, options.timestamps, tap) {
             self.note_interface(connection, subflow, frame);
             return Assigned::Copy(Some(Place { connection, subflow, from: side }));
@@ -81,7 +82,7 @@ impl Tracker {
         Assigned::To(Place { connection, subflow, from: side })
     }
 
-    /// A SYN, or a flow whose 4-tuple was taken over lately.
+    /// A SYN, MP_CAPABLE, or a flow whose 4-tuple was taken over lately.
     #[cold]
     fn eventful<O: Observer>(
         &mut self,
@@ -122,6 +123,9 @@ impl Tracker {
                 flow.more.get_or_insert_default().previous = Some(old);
             }
             return assigned;
+        }
+        if opened_unseen(state, record, side, arrival) {
+            return self.new_flow(key, arrival, observer);
         }
         let Some((old_connection, old_subflow, old_low)) = previous else { return current };
         if record.syn_ack.is_some() {
@@ -374,6 +378,24 @@ fn opens_anew(state: &Connection, record: &Subflow, arrival: &Arrival<'_, '_>, f
     // The clocks of two taps may lie apart.
     let later = arrival.tap == first_tap && arrival.at.time.since(record.last.time) >= STRAY_NS;
     other || (later && record.is_established())
+}
+
+/// Whether a SYN/ACK or a third ACK is of a connection whose SYN was not captured: what is known under this 4-tuple is over, and
+/// has another sequence number, or other keys at both ends.
+#[cold]
+fn opened_unseen(state: &Connection, record: &Subflow, from: Side, arrival: &Arrival<'_, '_>) -> bool {
+    if !record.is_closed() {
+        return false;
+    }
+    if arrival.segment.flags.syn() {
+        return record.halves[from].syn().is_some_and(|syn| syn as u32 != arrival.segment.seq);
+    }
+    let differs = |side: Side, shown: Option<Key>| {
+        let known = state.ends[side].key.map(|known| known.key);
+        known.zip(shown).is_some_and(|(known, shown)| known != shown)
+    };
+    let capable = arrival.options.capable;
+    capable.is_some_and(|shown| differs(from, shown.sender_key) && differs(from.peer(), shown.receiver_key))
 }
 
 /// What tells the two directions of all subflows apart, for the memory of recent segments.

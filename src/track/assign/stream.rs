@@ -149,8 +149,8 @@ impl Tracker {
         if found.is_some() || shown { found } else { self.by_short_numbers(dss, segment, but) }
     }
 
-    /// The same by numbers of 32 bits, one of each stream, where an address is known, too: few connections that began before
-    /// the capture can be told apart so.
+    /// The same by numbers of 32 bits, one of each stream, where an address is known, too: few connections, or few that
+    /// began before the capture, can be told apart so.
     fn by_short_numbers(
         &self,
         dss: &Dss,
@@ -166,8 +166,13 @@ impl Tracker {
                 all && knows_an_end(state, source, segment)
             })
         };
-        let early = self.streams.few_early().iter().filter(|&&id| Some(id) != but);
-        early.flat_map(|&id| Side::BOTH.map(|source| (id, source))).find(fits)
+        // Where there are many connections, those whose subflows may lack their handshake.
+        let few = self.connections.alive() <= limits::EARLY;
+        let all = self.connections.iter().take(if few { limits::EARLY } else { 0 });
+        let all = all.filter(|state| state.view_of.is_none() && !state.orphan).map(|state| state.id);
+        let early = if few { &[] } else { self.streams.few_early() };
+        let candidates = all.chain(early.iter().copied()).filter(|&id| Some(id) != but);
+        candidates.flat_map(|id| Side::BOTH.map(|source| (id, source))).find(fits)
     }
 }
 

@@ -162,14 +162,30 @@ impl ChecksumTally {
     /// The high half of the DSN adds one constant to all sums until the low half wraps: mappings that agree on it are
     /// consistent, though not verified.
     fn infer(&mut self, needed: u16, made_up_high: u16) {
-        let constant = add16(needed, !made_up_high);
-        let constant = if constant == 0xffff { 0 } else { constant };
+        let constant = constant_of(needed, made_up_high);
         if let Some(candidate) = self.inferred.iter_mut().find(|candidate| candidate.0 == constant) {
             candidate.1 += 1;
         } else if self.inferred.len() < limits::INFERRED {
             self.inferred.push((constant, 1));
         } else {
             self.missing += 1;
+        }
+    }
+
+    /// Mappings whose checksum is right if the high half of the DSN is this, and not the made-up one.
+    pub(in crate::track) fn right_with(&self, high: u32, made_up: u32) -> u64 {
+        let constant = constant_of(sum_words(&[high]), sum_words(&[made_up]));
+        self.inferred.iter().find(|candidate| candidate.0 == constant).map_or(0, |candidate| candidate.1)
+    }
+
+    /// The high half became known: the mappings that it makes right are verified. Of the others nobody can say any more what
+    /// they were.
+    pub(in crate::track) fn learn_high_half(&mut self, high: u32, made_up: u32) {
+        let right = self.right_with(high, made_up);
+        if right > 0 {
+            let constant = constant_of(sum_words(&[high]), sum_words(&[made_up]));
+            self.inferred.retain(|candidate| candidate.0 != constant);
+            self.verified += right;
         }
     }
 
@@ -202,6 +218,12 @@ impl ChecksumTally {
     pub fn consistent(&self) -> u64 {
         self.inferred.iter().map(|candidate| candidate.1).max().map_or(0, |most| most - 1)
     }
+}
+
+/// What a high half adds in the place of the made-up one.
+fn constant_of(high: u16, made_up: u16) -> u16 {
+    let constant = add16(high, !made_up);
+    if constant == 0xffff { 0 } else { constant }
 }
 
 fn sum_words(words: &[u32]) -> u16 {

@@ -231,7 +231,6 @@ impl Connection {
         let fresh = self.learn_key(Side::Client, sender, KeySource::Acknowledged, input, env, effects);
         let peer = self.learn_key(Side::Server, receiver, KeySource::Acknowledged, input, env, effects);
         if fresh == Learned::Rejected || peer == Learned::Rejected {
-            self.anomaly(AnomalyKind::KeysContradict, input, env.at, None, 0);
             return;
         }
         self.learn_initial_sequence(capable, input);
@@ -260,7 +259,11 @@ impl Connection {
         effects: &mut Effects,
     ) -> Learned {
         let Some(dialect) = self.dialect else { return Learned::Nothing };
+        let known = self.ends[side].key.filter(|known| known.source >= KeySource::Handshake);
         let learned = self.ends[side].learn(key, dialect.suite(), source, Some(env.at.frame));
+        if learned != Learned::Nothing && known.is_some() {
+            self.anomaly(AnomalyKind::KeysContradict, input, env.at, known.and_then(|known| known.frame), 0);
+        }
         if learned == Learned::Changed {
             self.keys_changed(side);
             effects.keys = true;
@@ -274,6 +277,10 @@ impl Connection {
     /// The data level of a side counts from the IDSN of its key.
     pub(in crate::track) fn keys_changed(&mut self, side: Side) {
         if let Some(known) = &self.ends[side].key {
+            let halves = self.data[side].high_halves(known.identity.idsn);
+            if let (Some((high, made_up)), Some(tally)) = (halves, self.checksums[side].written()) {
+                tally.learn_high_half(high, made_up);
+            }
             let shift = self.data[side].set_idsn(known.identity.idsn);
             if shift != 0 {
                 self.subflows.iter_mut().for_each(|subflow| subflow.halves[side].shift_positions(shift));

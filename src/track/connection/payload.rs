@@ -18,14 +18,13 @@ impl Connection {
     #[inline]
     pub(super) fn dss<O: Observer>(&mut self, dss: &Dss, input: &Input<'_, '_>, env: &mut Env<'_, O>) {
         if let Some(ack) = dss.data_ack {
+            // First: counted from the IDSN of a wrong key it would lie out of reach.
+            if !self.ends[input.side.peer()].proven {
+                self.prove(input.side.peer(), ack);
+            }
             let data = &mut self.data[input.side.peer()];
             match data.position(ack) {
-                Some(position) => {
-                    data.acknowledge(position);
-                    if !self.ends[input.side.peer()].proven {
-                        self.prove(input.side.peer(), ack);
-                    }
-                }
+                Some(position) => data.acknowledge(position),
                 None => self.anomaly(AnomalyKind::SequenceOutOfReach, input, env.at, None, 0),
             }
         }
@@ -53,7 +52,7 @@ impl Connection {
         }
         let shown = Shown { mapping: *mapping, data_fin, frame: env.at.frame };
         let len = shown.payload_len();
-        if mapping.ssn == 1 && !self.ends[input.side].proven {
+        if mapping.ssn <= 1 && !self.ends[input.side].proven {
             self.prove(input.side, mapping.dsn);
         }
         let Some(position) = self.data[input.side].position(mapping.dsn) else {

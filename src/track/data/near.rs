@@ -1,6 +1,7 @@
 //! Whether numbers lie where a stream is: for what no handshake places.
 
 use super::DataLevel;
+use crate::track::mark::unwrap;
 use crate::wire::RawSequence;
 
 /// How far two subflows of one connection lie apart at the most.
@@ -23,6 +24,12 @@ impl DataLevel {
     /// Whether a 64-bit DSN or DATA_ACK lies about where the stream has come to.
     pub(in crate::track) fn is_near(&self, dsn: u64) -> bool {
         self.place().is_some_and(|here| dsn.wrapping_sub(here).wrapping_add(APART) < 2 * APART)
+    }
+
+    /// While the high half of the DSNs is unknown: what it is if this is the IDSN, and what stands in its place.
+    pub(in crate::track) fn high_halves(&self, idsn: u64) -> Option<(u32, u32)> {
+        let made_up = self.base.dsn.filter(|_| self.base.high_unknown)?;
+        Some(((unwrap(idsn, made_up as u32) >> 32) as u32, (made_up >> 32) as u32))
     }
 
     /// Whether a DSN or DATA_ACK lies close to where the stream has come to, as far as its low half tells.
