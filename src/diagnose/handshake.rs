@@ -91,6 +91,9 @@ pub(super) fn late_opening(syn: u32, syn_ack: u32, delay: u64) -> Option<String>
 fn rules_broken(finder: &mut Finder<'_, '_>) {
     let subtype = |anomaly: &Anomaly| Subtype(anomaly.value as u8).to_string();
     many(finder, AnomalyKind::MalformedOption, rule::OPTION_MALFORMED, |anomaly, who| {
+        if anomaly.value > u64::from(Subtype::MP_EXPERIMENTAL.0) {
+            return format!("The {who} sent an MPTCP option that cannot be read");
+        }
         format!("The {who} sent an option {} that cannot be read", subtype(anomaly))
     });
     many(finder, AnomalyKind::OptionOutOfPlace, rule::OPTION_OUT_OF_PLACE, |anomaly, who| {

@@ -2,7 +2,7 @@
 
 use super::Segment;
 use crate::limits;
-use crate::wire::{self, Dss, MpCapable, MpJoin, MptcpOption, Subtype, TcpOption, kind};
+use crate::wire::{self, Dss, MpCapable, MpJoin, MptcpOption, Subtype, TcpOption, What, kind};
 
 /// The options of one segment.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,8 +31,8 @@ pub struct Options<'a> {
     pub nop_run: u8,
     /// A duplicate of a kind that may stand once (a second DSS, MP_CAPABLE or MP_JOIN).
     pub repeated: bool,
-    /// The walk stopped at something broken.
-    pub broken: bool,
+    /// An option of kind 30 without a length that the walk can use: less than 3, or more than the header has left.
+    pub broken: Option<What>,
     /// Kinds in their order, where a walk noted them; 0 ends the list.
     kinds: Kinds,
 }
@@ -156,7 +156,10 @@ impl<'a> Options<'a> {
                 TcpOption::MaximumSegmentSize(mss) => self.mss = Some(mss),
                 TcpOption::WindowScale(shift) => self.window_scale = Some(shift),
                 TcpOption::SackPermitted => self.sack_permitted = true,
-                TcpOption::Malformed(_) => self.broken = true,
+                TcpOption::Malformed(error) if item.kind == kind::MPTCP && !error.is_cut() => {
+                    self.mptcp = true;
+                    self.broken = Some(error.what);
+                }
                 _ => {}
             }
             nops = 0;

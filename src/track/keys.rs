@@ -4,6 +4,7 @@ use super::mark::Mark;
 use super::sparse::Sparse;
 use crate::crypto::{Identity, Key, Suite, Token, identify};
 use crate::limits;
+use crate::wire::AddAddrForm;
 
 /// Which rules a connection follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +32,16 @@ impl Dialect {
         match self {
             Self::Rfc6824 | Self::DraftV1 => Suite::Sha1,
             Self::Rfc8684 => Suite::Sha256,
+        }
+    }
+
+    /// Whether an ADD_ADDR in this form can be read by these rules: version 0 has no HMAC and names the IP version, version 1
+    /// has an HMAC unless it is an echo (RFC 6824 §3.4.1, RFC 8684 §3.4.1).
+    pub fn has_form(self, form: AddAddrForm) -> bool {
+        match self {
+            Self::Rfc6824 => form == AddAddrForm::V0,
+            Self::Rfc8684 => form != AddAddrForm::V0,
+            Self::DraftV1 => true,
         }
     }
 

@@ -64,8 +64,8 @@ pub const OPTION_MALFORMED: &Explanation = &Explanation {
     id: "option-malformed",
     severity: Severity::Warning,
     title: "an MPTCP option that cannot be read",
-    meaning: "An option of kind 30 has a length or content that no version of MPTCP allows. The receiver ignores it, or \
-              resets the subflow.",
+    meaning: "An option of kind 30 has a length or content that the connection's version of MPTCP does not allow. The \
+              receiver ignores it, or resets the subflow.",
     detection: "Each segment with such an option; --format packets shows its bytes.",
     advice: "If only one end of the path shows it, something in between rewrites options; else the sender is broken.",
     rfc: "8684 §3",

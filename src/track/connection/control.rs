@@ -12,7 +12,7 @@ use crate::track::mark::Mark;
 use crate::track::observer::{Event, Observer, What};
 use crate::track::side::Side;
 use crate::track::verdict::{Tag, Verdict, Why};
-use crate::wire::{AddAddr, MpFastclose, MpPrio, MptcpOption};
+use crate::wire::{self, AddAddr, MpFastclose, MpPrio, MptcpOption, Subtype};
 
 /// An address announced with ADD_ADDR.
 #[derive(Clone, Copy, Debug)]
@@ -69,10 +69,23 @@ impl Announced {
 }
 
 impl Connection {
-    /// An MPTCP option that is none of MP_CAPABLE, MP_JOIN and DSS.
+    /// The MPTCP options of a segment that are none of MP_CAPABLE, MP_JOIN and DSS, and one that cannot be told apart.
+    pub(super) fn controls<O: Observer>(&mut self, input: &Input<'_, '_>, env: &mut Env<'_, O>, effects: &mut Effects) {
+        for option in input.options.control() {
+            self.control(&option, input, env, effects);
+        }
+        if let Some(what) = input.options.broken {
+            let subtype = match what {
+                wire::What::Subtype(subtype) => u64::from(subtype.0),
+                wire::What::Kind(_) => u64::MAX,
+            };
+            self.anomaly(AnomalyKind::MalformedOption, input, env.at, None, subtype);
+        }
+    }
+
     #[cold]
     #[inline(never)]
-    pub(super) fn control<O: Observer>(
+    fn control<O: Observer>(
         &mut self,
         option: &MptcpOption<'_>,
         input: &Input<'_, '_>,
@@ -80,6 +93,9 @@ impl Connection {
         effects: &mut Effects,
     ) {
         match option {
+            MptcpOption::AddAddr(add) if !self.dialect.is_none_or(|dialect| dialect.has_form(add.form())) => {
+                self.anomaly(AnomalyKind::MalformedOption, input, env.at, None, u64::from(Subtype::ADD_ADDR.0));
+            }
             MptcpOption::AddAddr(add) if add.echo() => self.echo(add, input),
             MptcpOption::AddAddr(add) => self.add_addr(add, input, env),
             MptcpOption::RemoveAddr(remove) => {

@@ -95,9 +95,7 @@ impl Connection {
             (true, false) => self.join_syn(input),
             (true, true) => self.join_syn_ack(input, env),
         }
-        for option in input.options.control() {
-            self.control(&option, input, env, effects);
-        }
+        self.controls(input, env, effects);
     }
 
     fn initial_syn<O: Observer>(&mut self, input: &Input<'_, '_>, env: &mut Env<'_, O>, effects: &mut Effects) {

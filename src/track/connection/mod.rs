@@ -171,7 +171,7 @@ pub struct Anomaly {
 /// Kinds of anomaly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AnomalyKind {
-    /// An MPTCP option that can't be read; `value` is its subtype.
+    /// An MPTCP option that can't be read; `value` is its subtype, or more than 15 where it shows none.
     MalformedOption,
     /// A mapping contradicts an earlier one of the same bytes; `other` is the earlier.
     MappingConflict,
@@ -298,7 +298,8 @@ impl Connection {
         }
         let options = input.options;
         if options.mptcp {
-            if options.capable.is_some() || options.join.is_some() || options.control || options.repeated {
+            let usual = options.capable.is_none() && options.join.is_none() && options.broken.is_none();
+            if !usual || options.control || options.repeated {
                 self.cold_options(input, env, &mut effects);
             }
             if let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) {
@@ -379,9 +380,7 @@ impl Connection {
         if let Some(join) = &input.options.join {
             self.join_ack(join, input, env);
         }
-        for option in input.options.control() {
-            self.control(&option, input, env, effects);
-        }
+        self.controls(input, env, effects);
     }
 
     #[cold]

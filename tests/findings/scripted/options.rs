@@ -1,0 +1,81 @@
+//! Options that cannot be read, or are not there.
+
+use mptcp_inspect::report::Report;
+use mptcp_inspect::track::side::Side::{Client, Server};
+
+use super::{fires, silent};
+use crate::script::*;
+
+/// MP_CAPABLE of a version, with these keys.
+fn capable_of(version: u8, keys: &[[u8; 8]]) -> Vec<u8> {
+    let mut bytes = vec![30, 4 + 8 * keys.len() as u8, version, 1];
+    bytes.extend(keys.concat());
+    bytes
+}
+
+/// The handshake of a connection of this version.
+fn open(script: &mut Script, version: u8) -> Flow {
+    let mut flow = Flow::new(CLIENT, SERVER);
+    let (client, server) = (CLIENT_KEY.0, SERVER_KEY.0);
+    let asked: &[[u8; 8]] = if version == 0 { &[client] } else { &[] };
+    script.send_raw(&mut flow, Client, SYN, capable_of(version, asked), 0);
+    script.send_raw(&mut flow, Server, SYN | ACK, capable_of(version, &[server]), 0);
+    script.send_raw(&mut flow, Client, ACK, capable_of(version, &[client, server]), 0);
+    flow
+}
+
+/// RFC 9293 §3.1: an option's length counts kind and length, and the options end with the header.
+#[test]
+fn lengths_that_no_option_has() {
+    for version in [0, 1] {
+        for bytes in [&[30, 0, 0x20, 1][..], &[30, 1, 0x20, 1], &[30, 2], &[30, 40, 0x20, 1, 0, 0, 0, 1]] {
+            let mut script = Script::default();
+            let mut flow = open(&mut script, version);
+            let frame = script.send_raw(&mut flow, Client, ACK, bytes.to_vec(), 0);
+            fires(&script, "option-malformed", &[frame]);
+            // On a SYN/ACK it is the answer that the client cannot use.
+            let mut script = Script::default();
+            let mut flow = Flow::new(CLIENT, SERVER);
+            script.send_raw(&mut flow, Client, SYN, capable_of(version, if version == 0 { &[[7; 8]] } else { &[] }), 0);
+            let answer = script.send_raw(&mut flow, Server, SYN | ACK, bytes.to_vec(), 0);
+            fires(&script, "option-malformed", &[answer]);
+            fires(&script, "fallback-bad-option", &[answer]);
+        }
+        // What the capture cut is no fault of the sender.
+        let mut script = Script::default();
+        let mut flow = open(&mut script, version);
+        script.send_raw(&mut flow, Client, ACK, vec![30, 8, 0x20, 1, 0, 0, 0, 1], 0);
+        script.snaplen = Some(43);
+        silent(&script, "option-malformed");
+    }
+}
+
+/// RFC 6824 §3.4.1 has no HMAC, RFC 8684 §3.4.1 requires one, unless it is an echo.
+#[test]
+fn addresses_announced_as_the_other_version_does() {
+    let address = [&[3][..], &SERVER_2.0].concat();
+    let version_0 = [&[30, 8, 0x34][..], &address].concat();
+    let version_1 = [&[30, 16, 0x30][..], &address, &[0xab; 8]].concat();
+    let echo = [&[30, 8, 0x31][..], &address].concat();
+    for (version, option, readable) in [
+        (0, &version_0, true),
+        (0, &version_1, false),
+        (0, &echo, false),
+        (1, &version_0, false),
+        (1, &version_1, true),
+        (1, &echo, true),
+    ] {
+        let mut script = Script::default();
+        let mut flow = open(&mut script, version);
+        let frame = script.send_raw(&mut flow, Server, ACK, option.clone(), 0);
+        let announced = script.report().connection(0).addresses.len();
+        if readable {
+            silent(&script, "option-malformed");
+            assert_eq!(announced, usize::from(*option != echo));
+        } else {
+            fires(&script, "option-malformed", &[frame]);
+            silent(&script, "add-addr-hmac-mismatch");
+            assert_eq!(announced, 0);
+        }
+    }
+}
