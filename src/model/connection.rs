@@ -143,23 +143,23 @@ pub struct Fallback {
     pub counter: Option<&'static str>,
 }
 
-/// The data level of one direction.
+/// The data level of one direction. What only mappings tell is none where the capture cut the options that may have held them.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct ConnectionDirection {
     /// Unique data-level bytes seen, without DATA_FIN. In a fallback, TCP stream bytes.
-    pub bytes: u64,
+    pub bytes: Option<u64>,
     /// Bytes acknowledged by the highest DATA_ACK.
     pub acked_bytes: Option<u64>,
     /// Same DSNs again on another subflow.
-    pub reinjected_bytes: u64,
+    pub reinjected_bytes: Option<u64>,
     /// Of those, bytes whose original had not been acknowledged at the data level yet.
-    pub reinjected_useful_bytes: u64,
+    pub reinjected_useful_bytes: Option<u64>,
     /// Same DSNs under new sequence numbers on the same subflow.
-    pub resent_bytes: u64,
-    /// Payload that no mapping covers; none where the capture cut options and the mapping may have been there.
+    pub resent_bytes: Option<u64>,
+    /// Payload that no mapping covers.
     pub unmapped_bytes: Option<u64>,
     /// DSN holes below the highest DSN seen.
-    pub missing_bytes: u64,
+    pub missing_bytes: Option<u64>,
     /// The end of the stream.
     pub data_fin: Option<DataFin>,
     /// DSS checksums of mappings.

@@ -157,12 +157,12 @@ pub struct SubflowDirection {
     pub payload_bytes: u64,
     /// Bytes whose sequence numbers had been seen.
     pub retransmitted_bytes: u64,
-    /// Data-level bytes first carried here.
-    pub data_bytes: u64,
-    /// `data_bytes` over the connection's; `None` where that is 0.
+    /// Data-level bytes first carried here; `None` where the capture cut the options that may have mapped the payload.
+    pub data_bytes: Option<u64>,
+    /// `data_bytes` over the connection's; `None` where that is 0 or unknown.
     pub share: Option<f64>,
-    /// Data-level bytes that another subflow had carried before.
-    pub reinjected_bytes: u64,
+    /// Data-level bytes that another subflow had carried before; `None` as `data_bytes`.
+    pub reinjected_bytes: Option<u64>,
     /// Round-trip times of this direction's data, from cumulative acknowledgements (Karn's rule).
     pub rtt: Option<Rtt>,
     /// The same from TCP timestamps.

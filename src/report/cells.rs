@@ -111,8 +111,8 @@ pub(super) fn connection(connection: &Connection) -> Vec<Cell> {
         Cell::plain(format!("{} → {}", endpoint(client), endpoint(server))),
         Cell::plain(format!(
             "↑ {} ↓ {}",
-            text::bytes(directions.client_to_server.bytes),
-            text::bytes(directions.server_to_client.bytes)
+            known_bytes(directions.client_to_server.bytes),
+            known_bytes(directions.server_to_client.bytes)
         )),
     ];
     cells.extend(connection.duration_ns.map(|duration| Cell::plain(text::duration(duration))));
@@ -135,26 +135,29 @@ pub(super) fn connection(connection: &Connection) -> Vec<Cell> {
     for (arrow, direction) in both(&directions.client_to_server, &directions.server_to_client) {
         let amounts = [
             (direction.missing_bytes, "not captured", Role::Warning),
-            (direction.unmapped_bytes.unwrap_or(0), "without mapping", Role::Warning),
+            (direction.unmapped_bytes, "without mapping", Role::Warning),
             (unacknowledged(connection, direction), "never acknowledged", Role::Warning),
             (direction.reinjected_bytes, "reinjected", Role::Plain),
             (direction.resent_bytes, "resent", Role::Plain),
         ];
-        for (number, what, role) in amounts.into_iter().filter(|(number, ..)| *number > 0) {
-            cells.push(Cell::of(role, format!("{arrow} {} {what}", text::bytes(number))));
+        for (number, what, role) in amounts {
+            let some = number.filter(|&number| number > 0);
+            cells.extend(some.map(|number| Cell::of(role, format!("{arrow} {} {what}", text::bytes(number)))));
         }
     }
     cells
 }
 
 /// Bytes of a closed MPTCP connection that no DATA_ACK covered.
-fn unacknowledged(connection: &Connection, direction: &ConnectionDirection) -> u64 {
-    match direction.acked_bytes {
-        Some(acked) if connection.closed.is_some() && connection.outcome == "mptcp" => {
-            (direction.bytes + direction.missing_bytes).saturating_sub(acked)
-        }
-        _ => 0,
-    }
+fn unacknowledged(connection: &Connection, direction: &ConnectionDirection) -> Option<u64> {
+    let over = connection.closed.is_some() && connection.outcome == "mptcp";
+    let acked = direction.acked_bytes.filter(|_| over)?;
+    Some((direction.bytes? + direction.missing_bytes?).saturating_sub(acked))
+}
+
+/// Bytes, or `?` where they are not known.
+pub(super) fn known_bytes(number: Option<u64>) -> String {
+    number.map_or_else(|| "?".to_owned(), text::bytes)
 }
 
 fn checksum_cells(connection: &Connection) -> Vec<Cell> {
@@ -219,12 +222,12 @@ pub(super) fn loads(subflows: &[Subflow], shares: bool) -> Vec<Vec<Cell>> {
     let cell = |arrow: &str, direction: &SubflowDirection, width: usize| {
         let share = direction.share.filter(|_| shares).map_or_else(String::new, |s| format!(" {:>4}", text::share(s)));
         match direction.data_bytes {
-            0 => Cell::default(),
-            bytes => Cell::plain(format!("{arrow} {:>width$}{share}", text::bytes(bytes))),
+            Some(0) => Cell::default(),
+            bytes => Cell::plain(format!("{arrow} {:>width$}{share}", known_bytes(bytes))),
         }
     };
     let width = |direction: fn(&Subflow) -> &SubflowDirection| {
-        subflows.iter().map(|subflow| text::bytes(direction(subflow).data_bytes).len()).max().unwrap_or(0)
+        subflows.iter().map(|subflow| known_bytes(direction(subflow).data_bytes).len()).max().unwrap_or(0)
     };
     let (up, down) = (width(|s| &s.directions.client_to_server), width(|s| &s.directions.server_to_client));
     subflows
@@ -236,7 +239,8 @@ pub(super) fn loads(subflows: &[Subflow], shares: bool) -> Vec<Vec<Cell>> {
                 None if subflow.role == Some("initial") => Cell::of(Role::Dim, "initial"),
                 None => Cell::default(),
             };
-            let idle = directions.client_to_server.data_bytes == 0 && directions.server_to_client.data_bytes == 0;
+            let idle = both(&directions.client_to_server, &directions.server_to_client).map(|(_, of)| of.data_bytes)
+                == [Some(0); 2];
             let up = if idle { Cell::of(Role::Dim, "no data") } else { cell("↑", &directions.client_to_server, up) };
             vec![proof, up, cell("↓", &directions.server_to_client, down)]
         })
@@ -248,9 +252,10 @@ pub(super) fn details(arrow: &str, direction: &SubflowDirection) -> Vec<Cell> {
         Cell::plain(format!("{arrow} {}", text::counted(direction.segments, "segment"))),
         Cell::plain(format!("{} payload", text::bytes(direction.payload_bytes))),
     ];
-    let amounts = [(direction.retransmitted_bytes, "retransmitted"), (direction.reinjected_bytes, "reinjected")];
-    for (number, what) in amounts.into_iter().filter(|(number, _)| *number > 0) {
-        cells.push(Cell::plain(format!("{} {what}", text::bytes(number))));
+    let amounts = [(Some(direction.retransmitted_bytes), "retransmitted"), (direction.reinjected_bytes, "reinjected")];
+    for (number, what) in amounts {
+        let some = number.filter(|&number| number > 0);
+        cells.extend(some.map(|number| Cell::plain(format!("{} {what}", text::bytes(number)))));
     }
     if let Some(rtt) = direction.rtt.or(direction.rtt_timestamps) {
         let [min, p50, p95] = [rtt.min_ns, rtt.p50_ns, rtt.p95_ns].map(text::duration);

@@ -8,7 +8,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table};
 use unicode_width::UnicodeWidthStr;
 
 use super::style::{Look, Role};
-use super::{Report, Selection};
+use super::{Report, Selection, cells};
 use crate::model::{Connection, Join, Subflow, SubflowDirection, Verdict};
 use crate::text;
 
@@ -171,9 +171,9 @@ fn down(subflow: &Subflow) -> &SubflowDirection {
     &subflow.directions.server_to_client
 }
 
-fn amount(bytes: u64) -> String {
+fn amount(bytes: Option<u64>) -> String {
     // A no-break space would not survive `awk`; none at all reads well enough in a column.
-    text::bytes(bytes).replace(' ', "")
+    cells::known_bytes(bytes).replace(' ', "")
 }
 
 fn share(direction: &SubflowDirection) -> String {

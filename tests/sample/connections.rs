@@ -80,10 +80,7 @@ pub(super) fn bad_join(id: u64) -> Connection {
         close: "open",
         closed: None,
         duration_ns: Some(125_000_000_000),
-        directions: Directions {
-            client_to_server: ConnectionDirection::default(),
-            server_to_client: direction(24_500_000, 0),
-        },
+        directions: Directions { client_to_server: no_data(), server_to_client: direction(24_500_000, 0) },
         subflows: vec![first, refused, from_server],
         findings: vec![
             Finding {
@@ -140,8 +137,8 @@ pub(super) fn fallback(id: u64) -> Connection {
         close: "fallback_fin",
         duration_ns: Some(45_000_000),
         directions: Directions {
-            client_to_server: ConnectionDirection { bytes: 412, ..ConnectionDirection::default() },
-            server_to_client: ConnectionDirection { bytes: 8_812, ..ConnectionDirection::default() },
+            client_to_server: ConnectionDirection { bytes: Some(412), ..no_data() },
+            server_to_client: ConnectionDirection { bytes: Some(8_812), ..no_data() },
         },
         subflows: vec![only],
         ..connection(
@@ -165,8 +162,8 @@ pub(super) fn handover(id: u64) -> Connection {
     let mut down = direction(54_000_000, 27_575);
     down.checksums.mismatch = 1;
     down.checksums.unverifiable = 4;
-    down.reinjected_bytes = 1_400_000;
-    down.missing_bytes = 2_896;
+    down.reinjected_bytes = Some(1_400_000);
+    down.missing_bytes = Some(2_896);
     down.reorder = Reorder {
         late_bytes: 8_000_000,
         max_wait_ns: 340_000_000,
@@ -184,7 +181,7 @@ pub(super) fn handover(id: u64) -> Connection {
         checksum: Some(true),
         close: "fastclose",
         duration_ns: Some(3_671_000_000_000),
-        directions: Directions { client_to_server: ConnectionDirection::default(), server_to_client: down },
+        directions: Directions { client_to_server: no_data(), server_to_client: down },
         subflows: vec![wifi, lte],
         findings: vec![Finding {
             id: "checksum-mismatch",
@@ -253,10 +250,7 @@ pub(super) fn small(id: u64) -> Connection {
     let mut only = subflow(0, socket("10.8.1.1", port), socket("10.8.1.2", 8080));
     only.directions.client_to_server = carried(1_000 + id, 1_000 + id, 3);
     Connection {
-        directions: Directions {
-            client_to_server: direction(1_000 + id, 0),
-            server_to_client: ConnectionDirection::default(),
-        },
+        directions: Directions { client_to_server: direction(1_000 + id, 0), server_to_client: no_data() },
         subflows: vec![only],
         ..connection(
             id,

@@ -35,7 +35,10 @@ impl Report for Sample {
             outcome: connection.outcome,
             findings: connection.findings.iter().collect(),
             subflows: connection.subflows.len() as u32,
-            bytes: connection.directions.client_to_server.bytes + connection.directions.server_to_client.bytes,
+            bytes: [&connection.directions.client_to_server, &connection.directions.server_to_client]
+                .iter()
+                .filter_map(|sent| sent.bytes)
+                .sum(),
             client_token: connection.client.token,
             server_token: connection.server.token,
         }

@@ -46,9 +46,9 @@ pub(super) fn carried(bytes: u64, of: u64, segments: u64) -> SubflowDirection {
         segments,
         payload_bytes: bytes + 264,
         retransmitted_bytes: 264,
-        data_bytes: bytes,
+        data_bytes: Some(bytes),
         share: (of > 0).then(|| bytes as f64 / of as f64),
-        reinjected_bytes: 0,
+        reinjected_bytes: Some(0),
         rtt: Some(Rtt {
             samples: segments / 2,
             min_ns: 10_100_000,
@@ -95,7 +95,7 @@ pub(super) fn subflow(id: u64, source: SocketAddress, destination: SocketAddress
         syn_ack: Some(Syn { frame: frame(4 + id * 5), retransmissions: id as u32 % 2, ..syn }),
         opened: moment(3 + id * 5, 0),
         closed: Some(moment(990, 830_000_000)),
-        directions: Directions::default(),
+        directions: Directions { client_to_server: idle(), server_to_client: idle() },
     }
 }
 
@@ -114,7 +114,7 @@ pub(super) fn connection(id: u64, client: Endpoint, server: Endpoint) -> Connect
         opened: moment(3, 0),
         closed: Some(moment(993, 831_000_000)),
         duration_ns: Some(831_000_000),
-        directions: Directions::default(),
+        directions: Directions { client_to_server: no_data(), server_to_client: no_data() },
         addresses: vec![],
         subflows: vec![],
         views: vec![],
@@ -126,11 +126,28 @@ pub(super) fn connection(id: u64, client: Endpoint, server: Endpoint) -> Connect
 
 pub(super) fn direction(bytes: u64, verified: u64) -> ConnectionDirection {
     ConnectionDirection {
-        bytes,
+        bytes: Some(bytes),
         acked_bytes: Some(bytes),
         unmapped_bytes: Some(0),
         data_fin: Some(DataFin { frame: frame(981), acked: true }),
         checksums: Checksums { verified, ..Checksums::default() },
+        ..no_data()
+    }
+}
+
+/// A direction without data.
+pub(super) fn no_data() -> ConnectionDirection {
+    ConnectionDirection {
+        bytes: Some(0),
+        reinjected_bytes: Some(0),
+        reinjected_useful_bytes: Some(0),
+        resent_bytes: Some(0),
+        missing_bytes: Some(0),
         ..ConnectionDirection::default()
     }
+}
+
+/// A direction of a subflow without data.
+fn idle() -> SubflowDirection {
+    SubflowDirection { data_bytes: Some(0), reinjected_bytes: Some(0), ..SubflowDirection::default() }
 }

@@ -91,20 +91,26 @@ fn directions(connection: &tracked::Connection, context: &Context<'_>) -> Direct
     }
 }
 
+/// Whether all payload of `side` is known to be data, or none.
+pub(super) fn data_is_shown(connection: &tracked::Connection, side: Side) -> bool {
+    connection.subflows.iter().all(|subflow| connection.shows_data_of(subflow, side))
+}
+
 fn direction(connection: &tracked::Connection, side: Side, context: &Context<'_>) -> ConnectionDirection {
     let data = &connection.data[side];
     let order = &data.order;
     let unmapped: u64 = connection.subflows.iter().map(|subflow| subflow.halves[side].seldom.unmapped.bytes()).sum();
+    let shown = data_is_shown(connection, side);
     ConnectionDirection {
-        bytes: data.unique,
+        bytes: shown.then_some(data.unique),
         acked_bytes: data
             .acked_bytes()
             .map(|bytes| bytes.saturating_sub(u64::from(connection.sent_unseen_data_fin(side)))),
-        reinjected_bytes: data.again.reinjected,
-        reinjected_useful_bytes: data.again.reinjected_useful,
-        resent_bytes: data.again.resent,
-        unmapped_bytes: Some(unmapped).filter(|&bytes| bytes == 0 || !connection.options_cut),
-        missing_bytes: data.missing(),
+        reinjected_bytes: shown.then_some(data.again.reinjected),
+        reinjected_useful_bytes: shown.then_some(data.again.reinjected_useful),
+        resent_bytes: shown.then_some(data.again.resent),
+        unmapped_bytes: shown.then_some(unmapped),
+        missing_bytes: shown.then(|| data.missing()),
         data_fin: data.fin.map(|(_, frame)| DataFin { frame: context.frame(frame), acked: data.fin_acked() }),
         checksums: checksums(connection, side, context),
         reorder: Reorder {

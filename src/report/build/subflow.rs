@@ -1,7 +1,7 @@
 //! One subflow of the report.
 
 use super::Context;
-use super::connection::model_verdict;
+use super::connection::{data_is_shown, model_verdict};
 use crate::model::{
     AddressIds, At, Backup, BackupChange, Directions, FourTuple, Join, Reset, Rtt, SocketAddress, Subflow,
     SubflowDirection, Syn, ViewDirection, ViewSubflow,
@@ -136,14 +136,15 @@ fn direction(
     context: &Context<'_>,
 ) -> SubflowDirection {
     let half = &subflow.halves[side];
-    let all = connection.data[side].unique;
+    let all = Some(connection.data[side].unique).filter(|&all| all > 0 && data_is_shown(connection, side));
+    let shown = connection.shows_data_of(subflow, side);
     SubflowDirection {
         segments: half.segments,
         payload_bytes: half.payload_bytes,
         retransmitted_bytes: half.seldom.retransmitted,
-        data_bytes: half.data_bytes,
-        share: (all > 0).then(|| (half.data_bytes as f64 / all as f64 * 10_000.0).round() / 10_000.0),
-        reinjected_bytes: half.seldom.reinjected,
+        data_bytes: shown.then_some(half.data_bytes),
+        share: all.map(|all| (half.data_bytes as f64 / all as f64 * 10_000.0).round() / 10_000.0),
+        reinjected_bytes: shown.then_some(half.seldom.reinjected),
         rtt: rtt(&half.rtt.by_ack),
         rtt_timestamps: rtt(&half.rtt.by_timestamp),
         max_in_flight_bytes: half.max_in_flight,

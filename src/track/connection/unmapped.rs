@@ -16,6 +16,12 @@ use crate::wire::Mapping;
 const BARE_SEGMENTS: u32 = 64;
 
 impl Connection {
+    /// Whether the capture shows which data the payload of `side` on a subflow is. Where it cut options, a mapping may have been
+    /// among them.
+    pub fn shows_data_of(&self, subflow: &Subflow, side: Side) -> bool {
+        !self.options_cut || subflow.halves[side].seldom.unmapped.bytes() == 0
+    }
+
     /// Payload that no mapping covers, now: in a fallback it follows from where the stream stood; else it waits.
     #[cold]
     #[inline(never)]

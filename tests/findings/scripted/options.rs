@@ -79,3 +79,26 @@ fn addresses_announced_as_the_other_version_does() {
         }
     }
 }
+
+/// A mapping may be among the options that the capture cut: which payload is data is unknown then, not nothing.
+#[test]
+fn mappings_that_the_capture_cut() {
+    for version in [0, 1] {
+        let mut script = Script::default();
+        let mut flow = open(&mut script, version);
+        // 4 bytes of DSS flags, an 8-byte DATA_ACK and DSN, SSN and length.
+        let dss = [&[30, 26, 0x20, 0x0f][..], &[0; 16], &[0, 0, 0, 1], &[0, 200]].concat();
+        script.send_raw(&mut flow, Client, ACK, dss, 200);
+        let data = |script: &Script| {
+            let connection = script.report().connection(0);
+            let (up, down) = (connection.directions.client_to_server, connection.directions.server_to_client);
+            let sub = connection.subflows[0].directions.client_to_server.clone();
+            assert_eq!((down.bytes, down.missing_bytes, down.unmapped_bytes), (Some(0), Some(0), Some(0)));
+            assert_eq!(sub.payload_bytes, 200);
+            [up.bytes, up.missing_bytes, up.unmapped_bytes, up.reinjected_bytes, up.resent_bytes, sub.data_bytes]
+        };
+        assert!(data(&script).iter().all(Option::is_some));
+        script.snaplen = Some(62);
+        assert_eq!(data(&script), [None; 6]);
+    }
+}
