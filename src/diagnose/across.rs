@@ -7,6 +7,7 @@ use super::rules::{fallback, joins};
 use super::{Evidence, Found, endpoint};
 use crate::diagnose::Explanation;
 use crate::text;
+use crate::track::blanked::Blanked;
 use crate::track::connection::outcome::SubflowState;
 use crate::track::connection::{Connection, FallbackCause};
 use crate::track::mark::Mark;
@@ -84,6 +85,25 @@ fn refused_orphans<'a>(
         found.message.push_str(&more);
         found
     }));
+}
+
+/// SYNs or SYN/ACKs without MPTCP that have padding in the place of its option: one finding for all.
+pub fn blanked(blanked: &Blanked, evidence: &Evidence<'_>) -> Option<Found> {
+    let (first, &frame) = blanked.first.as_ref().zip(blanked.frames.first())?;
+    let segment = if first.is_ack { "SYN/ACK" } else { "SYN" };
+    let more = match blanked.count {
+        1 => String::new(),
+        count => format!(" {} look so.", text::counted(count, "segment")),
+    };
+    let message = format!(
+        "The {segment} {} → {} (frame {}) carries no MPTCP option and has {} bytes of padding in a row, as many as {} takes there: something on the path before this capture probably overwrote it.{more}",
+        endpoint(first.source),
+        endpoint(first.destination),
+        evidence.frame(frame),
+        first.run,
+        first.options,
+    );
+    Some(of_capture(fallback::OPTION_BLANKED, message, blanked.frames.clone()))
 }
 
 /// The only connection that was open to the server of a join at its time.

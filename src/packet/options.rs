@@ -27,7 +27,7 @@ pub struct Options<'a> {
     pub control: bool,
     bytes: &'a [u8],
     cut: bool,
-    /// Longest run of NOPs.
+    /// Longest run of NOPs; an end of list with the zeros behind it counts as such.
     pub nop_run: u8,
     /// A duplicate of a kind that may stand once (a second DSS, MP_CAPABLE or MP_JOIN).
     pub repeated: bool,
@@ -138,7 +138,8 @@ impl<'a> Options<'a> {
     fn read_any(&mut self) {
         let mut nops = 0u8;
         let mut kinds = 0;
-        for item in self.walk() {
+        let mut walk = self.walk();
+        while let Some(item) = walk.next() {
             if item.kind > kind::NO_OPERATION
                 && let Some(slot) = self.kinds.get_mut(kinds)
             {
@@ -150,6 +151,9 @@ impl<'a> Options<'a> {
                     nops += 1;
                     self.nop_run = self.nop_run.max(nops);
                     continue;
+                }
+                TcpOption::EndOfList if walk.padding().iter().all(|&byte| byte == kind::END_OF_LIST) => {
+                    self.nop_run = self.nop_run.max(nops + 1 + walk.padding().len() as u8);
                 }
                 TcpOption::Timestamps { value, echo_reply } => self.timestamps = Some((value, echo_reply)),
                 TcpOption::Mptcp(option) => self.mptcp(option),

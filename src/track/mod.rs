@@ -7,6 +7,7 @@
 
 mod adopt;
 pub(crate) mod assign;
+pub mod blanked;
 mod candidates;
 pub mod choices;
 pub mod connection;
@@ -127,6 +128,8 @@ pub struct Tracker {
     streams: Streams,
     taps: Taps,
     recent: Recent,
+    /// SYNs without MPTCP that seem to have had it.
+    blanked: blanked::Blanked,
     connections: Connections,
     /// Connections that the report lists, so far: the number of the last one.
     listed: u64,
@@ -182,6 +185,7 @@ impl Tracker {
             streams: Streams::default(),
             taps: Taps::default(),
             recent: Recent::new(),
+            blanked: blanked::Blanked::default(),
             connections: Connections::default(),
             listed: 0,
             sweep: expire::Sweep::default(),
@@ -270,6 +274,7 @@ impl Tracker {
             Assigned::To(Place { connection, subflow, from }) => {
                 self.feed(connection, subflow, from, segment, options, at, observer);
             }
+            Assigned::Plain if segment.flags.syn() => self.blanked.note(segment, options, at.frame),
             Assigned::View(_) | Assigned::Plain | Assigned::Copy(_) => {}
         }
         assigned
@@ -363,6 +368,11 @@ impl Tracker {
     /// Connections in order of their first packet, views and orphans included.
     pub fn connections(&self) -> impl Iterator<Item = &Connection> {
         self.connections.iter()
+    }
+
+    /// SYNs and SYN/ACKs of flows without MPTCP that seem to have had it on an earlier stretch of their path.
+    pub fn blanked(&self) -> &blanked::Blanked {
+        &self.blanked
     }
 
     /// Both ends of every flow that showed no MPTCP.

@@ -126,7 +126,7 @@ pub struct SynSeen {
     pub sack_permitted: bool,
     /// Timestamps.
     pub timestamps: bool,
-    /// Longest run of NOPs among its options: a blanked option leaves one of its length.
+    /// Longest run of NOPs among its options, or of zeros at their end: a blanked option leaves one of its length.
     pub nop_run: u8,
     /// TTL of the first copy.
     pub ttl: u8,

@@ -290,7 +290,8 @@ impl Report for TrackedReport {
         let orphans = self.orphans.iter().filter_map(|&id| self.tracker.connection(id));
         let listed = self.listed.iter().filter_map(|&id| self.tracker.connection(id));
         let orphans = diagnose::across::orphans(orphans, &listed, &self.evidence(&nothing));
-        let found = orphans.iter().chain(&self.overview().across);
+        let blanked = diagnose::across::blanked(self.tracker.blanked(), &self.evidence(&nothing));
+        let found = orphans.iter().chain(&blanked).chain(&self.overview().across);
         let across = found.map(|found| finding(&self.context(), None, None, found)).collect::<Vec<_>>();
         dropped_packets(&self.inputs).into_iter().chain(across).collect()
     }

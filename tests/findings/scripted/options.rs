@@ -2,6 +2,7 @@
 
 use mptcp_inspect::report::Report;
 use mptcp_inspect::track::side::Side::{Client, Server};
+use mptcp_inspect::wire::TcpOption::{self, MaximumSegmentSize, SackPermitted, Timestamps, WindowScale};
 
 use super::{fires, silent};
 use crate::script::*;
@@ -101,4 +102,53 @@ fn mappings_that_the_capture_cut() {
         script.snaplen = Some(62);
         assert_eq!(data(&script), [None; 6]);
     }
+}
+
+/// Behind a device that overwrites options, only their length is left: 12 and 4 bytes in a SYN of version 0 and 1, 12 in a
+/// SYN/ACK, 16 in that of a join (RFC 6824 and RFC 8684 §3.1, §3.2). Others are cleared as well: MSS (4), SACK permitted (2),
+/// timestamps (10), window scale (3), each with its NOPs.
+#[test]
+fn options_that_were_overwritten_before_the_capture() {
+    const ID: &str = "option-blanked";
+    let usual = [
+        MaximumSegmentSize(1460),
+        SackPermitted,
+        Timestamps { value: 7, echo_reply: 0 },
+        TcpOption::NoOperation,
+        WindowScale(7),
+    ];
+    let script = |flags: u8, lacking: Option<usize>, padding: &[u8]| {
+        let mut script = Script::default();
+        let mut flow = Flow::new(CLIENT, SERVER);
+        let mut bytes = Vec::new();
+        let kept = usual.iter().enumerate().filter(|(index, _)| Some(*index) != lacking);
+        kept.for_each(|(_, option)| option.emit(&mut bytes));
+        bytes.extend(padding);
+        script.send_raw(&mut flow, if flags & ACK == 0 { Client } else { Server }, flags, bytes, 0);
+        script
+    };
+    for (flags, lengths) in [(SYN, &[4, 12][..]), (SYN | ACK, &[12, 16])] {
+        for run in (0..=20).step_by(4) {
+            for byte in [0, 1] {
+                // The NOP of the window scale is no part of it; the header takes 40 bytes of options.
+                let script = script(flags, None, &vec![byte; run]);
+                if lengths.contains(&run) { fires(&script, ID, &[1]) } else { silent(&script, ID) }
+            }
+        }
+    }
+    // Three NOPs and the end of the list are four bytes.
+    fires(&script(SYN, None, &[1, 1, 1, 0]), ID, &[1]);
+    // What a device clears besides: one of the others, with the NOPs beside it.
+    for (lacking, cleared) in [(0, 4), (1, 4), (2, 12), (4, 4)] {
+        silent(&script(SYN, Some(lacking), &vec![1; cleared]), ID);
+    }
+    let message = script(SYN, None, &[1; 12]).the(ID).message;
+    assert!(message.contains("MP_CAPABLE of version 0 or MP_JOIN"), "{message}");
+    // With the option there is nothing to miss.
+    let mut whole = Script::default();
+    let mut flow = Flow::new(CLIENT, SERVER);
+    let mut bytes = vec![1; 4];
+    usual.iter().chain([&capable(1, None, None)]).for_each(|option| option.emit(&mut bytes));
+    whole.send_raw(&mut flow, Client, SYN, bytes, 0);
+    silent(&whole, ID);
 }
