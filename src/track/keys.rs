@@ -161,6 +161,17 @@ impl EndIdentity {
         }
     }
 
+    /// The hash is another than was thought: the keys stay, what follows from them does not.
+    pub(super) fn identify_anew(&mut self, suite: Suite) {
+        if let Some(known) = &mut self.key {
+            self.others.dropped = Some(known.identity.token);
+            known.identity = identify(suite, known.key);
+        }
+        for known in self.others.written().into_iter().flat_map(|others| &mut others.known) {
+            known.identity = identify(suite, known.key);
+        }
+    }
+
     fn keep_other(&mut self, other: KnownKey) {
         if self.others.known.len() < limits::OTHER_KEYS && !self.others.known.iter().any(|known| known.key == other.key)
         {

@@ -116,6 +116,11 @@ impl Connection {
         let Some(capable) = capable else { return };
         let ends = &mut self.ends[input.side];
         ends.flags = Some(capable.flags);
+        // Captured after its answer, which looks like that of RFC 8684.
+        if capable.version == 1 && capable.sender_key.is_some() && self.may_be_draft() {
+            self.become_draft();
+            effects.keys = true;
+        }
         if self.handshake.syn.is_none() {
             self.handshake.syn = Some((capable, env.at.frame));
         }

@@ -16,6 +16,7 @@ use std::num::NonZeroU64;
 pub mod checksums;
 mod choice;
 pub mod control;
+mod draft;
 mod flags;
 pub mod handshake;
 mod join;
@@ -316,7 +317,7 @@ impl Connection {
         }
         self.note_third_ack(input, env);
         if let Some(dss) = &options.dss {
-            self.dss(dss, input, env);
+            effects.keys |= self.dss(dss, input, env);
         }
         if segment.payload_len > 0 {
             self.payload(input, env);

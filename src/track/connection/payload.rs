@@ -14,15 +14,17 @@ use crate::track::timeline::{Step, Timeline};
 use crate::wire::{Dss, Mapping, RawSequence};
 
 impl Connection {
-    /// A DSS option.
+    /// A DSS option. Gives whether it changed the tokens.
     #[inline]
-    pub(super) fn dss<O: Observer>(&mut self, dss: &Dss, input: &Input<'_, '_>, env: &mut Env<'_, O>) {
+    pub(super) fn dss<O: Observer>(&mut self, dss: &Dss, input: &Input<'_, '_>, env: &mut Env<'_, O>) -> bool {
+        let dialect = self.dialect;
         if let Some(ack) = dss.data_ack {
             // First: counted from the IDSN of a wrong key it would lie out of reach.
-            if !self.ends[input.side.peer()].proven {
-                self.prove(input.side.peer(), ack);
+            let peer = input.side.peer();
+            if !self.ends[peer].proven {
+                self.prove(peer, ack, self.data[peer].acked().is_none());
             }
-            let data = &mut self.data[input.side.peer()];
+            let data = &mut self.data[peer];
             match data.position(ack) {
                 Some(position) => data.acknowledge(position),
                 None => self.anomaly(AnomalyKind::SequenceOutOfReach, input, env.at, None, 0),
@@ -31,17 +33,21 @@ impl Connection {
         if let Some(mapping) = &dss.mapping {
             self.mapping(mapping, dss.data_fin(), input, env);
         }
+        self.dialect != dialect
     }
 
-    /// The first DSN or DATA_ACK is IDSN + 1: it proves the key.
+    /// The first DSN or DATA_ACK is IDSN + 1: it proves the key. `is_first`: there was none before.
     #[inline]
-    fn prove(&mut self, side: Side, first: RawSequence) {
+    fn prove(&mut self, side: Side, first: RawSequence, is_first: bool) {
         let (low, high) = match first {
             RawSequence::Short(low) => (low, None),
             RawSequence::Long(dsn) => (dsn as u32, Some((dsn >> 32) as u32)),
         };
         if self.ends[side].prove_by_dsn(low, high) {
             self.keys_changed(side);
+        }
+        if is_first && !self.ends[side].proven {
+            self.try_draft(side, first);
         }
     }
 
@@ -53,7 +59,7 @@ impl Connection {
         let shown = Shown { mapping: *mapping, data_fin, frame: env.at.frame };
         let len = shown.payload_len();
         if mapping.ssn <= 1 && !self.ends[input.side].proven {
-            self.prove(input.side, mapping.dsn);
+            self.prove(input.side, mapping.dsn, true);
         }
         let Some(position) = self.data[input.side].position(mapping.dsn) else {
             self.anomaly(AnomalyKind::SequenceOutOfReach, input, env.at, None, 0);

@@ -1,5 +1,6 @@
 //! Options that cannot be read, or are not there.
 
+use mptcp_inspect::crypto::{Suite, identify};
 use mptcp_inspect::report::Report;
 use mptcp_inspect::track::side::Side::{Client, Server};
 use mptcp_inspect::wire::TcpOption::{self, MaximumSegmentSize, SackPermitted, Timestamps, WindowScale};
@@ -151,4 +152,50 @@ fn options_that_were_overwritten_before_the_capture() {
     usual.iter().chain([&capable(1, None, None)]).for_each(|option| option.emit(&mut bytes));
     whole.send_raw(&mut flow, Client, SYN, bytes, 0);
     silent(&whole, ID);
+}
+
+/// The multipath-tcp.org kernel's version 1 (PROTOCOL §1.4) has the formats of version 0 and SHA-1. Its SYN tells, and without it
+/// the first DSN or DATA_ACK, which is IDSN + 1 by that hash.
+#[test]
+fn a_draft_whose_syn_was_not_captured() {
+    let (client, server) = (CLIENT_KEY.0, SERVER_KEY.0);
+    for (suite, dialect) in [(Suite::Sha1, "draft-v1"), (Suite::Sha256, "rfc8684")] {
+        let identity = |side| identify(suite, key_of(side));
+        let low = |side, offset: u32| (identity(side).idsn as u32).wrapping_add(1 + offset).to_be_bytes();
+        let asked: &[[u8; 8]] = if suite == Suite::Sha1 { &[client] } else { &[] };
+        // The frames of the handshake that there are, in their order; and whether a DATA_ACK comes before the first mapping.
+        for (order, acked_first) in [("SA", true), ("SA", false), ("A", true), ("A", false), ("SsA", true)] {
+            let mut script = Script::default();
+            let mut flow = Flow::new(CLIENT, SERVER).rewound(Client, -1);
+            if order == "A" {
+                flow = flow.rewound(Server, -1);
+            }
+            for frame in order.chars() {
+                match frame {
+                    'S' => script.send_raw(&mut flow, Server, SYN | ACK, capable_of(1, &[server]), 0),
+                    's' => {
+                        flow = flow.rewound(Client, 1);
+                        script.send_raw(&mut flow, Client, SYN, capable_of(1, asked), 0)
+                    }
+                    _ => script.send_raw(&mut flow, Client, ACK, capable_of(1, &[client, server]), 0),
+                };
+            }
+            let mapping = [&low(Client, 0)[..], &[0, 0, 0, 1], &[0, 100]].concat();
+            let acks: &[u8] = if acked_first { &low(Server, 0) } else { &[] };
+            let flags = if acked_first { 5 } else { 4 };
+            let head = [30, (4 + acks.len() + mapping.len()) as u8, 0x20, flags];
+            script.send_raw(&mut flow, Client, ACK, [&head, acks, &mapping].concat(), 100);
+            script.send_raw(&mut flow, Server, ACK, [&[30, 8, 0x20, 1][..], &low(Client, 100)].concat(), 0);
+            let join = [&[30, 12, 0x10, 2][..], &identity(Server).token.0.to_be_bytes(), &[0, 0, 0, 9]].concat();
+            script.send_raw(&mut Flow::new(CLIENT_2, SERVER), Client, SYN, join, 0);
+
+            let report = script.report();
+            let connection = report.connection(0);
+            let sent = &connection.directions.client_to_server;
+            assert_eq!(connection.dialect, Some(dialect), "{order} {acked_first}");
+            assert_eq!(connection.client.token, Some(identity(Client).token));
+            assert_eq!((sent.bytes, sent.missing_bytes, sent.acked_bytes), (Some(100), Some(0), Some(100)));
+            assert_eq!((report.connection_count(), connection.subflows.len()), (1, 2), "{order} {acked_first}");
+        }
+    }
 }
