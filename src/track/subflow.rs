@@ -291,6 +291,12 @@ impl Subflow {
         self.reset().is_some() || (self.halves.client.fin.is_some() && self.halves.server.fin.is_some())
     }
 
+    /// Whether each end acknowledged the other's FIN: TCP is done (RFC 9293 §3.6), and a RST can only answer a stray segment.
+    pub(super) fn is_over(&self) -> bool {
+        let over = |half: &Half| half.fin.zip(half.acked()).is_some_and(|((fin, _), acked)| acked > fin);
+        over(&self.halves.client) && over(&self.halves.server)
+    }
+
     /// Data may flow or not, after what may have changed that.
     pub(super) fn update_carries(&mut self) {
         let ended = self.reset().is_some() || self.halves.client.fin.is_some() || self.halves.server.fin.is_some();

@@ -278,6 +278,7 @@ impl Connection {
         self.last = env.at;
         let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return effects };
         subflow.last = env.at;
+        let stray = segment.flags.rst() && subflow.reset().is_none() && subflow.is_over();
         let half = &mut subflow.halves[input.side];
         half.segments += 1;
         if half.next == 0 {
@@ -322,7 +323,7 @@ impl Connection {
         if segment.payload_len > 0 {
             self.payload(input, env);
         }
-        if segment.flags.any(TcpFlags::FIN | TcpFlags::RST) {
+        if segment.flags.any(TcpFlags::FIN | TcpFlags::RST) && !stray {
             self.end_of_subflow(input, env, &mut effects);
         }
         effects

@@ -199,3 +199,26 @@ fn a_draft_whose_syn_was_not_captured() {
         }
     }
 }
+
+/// A RST behind both FINs and their acknowledgements answers a stray segment: the subflow was closed (RFC 9293 §3.6).
+#[test]
+fn a_reset_after_the_end() {
+    for version in [0, 1] {
+        for (last_ack, closed) in [(true, true), (false, false)] {
+            let mut script = Script::default();
+            let mut flow = open(&mut script, version);
+            script.send(&mut flow, Client, FIN | ACK, &[], 0);
+            script.send(&mut flow, Server, FIN | ACK, &[], 0);
+            if last_ack {
+                script.send(&mut flow, Client, ACK, &[], 0);
+                script.again(&mut flow, Server, FIN | ACK, &[], 0);
+            }
+            // An abort acknowledges what came before it, as any segment does.
+            script.send(&mut flow, Client, RST | ACK, &[], 0);
+            let connection = script.report().connection(0);
+            let subflow = &connection.subflows[0];
+            assert_eq!((subflow.state, subflow.reset.is_none()), (if closed { "closed" } else { "reset" }, closed));
+            assert_eq!(connection.close == "reset", !closed);
+        }
+    }
+}
