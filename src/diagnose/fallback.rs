@@ -35,7 +35,7 @@ pub(super) fn look(finder: &mut Finder<'_, '_>) {
 pub fn fallback_by(connection: &Connection, views: &[&Connection]) -> Option<&'static str> {
     let seen = connection.fallback?;
     match seen.cause {
-        FallbackCause::NoOptionInSynAck if syn_is_void(connection) => Some("client"),
+        FallbackCause::NoOptionInSynAck if void_by(connection).is_some() => Some("client"),
         FallbackCause::NoOptionInSynAck => by_of_bare_syn_ack(connection, views),
         FallbackCause::NoOptionInThirdAck => Some(by_of_bare_ack(connection, views)),
         FallbackCause::OptionEchoed
@@ -49,10 +49,15 @@ pub fn fallback_by(connection: &Connection, views: &[&Connection]) -> Option<&'s
     }
 }
 
-/// The SYN's flags make its option one that must be ignored (RFC 8684 §3.1).
-fn syn_is_void(connection: &Connection) -> bool {
-    let illegal = |anomaly: &Anomaly| anomaly.kind == AnomalyKind::CapableFlagsIllegal && anomaly.side == Side::Client;
-    connection.seldom.anomalies.iter().any(illegal)
+/// What of the SYN's option makes it one that must be ignored (RFC 8684 §3.1).
+fn void_by(connection: &Connection) -> Option<&'static str> {
+    let (_, syn) = connection.handshake.syn?;
+    let of_syn = |anomaly: &&Anomaly| anomaly.side == Side::Client && anomaly.frame == syn;
+    connection.seldom.anomalies.iter().filter(of_syn).find_map(|anomaly| match anomaly.kind {
+        AnomalyKind::CapableFlagsIllegal => Some("flags of the SYN's option make"),
+        AnomalyKind::MalformedOption => Some("length of the SYN's option makes"),
+        _ => None,
+    })
 }
 
 /// The SYN asked, the SYN/ACK is silent.
@@ -176,7 +181,10 @@ fn no_option_in_syn_ack(finder: &Finder<'_, '_>, connection: &Connection, seen: 
     let server = connection.initial().map_or_else(String::new, |initial| endpoint(initial.address_of(Side::Server)));
     let why = match fallback_by(connection, &finder.evidence.views) {
         Some("path") => "the option was removed on the way",
-        Some("client") => "the flags of the SYN's option make it void, so a server must ignore it",
+        Some("client") => {
+            let void = void_by(connection).unwrap_or_default();
+            &format!("the {void} it void, so a server must ignore it")
+        }
         Some("server") => {
             "the SYN reached the server with its option and the server did not answer it: it does not speak MPTCP on this port"
         }
@@ -206,13 +214,23 @@ fn syn_retried(finder: &Finder<'_, '_>, connection: &Connection, seen: &Fallback
     let with = syns.iter().filter(|syn| syn.2).count() as u64;
     let first = syns.first().map_or(connection.first.time, |syn| syn.1);
     let bare = syns.iter().find(|syn| !syn.2).map_or(connection.last.time, |syn| syn.1);
+    let frames: Vec<Mark> = syns.iter().filter(|syn| syn.2).map(|syn| syn.0).collect();
+    if let Some((_, syn_ack)) = connection.handshake.syn_ack {
+        let text = format!(
+            "The client repeated its SYN without MP_CAPABLE (frame {}) after {}, but the SYN/ACK (frame {}) has it: a SYN with the option reached the server, and the answer came too late.",
+            finder.frame(seen.frame),
+            text::duration(bare.since(first)),
+            finder.frame(syn_ack),
+        );
+        return (rule::FALLBACK_SYN_RETRIED_WITHOUT_OPTION, text, [frames, vec![syn_ack]].concat());
+    }
     let text = format!(
         "{} with MP_CAPABLE got no answer; the one without (frame {}) did. MPTCP cost {} and then was not used: something drops SYNs that carry the option.",
         text::counted(with, "SYN"),
         finder.frame(seen.frame),
         text::duration(bare.since(first)),
     );
-    (rule::FALLBACK_SYN_RETRIED_WITHOUT_OPTION, text, syns.iter().filter(|syn| syn.2).map(|syn| syn.0).collect())
+    (rule::FALLBACK_SYN_RETRIED_WITHOUT_OPTION, text, frames)
 }
 
 fn no_option_in_third_ack(finder: &Finder<'_, '_>, connection: &Connection, seen: &FallbackSeen) -> Verdict {

@@ -62,8 +62,9 @@ pub const FALLBACK_SYN_RETRIED_WITHOUT_OPTION: &Explanation = &Explanation {
     title: "plain TCP: the SYN was answered only once it came without MP_CAPABLE",
     meaning: "The client repeated its SYN with MP_CAPABLE in vain, then tried without and was answered. Something on \
               the path, or the server, drops SYNs that carry the option. The connection lost the time of the retries, \
-              and Linux may avoid MPTCP to all destinations for a while.",
-    detection: "Several SYNs with MP_CAPABLE, then one without, which is answered.",
+              and Linux may avoid MPTCP to all destinations for a while. Where the SYN/ACK has MP_CAPABLE all the same, the \
+              SYN had arrived, and only the answer was late.",
+    detection: "One or more SYNs with MP_CAPABLE, then one without, which is answered.",
     advice: "Capture at the server: if SYNs with the option do not arrive there, a firewall drops them. On Linux, \
               sysctl net.mptcp.syn_retrans_before_tcp_fallback sets how long the client tries, \
               net.mptcp.blackhole_timeout how long it then avoids MPTCP.",

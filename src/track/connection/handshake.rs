@@ -11,7 +11,7 @@ use crate::track::observer::{Data, Observer, What};
 use crate::track::side::Side;
 use crate::track::sparse::Sparse;
 use crate::track::subflow::{Repeats, SynSeen};
-use crate::wire::MpCapable;
+use crate::wire::{MpCapable, Subtype};
 
 /// Handshake of the initial subflow.
 #[derive(Clone, Debug, Default)]
@@ -134,6 +134,10 @@ impl Connection {
         if let Some(key) = capable.sender_key {
             self.learn_key(input.side, key, KeySource::Handshake, input, env, effects);
         }
+        // Version 0 has one key there; version 1 none, or in its draft one (RFC 6824 and RFC 8684 §3.1).
+        if capable.receiver_key.is_some() || (capable.version == 0 && capable.sender_key.is_none()) {
+            self.anomaly(AnomalyKind::MalformedOption, input, env.at, None, u64::from(Subtype::MP_CAPABLE.0));
+        }
         if capable.is_void() {
             self.anomaly(AnomalyKind::CapableFlagsIllegal, input, env.at, None, u64::from(capable.flags));
         }
@@ -237,6 +241,9 @@ impl Connection {
             return;
         }
         self.learn_initial_sequence(capable, input);
+        if capable.version == 0 && capable.data_len.is_some() {
+            self.anomaly(AnomalyKind::MalformedOption, input, env.at, None, u64::from(Subtype::MP_CAPABLE.0));
+        }
         if let Some(len) = capable.data_len.filter(|&len| len > 0) {
             self.map_first_data(len, capable.checksum, input, env);
         }

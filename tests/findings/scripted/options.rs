@@ -222,3 +222,62 @@ fn a_reset_after_the_end() {
         }
     }
 }
+
+/// A SYN/ACK with MP_CAPABLE proves that a SYN with it had arrived, though the client had gone on without by then.
+#[test]
+fn an_answer_after_the_client_gave_up() {
+    for version in [0, 1] {
+        for answered in [true, false] {
+            let mut script = Script::default();
+            let mut flow = Flow::new(CLIENT, SERVER);
+            let asked: &[[u8; 8]] = if version == 0 { &[[7; 8]] } else { &[] };
+            let syn = script.send_raw(&mut flow, Client, SYN, capable_of(version, asked), 0);
+            script.wait(SECOND);
+            let bare = script.again(&mut flow, Client, SYN, &[], 0);
+            let answer = if answered { capable_of(version, &[SERVER_KEY.0]) } else { Vec::new() };
+            let syn_ack = script.send_raw(&mut flow, Server, SYN | ACK, answer, 0);
+            script.send(&mut flow, Client, ACK, &[], 100);
+            fires(&script, "fallback-syn-retried-without-option", &[syn, bare]);
+            let found = script.the("fallback-syn-retried-without-option");
+            assert_eq!(found.message.contains("drops SYNs"), !answered, "{}", found.message);
+            assert_eq!(found.frames.iter().any(|frame| frame.id.number == syn_ack), answered);
+        }
+    }
+}
+
+/// RFC 6824 §3.1: 12 bytes in the SYN, and none of version 0 maps data. A SYN's option of another length must be ignored.
+#[test]
+fn mp_capable_of_another_length() {
+    let (client, server) = (CLIENT_KEY.0, SERVER_KEY.0);
+    for (version, keys, legal) in [
+        (0, &[client][..], true),
+        (0, &[client, server], false),
+        (0, &[], false),
+        (1, &[], true),
+        (1, &[client, server], false),
+    ] {
+        let mut script = Script::default();
+        let mut flow = Flow::new(CLIENT, SERVER);
+        let syn = script.send_raw(&mut flow, Client, SYN, capable_of(version, keys), 0);
+        script.send(&mut flow, Server, SYN | ACK, &[], 0);
+        script.send(&mut flow, Client, ACK, &[], 100);
+        if legal {
+            silent(&script, "option-malformed");
+        } else {
+            fires(&script, "option-malformed", &[syn]);
+        }
+        let by = script.report().connection(0).fallback.and_then(|fallback| fallback.by);
+        assert_eq!(by == Some("client"), !legal, "version {version}, {} keys", keys.len());
+        let message = script.the("fallback-no-option-in-syn-ack").message;
+        assert_eq!(message.contains("the length of the SYN's option makes it void"), !legal, "{message}");
+    }
+    for version in [0, 1] {
+        let mut script = Script::default();
+        let mut flow = open(&mut script, version);
+        let mut first = capable_of(version, &[client, server]);
+        first[1] = 22;
+        first.extend([0, 100]);
+        let frame = script.send_raw(&mut flow, Client, ACK, first, 100);
+        if version == 0 { fires(&script, "option-malformed", &[frame]) } else { silent(&script, "option-malformed") }
+    }
+}
