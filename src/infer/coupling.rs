@@ -18,7 +18,7 @@ const MSS: u64 = 1400;
 /// The load of what `side` sent.
 pub(super) fn read(connection: &Connection, side: Side) -> Coupling {
     let data = &connection.data[side];
-    if data.unique == 0 {
+    if data.unique == 0 || !connection.shows_all_data_of(side) {
         return Coupling::default();
     }
     let timeline = data.timeline.as_deref();

@@ -52,7 +52,7 @@ fn priority(connection: &Connection, index: usize, subflow: &Subflow, naming: &d
 /// Whether `side` kept from sending new data on a backup while it had a regular path. Nothing to tell where it sent nothing,
 /// or where there never was a backup beside a regular path.
 fn obeyed(connection: &Connection, subflow: &Subflow, side: Side) -> Option<bool> {
-    if connection.data[side].unique == 0 || connection.subflows.len() < 2 {
+    if connection.data[side].unique == 0 || connection.subflows.len() < 2 || !connection.shows_all_data_of(side) {
         return None;
     }
     let against = subflow.halves[side].seldom.against_priority;

@@ -108,6 +108,9 @@ fn find(connection: &Connection, side: Side, facts: &Facts) -> Result<(&'static 
     match connection.outcome() {
         Outcome::Fallback => Err(Untold::Because("fell back to TCP: one path")),
         Outcome::Refused | Outcome::Unanswered => Err(Untold::Because("not established")),
+        _ if !connection.shows_all_data_of(side) => {
+            Err(Untold::Because("the capture cut the options that map its data"))
+        }
         _ if connection.data[side].unique == 0 => Err(Untold::Because("sent no data")),
         _ if facts.paths.len() < 2 => Err(Untold::Because("one subflow: nothing to choose")),
         _ => facts.classify(),

@@ -88,8 +88,9 @@ impl Of<'_> {
             What::DataFin(side) => field!(out, "by", named(side)),
             What::ConnectionClosed => {
                 field!(out, "close", Plain(connection.close().name()));
-                field!(out, "bytes_client_to_server", connection.data.client.unique);
-                field!(out, "bytes_server_to_client", connection.data.server.unique);
+                let bytes = |side: Side| connection.shows_all_data_of(side).then_some(connection.data[side].unique);
+                field!(out, "bytes_client_to_server", bytes(Side::Client));
+                field!(out, "bytes_server_to_client", bytes(Side::Server));
             }
             What::AddressAnnounced(id) => self.announced(out, id),
             What::AddressRemoved(id) => self.removed(out, id),

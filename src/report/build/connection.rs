@@ -91,16 +91,11 @@ fn directions(connection: &tracked::Connection, context: &Context<'_>) -> Direct
     }
 }
 
-/// Whether all payload of `side` is known to be data, or none.
-pub(super) fn data_is_shown(connection: &tracked::Connection, side: Side) -> bool {
-    connection.subflows.iter().all(|subflow| connection.shows_data_of(subflow, side))
-}
-
 fn direction(connection: &tracked::Connection, side: Side, context: &Context<'_>) -> ConnectionDirection {
     let data = &connection.data[side];
     let order = &data.order;
     let unmapped: u64 = connection.subflows.iter().map(|subflow| subflow.halves[side].seldom.unmapped.bytes()).sum();
-    let shown = data_is_shown(connection, side);
+    let shown = connection.shows_all_data_of(side);
     ConnectionDirection {
         bytes: shown.then_some(data.unique),
         acked_bytes: data

@@ -1,7 +1,7 @@
 //! One subflow of the report.
 
 use super::Context;
-use super::connection::{data_is_shown, model_verdict};
+use super::connection::model_verdict;
 use crate::model::{
     AddressIds, At, Backup, BackupChange, Directions, FourTuple, Join, Reset, Rtt, SocketAddress, Subflow,
     SubflowDirection, Syn, ViewDirection, ViewSubflow,
@@ -136,7 +136,7 @@ fn direction(
     context: &Context<'_>,
 ) -> SubflowDirection {
     let half = &subflow.halves[side];
-    let all = Some(connection.data[side].unique).filter(|&all| all > 0 && data_is_shown(connection, side));
+    let all = Some(connection.data[side].unique).filter(|&all| all > 0 && connection.shows_all_data_of(side));
     let shown = connection.shows_data_of(subflow, side);
     SubflowDirection {
         segments: half.segments,

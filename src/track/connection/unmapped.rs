@@ -22,6 +22,11 @@ impl Connection {
         !self.options_cut || subflow.halves[side].seldom.unmapped.bytes() == 0
     }
 
+    /// Whether all payload of `side` is known to be data, or none.
+    pub fn shows_all_data_of(&self, side: Side) -> bool {
+        !self.options_cut || self.subflows.iter().all(|subflow| self.shows_data_of(subflow, side))
+    }
+
     /// Payload that no mapping covers, now: in a fallback it follows from where the stream stood; else it waits.
     #[cold]
     #[inline(never)]

@@ -102,6 +102,8 @@ fn mappings_that_the_capture_cut() {
         assert!(data(&script).iter().all(Option::is_some));
         script.snaplen = Some(62);
         assert_eq!(data(&script), [None; 6]);
+        let scheduler = script.report().connection(0).stack.scheduler.client_to_server;
+        assert_eq!(scheduler.why.as_deref(), Some("the capture cut the options that map its data"));
     }
 }
 
