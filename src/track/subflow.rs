@@ -189,7 +189,7 @@ pub struct Join {
     pub syn_ack_frame: Option<Mark>,
     /// The frame with the ACK's HMAC.
     pub ack_frame: Option<Mark>,
-    /// The responder acknowledged the third ACK with an MPTCP segment, or sent data.
+    /// The responder answered the third ACK with more than a RST, or showed by MPTCP options that it had got one.
     pub confirmed: Option<Mark>,
 }
 
@@ -308,7 +308,7 @@ impl Subflow {
         match &self.join {
             _ if self.syn.is_none() && self.syn_ack.is_none() => false,
             None => self.syn_ack.is_some() && self.third_ack.is_some(),
-            Some(join) => join.ack_hmac.is_some() && join.confirmed.is_some(),
+            Some(join) => join.confirmed.is_some(),
         }
     }
 }

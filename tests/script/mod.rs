@@ -1,5 +1,7 @@
 //! A tiny scripted builder: connections written down segment by segment, and read by the real decoder, tracker and rules.
 
+use std::cell::Cell;
+
 use mptcp_inspect::capture::{InputInfo, Kind};
 use mptcp_inspect::crypto::auth::{add_addr_hmac, join_ack_hmac, join_syn_ack_hmac};
 use mptcp_inspect::crypto::{Key, Nonce, Suite, identify};
@@ -65,6 +67,23 @@ pub(crate) struct Script {
 /// A finding as the report has it: id, subflow, frame numbers.
 pub(crate) type Seen = (&'static str, Option<u64>, Vec<u64>);
 
+thread_local! {
+    /// The version that the connections of this test's thread speak.
+    static VERSION: Cell<u8> = const { Cell::new(1) };
+}
+
+/// The same test with connections of version 0, and with those of version 1.
+pub(crate) fn in_both_versions(test: impl Fn(u8)) {
+    for version in [0, 1] {
+        VERSION.set(version);
+        test(version);
+    }
+}
+
+fn suite() -> Suite {
+    if VERSION.get() == 0 { Suite::Sha1 } else { Suite::Sha256 }
+}
+
 fn index(side: Side) -> usize {
     usize::from(side == Side::Server)
 }
@@ -75,12 +94,12 @@ pub(crate) fn key_of(side: Side) -> Key {
 
 /// DSN of the byte at `offset` of what `side` sends.
 pub(crate) fn dsn(side: Side, offset: u64) -> u64 {
-    identify(Suite::Sha256, key_of(side)).idsn.wrapping_add(1 + offset)
+    identify(suite(), key_of(side)).idsn.wrapping_add(1 + offset)
 }
 
 pub(crate) fn capable(flags: u8, sender_key: Option<Key>, receiver_key: Option<Key>) -> TcpOption<'static> {
     TcpOption::Mptcp(MptcpOption::MpCapable(MpCapable {
-        version: 1,
+        version: VERSION.get(),
         flags,
         sender_key,
         receiver_key,
@@ -151,7 +170,7 @@ impl Flow {
     }
 
     fn token_of(side: Side) -> mptcp_inspect::crypto::Token {
-        identify(Suite::Sha256, key_of(side)).token
+        identify(suite(), key_of(side)).token
     }
 
     /// MP_JOIN of the SYN.
@@ -162,7 +181,7 @@ impl Flow {
 
     /// MP_JOIN of the SYN/ACK.
     pub(crate) fn join_syn_ack(&self, backup: bool) -> TcpOption<'static> {
-        let hmac = join_syn_ack_hmac(Suite::Sha256, SERVER_KEY, CLIENT_KEY, self.server_nonce, Nonce(self.nonce));
+        let hmac = join_syn_ack_hmac(suite(), SERVER_KEY, CLIENT_KEY, self.server_nonce, Nonce(self.nonce));
         TcpOption::Mptcp(MptcpOption::MpJoin(MpJoin::SynAck {
             backup,
             address_id: 0,
@@ -174,7 +193,7 @@ impl Flow {
 
     /// MP_JOIN of the third ACK.
     pub(crate) fn join_ack(&self) -> TcpOption<'static> {
-        let hmac = join_ack_hmac(Suite::Sha256, CLIENT_KEY, SERVER_KEY, Nonce(self.nonce), self.server_nonce);
+        let hmac = join_ack_hmac(suite(), CLIENT_KEY, SERVER_KEY, Nonce(self.nonce), self.server_nonce);
         TcpOption::Mptcp(MptcpOption::MpJoin(MpJoin::Ack { hmac, reserved: 0 }))
     }
 }
@@ -274,11 +293,13 @@ impl Script {
         server_flags: u8,
     ) -> Flow {
         let mut flow = Flow::new(client, server);
+        // In version 0 the SYN has the client's key.
+        let shown = (VERSION.get() == 0).then_some(CLIENT_KEY);
         self.send(
             &mut flow,
             Side::Client,
             SYN,
-            &[TcpOption::MaximumSegmentSize(1460), capable(client_flags, None, None)],
+            &[TcpOption::MaximumSegmentSize(1460), capable(client_flags, shown, None)],
             0,
         );
         self.send(

@@ -129,8 +129,8 @@ pub const JOIN_ACK_WITHOUT_OPTION: &Explanation = &Explanation {
     title: "the third ACK of a join carries no MP_JOIN",
     meaning: "Without the HMAC of the initiator the subflow cannot be accepted. The option was stripped on this path \
               after the SYN.",
-    detection: "The first segment of the initiator after a SYN/ACK with MP_JOIN lacks the option, and no later one brings \
-              it.",
+    detection: "The first segment of the initiator after a SYN/ACK with MP_JOIN has no MPTCP option, no later one brings \
+              any, and the responder never accepts the subflow.",
     advice: "",
     rfc: "8684 §3.2",
     counter: Some("MPTcpExtMPJoinAckNoMPJoin"),

@@ -303,11 +303,11 @@ impl Connection {
     #[inline]
     pub(super) fn note_third_ack<O: Observer>(&mut self, input: &Input<'_, '_>, env: &mut Env<'_, O>) {
         let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return };
-        if !subflow.handshake_open || subflow.syn_ack.is_none() {
+        if !subflow.handshake_open || (subflow.join.is_none() && subflow.syn_ack.is_none()) {
             return;
         }
         if input.side == subflow.initiator {
-            if subflow.third_ack.is_none() && !input.segment.flags.rst() {
+            if subflow.third_ack.is_none() && subflow.syn_ack.is_some() && !input.segment.flags.rst() {
                 let cut = input.segment.options_cut;
                 subflow.third_ack = Some(env.at.frame);
                 let answered = subflow.syn_ack.as_ref().map_or(env.at.time, |syn_ack| syn_ack.last().time);
@@ -320,18 +320,22 @@ impl Connection {
                         }
                     }
                     Some(join) => {
-                        if join.ack_hmac.is_none() && !cut {
+                        // One with other MPTCP options is none: the third ACK came before, and was not captured.
+                        if !input.options.mptcp && !cut {
                             join.bare_ack = Some(env.at.frame);
                         }
                     }
                 }
             }
         } else if let Some(join) = &mut subflow.join
-            && join.ack_hmac.is_some()
             && !input.segment.flags.rst()
         {
-            join.confirmed = Some(env.at.frame);
-            subflow.handshake_open = false;
+            // MPTCP options beyond the SYN/ACK show that the responder got a third ACK with its HMAC, captured or not.
+            let answers = join.ack_hmac.is_some() && subflow.syn_ack.is_some();
+            if answers || input.options.mptcp {
+                join.confirmed.get_or_insert(env.at.frame);
+                subflow.handshake_open = false;
+            }
         }
         subflow.update_carries();
     }

@@ -1,5 +1,6 @@
 //! Joins that are refused, late, forbidden or half done.
 
+use mptcp_inspect::report::Report;
 use mptcp_inspect::track::side::Side::{Client, Server};
 use mptcp_inspect::wire::TcpOption;
 
@@ -54,6 +55,35 @@ pub(super) fn a_join_whose_third_ack_lacks_its_option() {
             silent(&script, "join-ack-without-option");
         }
     }
+}
+
+/// The capture lacks the third ACK. The options of either end beyond it show that it had its own.
+#[test]
+fn a_join_whose_third_ack_was_not_captured() {
+    in_both_versions(|version| {
+        for (by_server, resets) in [(true, Client), (true, Server), (false, Server)] {
+            let mut script = Script::default();
+            let mut first = script.open();
+            script.data(&mut first, Client, 0, 1, 100);
+            let mut join = Flow::new(CLIENT_2, SERVER);
+            let (syn, syn_ack) = (join.join_syn(2, false), join.join_syn_ack(false));
+            script.send(&mut join, Client, SYN, &[syn], 0);
+            script.send(&mut join, Server, SYN | ACK, &[syn_ack], 0);
+            if by_server {
+                script.send(&mut join, Server, ACK, &[data_ack(Client, 100)], 0);
+                script.send(&mut join, Client, ACK, &[], 0);
+            } else {
+                script.send(&mut join, Client, ACK, &[data_ack(Server, 0)], 0);
+            }
+            script.send(&mut join, resets, RST | ACK, &[], 0);
+            script.data(&mut first, Client, 100, 101, 100);
+            silent(&script, "join-ack-without-option");
+            if by_server {
+                silent(&script, "join-refused-without-reason");
+                assert_eq!(script.report().connection(0).subflows[1].state, "reset", "version {version}, {resets:?}");
+            }
+        }
+    });
 }
 
 #[test]
