@@ -1,6 +1,7 @@
 //! How subflows and the connection ended.
 
 use super::handshake::many;
+use super::joins::given_up;
 use super::rules::close as rule;
 use super::{Finder, span};
 use crate::text;
@@ -87,8 +88,8 @@ fn subflow_reset(finder: &mut Finder<'_, '_>, connection: &Connection, index: u1
     if subflow.state() != SubflowState::Reset || ended || aborted || reset.fastclose {
         return;
     }
-    // MP_FAIL in the RST has its own finding.
-    if reset.fail {
+    // MP_FAIL in the RST has its own finding, and so has a join that was never complete.
+    if reset.fail || subflow.join.as_ref().is_some_and(|join| given_up(subflow, join, reset)) {
         return;
     }
     let removed =

@@ -51,7 +51,10 @@ fn one(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, subflow
     }
     match (state, subflow.reset()) {
         (SubflowState::Refused, Some(reset)) => refused(finder, connection, index, subflow, &reset),
-        (SubflowState::Unanswered, _) => unanswered(finder, index, subflow),
+        (SubflowState::Reset, Some(reset)) if given_up(subflow, join, &reset) => {
+            gave_up(finder, connection, index, subflow, &reset);
+        }
+        (SubflowState::Unanswered, _) => unanswered(finder, connection, index, subflow),
         (SubflowState::HalfOpen, _) => incomplete(finder, connection, index, subflow, join),
         _ => late(finder, index, subflow),
     }
@@ -273,18 +276,52 @@ fn was_closing(connection: &Connection, reset: &Reset) -> bool {
         || connection.initial().is_some_and(|initial| initial.reset().is_some_and(|initial| before(initial.at.time)))
 }
 
-fn unanswered(finder: &mut Finder<'_, '_>, index: u16, subflow: &Subflow) {
+/// Its initiator reset it before the handshake was complete: nothing that this end sent beyond the SYN shows more.
+pub(super) fn given_up(subflow: &Subflow, join: &Join, reset: &Reset) -> bool {
+    let data = Side::BOTH.into_iter().any(|side| subflow.halves[side].payload_bytes > 0);
+    let other_options = subflow.options[subflow.initiator].is_some_and(|(first, _)| first != reset.at.frame);
+    let went_on = data || other_options || subflow.third_ack.is_some() || join.confirmed.is_some();
+    reset.by == subflow.initiator && !went_on
+}
+
+fn gave_up(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, subflow: &Subflow, reset: &Reset) {
+    if was_closing(connection, reset) {
+        return;
+    }
+    let who = reset.by.name();
+    let at = finder.frame(reset.at.frame);
+    let reason = super::close::reason(reset);
+    let mut frames = vec![syn_of(subflow), reset.at.frame];
+    let text = if let Some(syn_ack) = &subflow.syn_ack {
+        frames.push(syn_ack.first.frame);
+        format!(
+            "The {who} answered the SYN/ACK of its join {} (frame {}) with a RST in frame {at}{reason}.",
+            route(subflow),
+            finder.frame(syn_ack.first.frame)
+        )
+    } else {
+        format!(
+            "The {who} gave up its join {} with a RST in frame {at}{reason}; what it got as an answer is not in this capture.",
+            route(subflow)
+        )
+    };
+    finder.report(rule::JOIN_INCOMPLETE, Some(index), &frames, text);
+}
+
+fn unanswered(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, subflow: &Subflow) {
     let Some(syn) = subflow.syn.as_ref() else { return };
     let waited = finder.evidence.capture_end.since(syn.first.time);
+    let (initiator, responder) = (subflow.initiator, subflow.initiator.peer());
     // A capture of one direction lacks answers, one that ends just then lacks time.
-    let only_syns = subflow.halves[subflow.initiator].segments <= u64::from(syn.retransmissions()) + 1;
-    if !only_syns || (syn.retransmissions() == 0 && waited < span::SECOND) {
+    let only_syns = subflow.halves[initiator].segments <= u64::from(syn.retransmissions()) + 1;
+    let peer_seen = connection.subflows.iter().any(|other| other.halves[responder].segments > 0);
+    if !only_syns || !peer_seen || (syn.retransmissions() == 0 && waited < span::SECOND) {
         return;
     }
     let mut frames = vec![syn.first.frame, syn.last().frame];
-    let (address, port) = subflow.address_of(subflow.initiator.peer());
+    let (address, port) = subflow.address_of(responder);
     let announced = finder.connection().addresses.iter().find(|announced| {
-        announced.by != subflow.initiator
+        announced.by == responder
             && announced.address == address
             && announced.port.is_none_or(|announced| announced == port)
     });

@@ -108,6 +108,12 @@ pub(crate) fn capable(flags: u8, sender_key: Option<Key>, receiver_key: Option<K
     }))
 }
 
+/// MP_CAPABLE of SYN, SYN/ACK and third ACK. In version 0 the SYN has the client's key.
+pub(crate) fn handshake() -> (TcpOption<'static>, TcpOption<'static>, TcpOption<'static>) {
+    let shown = (VERSION.get() == 0).then_some(CLIENT_KEY);
+    (capable(1, shown, None), capable(1, Some(SERVER_KEY), None), capable(1, Some(CLIENT_KEY), Some(SERVER_KEY)))
+}
+
 /// A DSS with a mapping of what `side` sends.
 pub(crate) fn mapping(side: Side, offset: u64, ssn: u32, len: u16, checksum: Option<u16>) -> TcpOption<'static> {
     let mapping = Some(Mapping { dsn: RawSequence::Long(dsn(side, offset)), ssn, len, checksum });

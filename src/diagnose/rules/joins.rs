@@ -74,7 +74,7 @@ pub const JOIN_REFUSED_WITHOUT_REASON: &Explanation = &Explanation {
     title: "a join was refused without a reason",
     meaning: "A RST without MP_TCPRST: a firewall or a host without MPTCP on that address answered, or the option was \
               stripped from the RST. In version 0 there are no reasons.",
-    detection: "A SYN with MP_JOIN, or a join's third ACK, answered with a RST without MP_TCPRST.",
+    detection: "A SYN with MP_JOIN, or a join's third ACK, answered by the end that is joined with a RST without MP_TCPRST.",
     advice: "Capture at the other end to see who sends the RST; compare its TTL with that of other packets of the \
               host.",
     rfc: "8684 §3.2",
@@ -173,7 +173,8 @@ pub const JOIN_UNANSWERED: &Explanation = &Explanation {
     title: "a join was never answered",
     meaning: "No SYN/ACK and no RST came back: the path drops SYNs with MP_JOIN, a firewall drops them, or there is no \
               route.",
-    detection: "A SYN with MP_JOIN, repeated or not, and no segment of the other end until the capture ends.",
+    detection: "A SYN with MP_JOIN, repeated or not, and no segment of the other end until the capture ends, in a capture \
+              that shows that end's segments on another subflow.",
     advice: "Test the same pair of addresses with plain TCP (`nc -s SOURCE DESTINATION PORT`): if that works, \
               something drops the option; if not, routing or a firewall.",
     rfc: "8684 §3.2",
@@ -185,8 +186,9 @@ pub const JOIN_INCOMPLETE: &Explanation = &Explanation {
     id: "join-incomplete",
     severity: Severity::Warning,
     title: "a join stopped half-way",
-    meaning: "The SYN was answered, and then the handshake went no further.",
-    detection: "A SYN/ACK with MP_JOIN without third ACK, or a third ACK without any answer.",
+    meaning: "The handshake went no further: the answer was lost on the path, or the end that opened the join gave it up.",
+    detection: "A SYN/ACK with MP_JOIN and no third ACK for a second or more; or a RST of the initiator before its third \
+              ACK.",
     advice: "",
     rfc: "8684 §3.2",
     counter: None,

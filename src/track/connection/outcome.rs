@@ -4,7 +4,7 @@ use super::{Connection, Env, FallbackCause, Input};
 use crate::track::mark::{Mark, Moment};
 use crate::track::observer::Observer;
 use crate::track::side::Side;
-use crate::track::subflow::{Reset, Subflow};
+use crate::track::subflow::{Join, Reset, Subflow};
 use crate::wire::MptcpOption;
 
 /// What became of a connection as MPTCP.
@@ -109,7 +109,8 @@ impl Subflow {
         let data = self.halves.client.payload_bytes + self.halves.server.payload_bytes > 0;
         let handshake_seen = self.syn.is_some() || self.syn_ack.is_some();
         if let Some(reset) = self.reset() {
-            let refused_join = self.join.is_some() && handshake_seen && !data && !self.was_in_use();
+            let refused_join =
+                handshake_seen && !data && self.join.as_ref().is_some_and(|join| join.refused(&reset, self));
             return if reset.of_syn || refused_join { SubflowState::Refused } else { SubflowState::Reset };
         }
         if self.is_closed() {
@@ -129,13 +130,17 @@ impl Subflow {
         SubflowState::HalfOpen
     }
 
-    /// Its responder accepted a join: it answered the third ACK with more than a RST, and later segments came.
-    fn was_in_use(&self) -> bool {
-        self.join.as_ref().is_some_and(|join| join.confirmed.is_some())
-    }
-
     fn other_side_spoke(&self) -> bool {
         self.halves[self.initiator.peer()].segments > 0
+    }
+}
+
+impl Join {
+    /// Whether a RST before any data refuses it. Its responder does so until it has accepted it; its initiator only where the
+    /// SYN/ACK is none of Multipath TCP: in any other case it gives up what it opened itself.
+    fn refused(&self, reset: &Reset, subflow: &Subflow) -> bool {
+        let of_no_use = self.bare_syn_ack.is_some() && self.syn_ack_hmac.is_none();
+        self.confirmed.is_none() && (reset.by != subflow.initiator || of_no_use)
     }
 }
 

@@ -206,3 +206,64 @@ pub(super) fn refusals_and_what_else_is_known_of_them() {
     assert!(limit(&same_path).contains("Subflow 1 joins the same two addresses already"), "{}", limit(&same_path));
     assert!(!limit(&other_address).contains("already"));
 }
+
+/// A join is refused by the end that is joined; the other end gives up what it opened itself.
+#[test]
+fn a_join_that_its_initiator_resets() {
+    in_both_versions(|version| {
+        for (answered, removes) in [(true, false), (false, false), (true, true)] {
+            let mut script = Script::default();
+            let mut first = script.open();
+            script.data(&mut first, Client, 0, 1, 100);
+            let mut join = Flow::new(CLIENT_2, SERVER);
+            let (syn, syn_ack, ack) = (join.join_syn(2, false), join.join_syn_ack(false), join.join_ack());
+            script.send(&mut join, Client, SYN, &[syn], 0);
+            if answered {
+                script.send(&mut join, Server, SYN | ACK, &[syn_ack], 0);
+            }
+            if removes {
+                // The handshake is complete but for the fourth ACK, which was not captured.
+                script.send(&mut join, Client, ACK, &[ack], 0);
+                script.send(&mut first, Client, ACK, &[remove(&[2])], 0);
+            }
+            let rst = script.send(&mut join, Client, RST | ACK, &[], 0);
+            script.data(&mut first, Client, 100, 101, 100);
+            silent(&script, "join-refused-without-reason");
+            if removes {
+                fires(&script, "subflow-reset-by-removal", &[rst]);
+                silent(&script, "join-incomplete");
+            } else {
+                fires(&script, "join-incomplete", &[rst]);
+                silent(&script, "subflow-reset");
+            }
+            assert_eq!(script.report().connection(0).subflows[1].state, "reset", "version {version}");
+        }
+    });
+}
+
+/// In a capture without any segment of the server's, nothing tells which joins it answered.
+#[test]
+fn unanswered_joins_in_a_capture_of_one_direction() {
+    in_both_versions(|_| {
+        for whole in [false, true] {
+            let mut script = Script::default();
+            let mut first = Flow::new(CLIENT, SERVER);
+            let (syn, syn_ack, ack) = handshake();
+            script.send(&mut first, Client, SYN, &[syn], 0);
+            if whole {
+                script.send(&mut first, Server, SYN | ACK, &[syn_ack], 0);
+            }
+            script.send(&mut first, Client, ACK, &[ack], 0);
+            let mut join = Flow::new(CLIENT_2, SERVER);
+            let syn = join.join_syn(2, false);
+            script.send(&mut join, Client, SYN, &[syn], 0);
+            script.wait(2 * SECOND);
+            script.send(&mut first, Client, ACK, &[mapping(Client, 0, 1, 100, None)], 100);
+            if whole {
+                fires(&script, "join-unanswered", &[]);
+            } else {
+                silent(&script, "join-unanswered");
+            }
+        }
+    });
+}
