@@ -1,7 +1,6 @@
 //! How subflows and the connection ended.
 
 use super::handshake::many;
-use super::joins::given_up;
 use super::rules::close as rule;
 use super::{Finder, span};
 use crate::text;
@@ -89,7 +88,7 @@ fn subflow_reset(finder: &mut Finder<'_, '_>, connection: &Connection, index: u1
         return;
     }
     // MP_FAIL in the RST has its own finding, and so has a join that was never complete.
-    if reset.fail || subflow.join.as_ref().is_some_and(|join| given_up(subflow, join, reset)) {
+    if reset.fail || subflow.was_given_up() {
         return;
     }
     let removed =

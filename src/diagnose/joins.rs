@@ -4,7 +4,7 @@ use super::handshake::{late_opening, many};
 use super::rules::joins as rule;
 use super::{Finder, endpoint, span};
 use crate::text;
-use crate::track::connection::outcome::{Close, SubflowState};
+use crate::track::connection::outcome::SubflowState;
 use crate::track::connection::{AnomalyKind, Connection};
 use crate::track::mark::Mark;
 use crate::track::side::Side;
@@ -50,10 +50,10 @@ fn one(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, subflow
         data_without_option(finder, connection, index, subflow);
     }
     match (state, subflow.reset()) {
-        (SubflowState::Refused, Some(reset)) => refused(finder, connection, index, subflow, &reset),
-        (SubflowState::Reset, Some(reset)) if given_up(subflow, join, &reset) => {
-            gave_up(finder, connection, index, subflow, &reset);
+        (SubflowState::Refused | SubflowState::Reset, Some(reset)) if subflow.was_given_up() => {
+            gave_up(finder, connection, index, subflow, join, &reset);
         }
+        (SubflowState::Refused, Some(reset)) => refused(finder, connection, index, subflow, &reset),
         (SubflowState::Unanswered, _) => unanswered(finder, connection, index, subflow),
         (SubflowState::HalfOpen, _) => incomplete(finder, connection, index, subflow, join),
         _ => late(finder, index, subflow),
@@ -177,7 +177,6 @@ fn who_left_it_out(finder: &Finder<'_, '_>, subflow: &Subflow, frames: &mut Vec<
 
 /// A RST to the SYN, or to the finished handshake before any data.
 fn refused(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, subflow: &Subflow, reset: &Reset) {
-    let responder = subflow.initiator.peer();
     let syn = syn_of(subflow);
     let who = reset.by.name();
     let at = finder.frame(reset.at.frame);
@@ -187,17 +186,30 @@ fn refused(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, sub
         (false, true) => "the complete handshake",
         (false, false) => "the SYN/ACK",
     };
-    let reason =
-        reset.reason.map(|(reason, _)| format!("{} (reason {reason})", MpTcprst { flags: 0, reason }.meaning()));
     let head = format!("The {who} answered {answer_to} of the join {} with a RST in frame {at}", route(subflow));
     if was_closing(connection, reset) {
         let text = format!("{head}: the connection was already closing.");
         return finder.report(rule::JOIN_REFUSED_AT_CLOSE, Some(index), &[syn, reset.at.frame], text);
     }
+    let (rule, why) = why_refused(connection, subflow, reset, complete);
+    let hint = refusal_hint(connection, index, subflow, rule).unwrap_or_default();
+    finder.report(rule, Some(index), &[syn, reset.at.frame], format!("{head}{why}{hint}."));
+}
+
+/// What a refusal says, and what to call it. `complete`: it came after the third ACK.
+fn why_refused(
+    connection: &Connection,
+    subflow: &Subflow,
+    reset: &Reset,
+    complete: bool,
+) -> (&'static super::Explanation, String) {
+    let responder = subflow.initiator.peer();
+    let reason =
+        reset.reason.map(|(reason, _)| format!("{} (reason {reason})", MpTcprst { flags: 0, reason }.meaning()));
     let port = |subflow: &Subflow| subflow.address_of(responder).1;
     let other_port = connection.initial().is_some_and(|initial| port(initial) != port(subflow));
     let foreign = subflow.join.as_deref().is_some_and(|join| connection.prove_join(subflow, join).token.is_mismatch());
-    let (rule, why) = match reset.reason {
+    match reset.reason {
         Some((1, _)) if reset.of_syn && reset.by == responder => (
             rule::JOIN_REFUSED_UNKNOWN_TOKEN,
             format!(
@@ -233,9 +245,7 @@ fn refused(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, sub
             let foreign = if foreign { "; the token is not that of the end it goes to" } else { "" };
             (rule::JOIN_REFUSED_WITHOUT_REASON, format!(" without a reason ({hint}){foreign}"))
         }
-    };
-    let hint = refusal_hint(connection, index, subflow, rule).unwrap_or_default();
-    finder.report(rule, Some(index), &[syn, reset.at.frame], format!("{head}{why}{hint}."));
+    }
 }
 
 /// What other subflows of the connection add to a refusal.
@@ -276,35 +286,35 @@ fn was_closing(connection: &Connection, reset: &Reset) -> bool {
         || connection.initial().is_some_and(|initial| initial.reset().is_some_and(|initial| before(initial.at.time)))
 }
 
-/// Its initiator reset it before the handshake was complete: nothing that this end sent beyond the SYN shows more.
-pub(super) fn given_up(subflow: &Subflow, join: &Join, reset: &Reset) -> bool {
-    let data = Side::BOTH.into_iter().any(|side| subflow.halves[side].payload_bytes > 0);
-    let other_options = subflow.options[subflow.initiator].is_some_and(|(first, _)| first != reset.at.frame);
-    let went_on = data || other_options || subflow.third_ack.is_some() || join.confirmed.is_some();
-    reset.by == subflow.initiator && !went_on
-}
-
-fn gave_up(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, subflow: &Subflow, reset: &Reset) {
-    if was_closing(connection, reset) {
-        return;
+fn gave_up(
+    finder: &mut Finder<'_, '_>,
+    connection: &Connection,
+    index: u16,
+    subflow: &Subflow,
+    join: &Join,
+    reset: &Reset,
+) {
+    if join.is_unanswered() {
+        return unanswered_third_ack(finder, index, subflow, join);
     }
     let who = reset.by.name();
     let at = finder.frame(reset.at.frame);
-    let reason = super::close::reason(reset);
     let mut frames = vec![syn_of(subflow), reset.at.frame];
-    let text = if let Some(syn_ack) = &subflow.syn_ack {
+    let mut head = format!("The {who} gave up its join {} with a RST in frame {at}", route(subflow));
+    if let Some(syn_ack) = &subflow.syn_ack {
         frames.push(syn_ack.first.frame);
-        format!(
-            "The {who} answered the SYN/ACK of its join {} (frame {}) with a RST in frame {at}{reason}.",
-            route(subflow),
-            finder.frame(syn_ack.first.frame)
-        )
-    } else {
-        format!(
-            "The {who} gave up its join {} with a RST in frame {at}{reason}; what it got as an answer is not in this capture.",
+        let answer = finder.frame(syn_ack.first.frame);
+        head = format!(
+            "The {who} answered the SYN/ACK of its join {} (frame {answer}) with a RST in frame {at}",
             route(subflow)
-        )
-    };
+        );
+    }
+    if was_closing(connection, reset) {
+        let text = format!("{head}: the connection was already closing.");
+        return finder.report(rule::JOIN_REFUSED_AT_CLOSE, Some(index), &frames, text);
+    }
+    let unseen = if subflow.syn_ack.is_none() { "; what it got as an answer is not in this capture" } else { "" };
+    let text = format!("{head}{}{unseen}.", super::close::reason(reset));
     finder.report(rule::JOIN_INCOMPLETE, Some(index), &frames, text);
 }
 
@@ -343,20 +353,47 @@ fn unanswered(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, 
 }
 
 fn incomplete(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, subflow: &Subflow, join: &Join) {
-    let silent = finder.evidence.capture_end.since(subflow.last.time);
     let one_direction = Side::BOTH.into_iter().any(|side| subflow.halves[side].segments == 0);
-    // An idle subflow is not confirmed before something is sent on it.
-    if one_direction || silent < span::SECOND || join.ack_hmac.is_some() || connection.close() != Close::Open {
+    if one_direction {
         return;
     }
-    let Some(syn_ack) = join.syn_ack_frame else { return };
+    if join.is_unanswered() {
+        return unanswered_third_ack(finder, index, subflow, join);
+    }
+    let (Some(frame), Some(syn_ack)) = (join.syn_ack_frame, &subflow.syn_ack) else { return };
+    // A connection that ends has no use for the join any more.
+    let ended = Side::BOTH.into_iter().filter_map(|side| connection.data[side].fin_time);
+    let ended = ended.chain(connection.seldom.fastclose.map(|(_, at, _)| at.time)).min();
+    let end = ended.unwrap_or(finder.evidence.capture_end).min(finder.evidence.capture_end);
+    let silent = end.since(syn_ack.first.time);
+    // What is not the third ACK, but comes after it, shows that it is missing in the capture only.
+    if silent < span::SECOND || join.ack_hmac.is_some() || subflow.third_ack.is_some() {
+        return;
+    }
     let text = format!(
         "The join {} got its SYN/ACK in frame {}, but no third ACK followed in {}.",
         route(subflow),
-        finder.frame(syn_ack),
+        finder.frame(frame),
         text::duration(silent),
     );
-    finder.report(rule::JOIN_INCOMPLETE, Some(index), &[syn_of(subflow), syn_ack], text);
+    finder.report(rule::JOIN_INCOMPLETE, Some(index), &[syn_of(subflow), frame], text);
+}
+
+/// The initiator sent its third ACK again and again.
+fn unanswered_third_ack(finder: &mut Finder<'_, '_>, index: u16, subflow: &Subflow, join: &Join) {
+    let (Some(first), Some((last, repeats))) = (join.ack_frame, join.ack_repeats) else { return };
+    let mut frames = vec![first, last.frame];
+    let text = format!(
+        "The {} sent the third ACK of the join {} {}, first in frame {} and last in frame {}, and the {} never answered it{}.",
+        subflow.initiator.name(),
+        route(subflow),
+        super::times(u64::from(repeats) + 1),
+        finder.frame(first),
+        finder.frame(last.frame),
+        subflow.initiator.peer().name(),
+        and_reset(finder, subflow, &mut frames),
+    );
+    finder.report(rule::JOIN_INCOMPLETE, Some(index), &frames, text);
 }
 
 fn late(finder: &mut Finder<'_, '_>, index: u16, subflow: &Subflow) {

@@ -76,6 +76,7 @@ fn pair(connection: &Connection, client: IpAddr, server: IpAddr) -> PairState {
         let reached = match subflow.state() {
             SubflowState::Unanswered => (1, "unanswered"),
             SubflowState::HalfOpen => (2, "incomplete"),
+            SubflowState::Reset if subflow.was_given_up() => (2, "incomplete"),
             SubflowState::Refused => (3, "refused"),
             SubflowState::Established | SubflowState::Closed | SubflowState::Reset | SubflowState::Unknown => {
                 (4, "established")

@@ -189,6 +189,8 @@ pub struct Join {
     pub syn_ack_frame: Option<Mark>,
     /// The frame with the ACK's HMAC.
     pub ack_frame: Option<Mark>,
+    /// Third ACKs with an HMAC: the last that a timer can have sent, and how many of those came after the first.
+    pub ack_repeats: Option<(Moment, u32)>,
     /// The responder answered the third ACK with more than a RST, or showed by MPTCP options that it had got one.
     pub confirmed: Option<Mark>,
 }

@@ -100,9 +100,9 @@ pub const JOIN_REFUSED_AT_CLOSE: &Explanation = &Explanation {
     id: "join-refused-at-close",
     severity: Severity::Note,
     title: "a join came when the connection was already closing",
-    meaning: "The RST answers a join that arrived after data had ended or the connection was gone. Harmless, and common \
-              with short connections.",
-    detection: "A join refused after the DATA_FIN, the FASTCLOSE or the end of the first subflow.",
+    meaning: "The RST answers a join, or its SYN/ACK, that arrived after data had ended or the connection was gone. Harmless, \
+              and common with short connections.",
+    detection: "A join refused or given up after the DATA_FIN, the FASTCLOSE or the end of the first subflow.",
     advice: "",
     rfc: "8684 §3.2",
     counter: None,
@@ -187,8 +187,8 @@ pub const JOIN_INCOMPLETE: &Explanation = &Explanation {
     severity: Severity::Warning,
     title: "a join stopped half-way",
     meaning: "The handshake went no further: the answer was lost on the path, or the end that opened the join gave it up.",
-    detection: "A SYN/ACK with MP_JOIN and no third ACK for a second or more; or a RST of the initiator before its third \
-              ACK.",
+    detection: "A SYN/ACK with MP_JOIN and no third ACK for a second or more; a third ACK that was sent three times or more \
+              and never answered; or a RST of the initiator before its third ACK.",
     advice: "",
     rfc: "8684 §3.2",
     counter: None,

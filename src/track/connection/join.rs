@@ -2,10 +2,26 @@
 
 use super::{AnomalyKind, Connection, Env, Input};
 use crate::track::half::SynSource;
-use crate::track::mark::Mark;
+use crate::track::mark::{Mark, Moment};
 use crate::track::observer::{Event, Observer, What};
-use crate::track::subflow::JoinProof;
+use crate::track::subflow::{Join, JoinProof};
 use crate::wire::MpJoin;
+
+/// Time between copies of a third ACK from which on a timer sends them (RFC 8684 §3.2): no stack's runs out sooner. What
+/// comes faster are segments that follow each other, each with the option.
+const THIRD_ACK_TIMER_NS: u64 = 100_000_000;
+
+impl Join {
+    /// Takes note of a third ACK with its HMAC.
+    fn note_third_ack(&mut self, at: Moment) {
+        let (last, count) = self.ack_repeats.unwrap_or((at, 0));
+        if self.ack_repeats.is_none() {
+            self.ack_repeats = Some((at, 0));
+        } else if at.time.since(last.time) >= THIRD_ACK_TIMER_NS {
+            self.ack_repeats = Some((at, count + 1));
+        }
+    }
+}
 
 impl Connection {
     pub(super) fn join_syn(&mut self, input: &Input<'_, '_>) {
@@ -74,6 +90,7 @@ impl Connection {
                 what: What::JoinShown,
             });
         }
+        join.note_third_ack(env.at);
         let earlier = join.ack_hmac.filter(|known| known != hmac).zip(join.ack_frame);
         let other_syn_ack = subflow.seldom.other_syn_ack.is_some();
         if input.segment.payload_len == 0 {

@@ -130,17 +130,35 @@ impl Subflow {
         SubflowState::HalfOpen
     }
 
+    /// It is a join that its initiator reset before the handshake was complete: nothing that this end sent beyond the SYN
+    /// shows more.
+    pub fn was_given_up(&self) -> bool {
+        let (Some(reset), Some(join)) = (self.reset(), self.join.as_deref()) else { return false };
+        let data = self.halves.client.payload_bytes + self.halves.server.payload_bytes > 0;
+        let other_options = self.options[self.initiator].is_some_and(|(first, _)| first != reset.at.frame);
+        let went_on = (other_options || self.third_ack.is_some()) && !join.is_unanswered();
+        reset.by == self.initiator && self.initiator_known && !data && !went_on && join.confirmed.is_none()
+    }
+
     fn other_side_spoke(&self) -> bool {
         self.halves[self.initiator.peer()].segments > 0
     }
 }
 
+/// Third ACKs beyond the first without an answer: more than the ordinary loss of one, for each must be answered.
+const UNANSWERED_REPEATS: u32 = 2;
+
 impl Join {
-    /// Whether a RST before any data refuses it. Its responder does so until it has accepted it; its initiator only where the
-    /// SYN/ACK is none of Multipath TCP: in any other case it gives up what it opened itself.
+    /// Its initiator sent the third ACK again and again, and the responder never answered (RFC 8684 §3.2).
+    pub fn is_unanswered(&self) -> bool {
+        self.confirmed.is_none() && self.ack_repeats.is_some_and(|repeats| repeats.1 >= UNANSWERED_REPEATS)
+    }
+
+    /// Whether a RST before any data refuses it: one of the responder, until this has accepted it; or one with which the
+    /// initiator answers the SYN/ACK. Later it gives up what it opened itself.
     fn refused(&self, reset: &Reset, subflow: &Subflow) -> bool {
-        let of_no_use = self.bare_syn_ack.is_some() && self.syn_ack_hmac.is_none();
-        self.confirmed.is_none() && (reset.by != subflow.initiator || of_no_use)
+        let answers_syn_ack = subflow.syn_ack.is_some() && subflow.third_ack.is_none();
+        self.confirmed.is_none() && (reset.by != subflow.initiator || answers_syn_ack)
     }
 }
 

@@ -236,7 +236,8 @@ fn a_join_that_its_initiator_resets() {
                 fires(&script, "join-incomplete", &[rst]);
                 silent(&script, "subflow-reset");
             }
-            assert_eq!(script.report().connection(0).subflows[1].state, "reset", "version {version}");
+            let state = if answered && !removes { "refused" } else { "reset" };
+            assert_eq!(script.report().connection(0).subflows[1].state, state, "version {version}");
         }
     });
 }
@@ -264,6 +265,105 @@ fn unanswered_joins_in_a_capture_of_one_direction() {
             } else {
                 silent(&script, "join-unanswered");
             }
+        }
+    });
+}
+
+/// The responder must acknowledge a third ACK with MP_JOIN, which is sent again until it does. Frames that follow each other
+/// with the same option, and one repetition, are no sign of that.
+#[test]
+fn a_third_ack_that_is_never_answered() {
+    in_both_versions(|_| {
+        for (copies, wait, answered, told) in
+            [(3, 300 * MS, false, true), (3, 300 * MS, true, false), (3, MS, false, false), (2, 300 * MS, false, false)]
+        {
+            let mut script = Script::default();
+            let mut first = script.open();
+            script.data(&mut first, Client, 0, 1, 100);
+            let mut join = Flow::new(CLIENT_2, SERVER);
+            let (syn, syn_ack, ack) = (join.join_syn(2, false), join.join_syn_ack(false), join.join_ack());
+            script.send(&mut join, Client, SYN, &[syn], 0);
+            script.send(&mut join, Server, SYN | ACK, &[syn_ack], 0);
+            let mut frames = Vec::new();
+            for _ in 0..copies {
+                frames.push(script.send(&mut join, Client, ACK, std::slice::from_ref(&ack), 0));
+                script.wait(wait);
+            }
+            if answered {
+                script.send(&mut join, Server, ACK, &[data_ack(Client, 100)], 0);
+            }
+            script.data(&mut first, Client, 100, 101, 100);
+            script.send(&mut first, Client, ACK, &[data_fin(Client, 200)], 0);
+            script.send(&mut first, Server, ACK, &[data_fin(Server, 0)], 0);
+            if told {
+                fires(&script, "join-incomplete", &[frames[0], frames[2]]);
+            } else {
+                silent(&script, "join-incomplete");
+            }
+        }
+    });
+}
+
+/// A SYN/ACK without third ACK in a connection that closes: at once, or after it went on without the join.
+#[test]
+fn a_join_without_third_ack_in_a_connection_that_closes() {
+    in_both_versions(|_| {
+        for (wait, told) in [(2 * SECOND, true), (50 * MS, false)] {
+            let mut script = Script::default();
+            let mut first = script.open();
+            let mut join = Flow::new(CLIENT_2, SERVER);
+            let (syn, syn_ack) = (join.join_syn(2, false), join.join_syn_ack(false));
+            script.send(&mut join, Client, SYN, &[syn], 0);
+            let frame = script.send(&mut join, Server, SYN | ACK, &[syn_ack], 0);
+            script.wait(wait);
+            script.data(&mut first, Client, 0, 1, 100);
+            script.send(&mut first, Client, ACK, &[data_fin(Client, 100)], 0);
+            script.send(&mut first, Server, ACK, &[data_fin(Server, 0)], 0);
+            script.wait(2 * SECOND);
+            script.send(&mut first, Client, ACK, &[data_ack(Server, 1)], 0);
+            if told {
+                fires(&script, "join-incomplete", &[frame]);
+            } else {
+                silent(&script, "join-incomplete");
+            }
+        }
+    });
+}
+
+/// The third ACK is not in the capture; what the initiator sent after it is.
+#[test]
+fn a_join_whose_later_segments_are_there() {
+    in_both_versions(|_| {
+        let mut script = Script::default();
+        let mut first = script.open();
+        let mut join = Flow::new(CLIENT_2, SERVER);
+        let (syn, syn_ack) = (join.join_syn(2, false), join.join_syn_ack(false));
+        script.send(&mut join, Client, SYN, &[syn], 0);
+        script.send(&mut join, Server, SYN | ACK, &[syn_ack], 0);
+        script.send(&mut join, Client, ACK, &[data_ack(Server, 0)], 0);
+        script.wait(2 * SECOND);
+        script.data(&mut first, Client, 0, 1, 100);
+        silent(&script, "join-incomplete");
+    });
+}
+
+/// Short connections end before their joins are answered: that is none of the joins' faults, whatever the capture lacks.
+#[test]
+fn a_join_that_is_given_up_as_the_connection_closes() {
+    in_both_versions(|_| {
+        for answered in [true, false] {
+            let mut script = Script::default();
+            let mut first = script.open();
+            let mut join = Flow::new(CLIENT_2, SERVER);
+            let (syn, syn_ack) = (join.join_syn(2, false), join.join_syn_ack(false));
+            script.send(&mut join, Client, SYN, &[syn], 0);
+            script.send(&mut first, Client, ACK, &[data_fin(Client, 0)], 0);
+            if answered {
+                script.send(&mut join, Server, SYN | ACK, &[syn_ack], 0);
+            }
+            let rst = script.send(&mut join, Client, RST, &[], 0);
+            silent(&script, "join-incomplete");
+            fires(&script, "join-refused-at-close", &[rst]);
         }
     });
 }
