@@ -292,7 +292,7 @@ fn stripped(groups: &BTreeMap<Network, Tally>, found: &mut Vec<Found>) {
 
 /// A finding that belongs to no connection.
 fn of_capture(rule: &'static Explanation, message: String, frames: Vec<Mark>) -> Found {
-    Found { rule, message, subflow: None, frames, counter: None, between: None, settled: false }
+    Found { rule, message, subflow: None, frames, counter: rule.counter, between: None, settled: false }
 }
 
 /// The network that an address is in, as far as an address tells: /24, /48.

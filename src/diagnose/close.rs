@@ -114,7 +114,9 @@ fn subflow_reset(finder: &mut Finder<'_, '_>, connection: &Connection, index: u1
         text.push_str(", which fits what is broken on it");
     }
     text.push('.');
-    finder.report(rule::SUBFLOW_RESET, Some(index), &frames, text);
+    // A RST without the option is counted as one of TCP's.
+    let counter = rule::SUBFLOW_RESET.counter.filter(|_| reset.reason.is_some());
+    finder.report_with(rule::SUBFLOW_RESET, Some(index), &frames, text, counter);
     if fits(connection, index, subflow, reset) == Some(false) {
         let text = format!(
             "The {} gave{} for the reset in frame {}, but nothing of the kind shows on subflow {index} in this capture.",

@@ -94,9 +94,7 @@ fn checksums(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side) {
     let frames: Vec<Mark> =
         tally.mismatches.iter().flat_map(|mismatch| [mismatch.placed.frame, mismatch.last_frame]).collect();
     let one_subflow = tally.mismatches.iter().all(|mismatch| mismatch.subflow == first.subflow);
-    let version_0 = connection.dialect.is_some_and(|dialect| dialect.version() == 0);
-    let counter = version_0.then_some("MPTcpExtMPCsumFail");
-    finder.report_with(rule::CHECKSUM_MISMATCH, one_subflow.then_some(first.subflow), &frames, text, counter);
+    finder.report(rule::CHECKSUM_MISMATCH, one_subflow.then_some(first.subflow), &frames, text);
 }
 
 /// What a wrong checksum shows beyond that it is wrong; `None` where it could be anything.

@@ -1,12 +1,12 @@
 //! Why a connection went on as TCP, and who is to blame.
 
 use super::rules::fallback as rule;
+use super::version_0::is_its_kernel;
 use super::views::nearer_to_server;
-use super::{Finder, endpoint};
+use super::{Finder, counter, endpoint};
 use crate::diagnose::Explanation;
 use crate::text;
 use crate::track::connection::{Anomaly, AnomalyKind, Connection, FallbackCause, FallbackSeen};
-use crate::track::keys::Dialect;
 use crate::track::mark::Mark;
 use crate::track::side::Side;
 use crate::track::subflow::Subflow;
@@ -93,24 +93,32 @@ fn by_of_bare_ack(connection: &Connection, views: &[&Connection]) -> &'static st
 
 /// The Linux counter that a fallback raises, at the end that notices it.
 pub fn fallback_counter(seen: &FallbackSeen, connection: &Connection) -> Option<&'static str> {
-    let v0 = connection.dialect == Some(Dialect::Rfc6824);
-    Some(match seen.cause {
+    let name = match seen.cause {
         // The client's kernel looks at no option that it did not ask for.
         FallbackCause::BadOption if connection.handshake.not_asked => return None,
         FallbackCause::NoOptionInSynAck | FallbackCause::OptionEchoed | FallbackCause::BadOption => {
             "MPTcpExtMPCapableFallbackSYNACK"
         }
-        FallbackCause::SynRetriedWithoutOption if v0 => "MPTcpExtMPCapableRetransFallback",
         FallbackCause::SynRetriedWithoutOption => "MPTcpExtMPCapableSYNTXDrop",
         FallbackCause::NoOptionInThirdAck => "MPTcpExtMPCapableFallbackACK",
+        FallbackCause::NoOptionOnData if is_its_kernel(connection.dialect) && acknowledges_data(seen, connection) => {
+            "MPTcpExtMPFallbackAckInit"
+        }
         FallbackCause::NoOptionOnData if seen.side == Some(Side::Server) => "MPTcpExtMPCapableDataFallback",
         FallbackCause::NoOptionOnData => "MPTcpExtDssFallback",
-        FallbackCause::MpFail if v0 => "MPTcpExtMPCsumFail",
         FallbackCause::MpFail => "MPTcpExtDataCsumErr",
         FallbackCause::InfiniteMapping => "MPTcpExtInfiniteMapRx",
         FallbackCause::SimultaneousOpen => "MPTcpExtSimultConnectFallback",
         FallbackCause::OptionsVanished => return None,
-    })
+    };
+    counter(name, connection.dialect)
+}
+
+/// The end whose options are missing acknowledges data of its peer by then: that is what the peer notices first, an
+/// acknowledgement without DATA_ACK.
+fn acknowledges_data(seen: &FallbackSeen, connection: &Connection) -> bool {
+    let Some((initial, side)) = connection.initial().zip(seen.side) else { return false };
+    initial.halves[side.peer()].first_data.is_some_and(|first| first < seen.frame)
 }
 
 fn fell_back(finder: &mut Finder<'_, '_>, connection: &Connection, seen: &FallbackSeen) {
@@ -155,8 +163,7 @@ fn fell_back(finder: &mut Finder<'_, '_>, connection: &Connection, seen: &Fallba
         }
     };
     frames.push(seen.frame);
-    let counter = fallback_counter(seen, connection);
-    finder.report_with(rule, Some(0), &frames, message, counter);
+    finder.report_with(rule, Some(0), &frames, message, fallback_counter(seen, connection));
     if matches!(
         seen.cause,
         FallbackCause::NoOptionInSynAck

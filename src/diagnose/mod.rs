@@ -15,6 +15,7 @@ mod handshake;
 mod joins;
 mod paths;
 pub mod rules;
+mod version_0;
 mod views;
 
 use crate::capture::InputInfo;
@@ -28,6 +29,7 @@ use crate::track::subflow::Subflow;
 pub use data::explain_mismatch;
 pub use explanation::Explanation;
 pub use fallback::{fallback_by, fallback_counter};
+pub use version_0::{advice, counter, section};
 pub(crate) use views::{nearer_to_server, twin};
 
 /// What the rules look at.
@@ -53,7 +55,7 @@ pub struct Found {
     pub subflow: Option<u16>,
     /// The evidence.
     pub frames: Vec<Mark>,
-    /// The Linux counter, where it depends on the case.
+    /// The counter of mainline Linux; [`counter`] tells that of the connection's kernel.
     pub counter: Option<&'static str>,
     /// What two captures prove of the stretch between them: its inputs, in the order in which packets pass them.
     pub between: Option<(u16, u16)>,
@@ -112,9 +114,10 @@ impl<'a> Finder<'_, 'a> {
     }
 
     fn report(&mut self, rule: &'static Explanation, subflow: Option<u16>, frames: &[Mark], message: String) {
-        self.report_with(rule, subflow, frames, message, None);
+        self.report_with(rule, subflow, frames, message, rule.counter);
     }
 
+    /// Like [`Finder::report`], with a counter that depends on the case; `None` where this case raises none.
     fn report_with(
         &mut self,
         rule: &'static Explanation,
@@ -146,30 +149,6 @@ impl Evidence<'_> {
         let Some(info) = self.inputs.get(usize::from(input)) else { return "?" };
         text::short_name(&info.name, self.inputs.iter().map(|other| other.name.as_str()))
     }
-}
-
-/// The RFC and section to cite: version 0 has its own, RFC 6824, with nearly the same sections.
-pub fn section(rfc: &'static str, version_0: bool) -> Option<&'static str> {
-    Some(match rfc {
-        "" => return None,
-        _ if !version_0 => rfc,
-        "8684 §3" => "6824 §3",
-        "8684 §3.1" => "6824 §3.1",
-        "8684 §3.2" => "6824 §3.2",
-        "8684 §3.3.1" => "6824 §3.3.1",
-        "8684 §3.3.3" => "6824 §3.3.3",
-        "8684 §3.3.4" => "6824 §3.3.4",
-        "8684 §3.3.5" => "6824 §3.3.5",
-        "8684 §3.3.6" => "6824 §3.3.6",
-        "8684 §3.3.8" => "6824 §3.3.8",
-        "8684 §3.4.1" => "6824 §3.4.1",
-        "8684 §3.4.2" => "6824 §3.4.2",
-        "8684 §3.5" => "6824 §3.5",
-        // Version 0 has no MP_TCPRST; its §3.6 is what became §3.7.
-        "8684 §3.6" => return None,
-        "8684 §3.7" => "6824 §3.6",
-        other => other,
-    })
 }
 
 /// Milliseconds and seconds that several rules share.

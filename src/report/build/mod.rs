@@ -373,7 +373,6 @@ fn finding(
     frames.dedup();
     let rule = found.rule;
     let dialect = connection.and_then(|connection| connection.dialect);
-    let version_0 = dialect.is_some_and(|dialect| dialect.version() == 0);
     Finding {
         id: rule.id,
         severity: rule.severity,
@@ -382,9 +381,9 @@ fn finding(
         connection: id,
         subflow: found.subflow.map(u64::from),
         frames,
-        rfc: diagnose::section(rule.rfc, version_0),
-        counter: found.counter.or(rule.counter),
-        advice: (!rule.advice.is_empty() && !found.settled).then_some(rule.advice),
+        rfc: diagnose::section(rule.rfc, dialect),
+        counter: found.counter.and_then(|counter| diagnose::counter(counter, dialect)),
+        advice: diagnose::advice(rule, dialect).filter(|_| !found.settled),
         between: found.between.map(|(from, to)| [context.input(from), context.input(to)]),
     }
 }

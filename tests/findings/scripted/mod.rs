@@ -5,6 +5,7 @@ mod data;
 mod fallback;
 mod handshake;
 mod joins;
+mod kernels;
 mod options;
 mod paths;
 mod taps;
