@@ -2,6 +2,7 @@
 
 use super::handshake::{late_opening, many};
 use super::rules::joins as rule;
+use super::version_0::is_its_kernel;
 use super::{Finder, endpoint, span};
 use crate::text;
 use crate::track::connection::outcome::SubflowState;
@@ -191,6 +192,9 @@ fn refused(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, sub
         let text = format!("{head}: the connection was already closing.");
         return finder.report(rule::JOIN_REFUSED_AT_CLOSE, Some(index), &[syn, reset.at.frame], text);
     }
+    if let Some(fallback) = earlier_fallback(connection, subflow, reset) {
+        return refused_after_fallback(finder, connection, index, reset, &head, &[syn, reset.at.frame, fallback]);
+    }
     let (rule, why) = why_refused(connection, subflow, reset, complete);
     let hint = refusal_hint(connection, index, subflow, rule).unwrap_or_default();
     finder.report(rule, Some(index), &[syn, reset.at.frame], format!("{head}{why}{hint}."));
@@ -246,6 +250,41 @@ fn why_refused(
             (rule::JOIN_REFUSED_WITHOUT_REASON, format!(" without a reason ({hint}){foreign}"))
         }
     }
+}
+
+/// The connection was TCP by the time its SYN was refused as one of an unknown connection: the frame that shows it.
+fn earlier_fallback(connection: &Connection, subflow: &Subflow, reset: &Reset) -> Option<Mark> {
+    let unknown = reset.of_syn && reset.reason.is_none_or(|reason| reason.0 == 1);
+    let join = subflow.join.as_deref().filter(|_| unknown)?;
+    // Frames of different inputs have no order.
+    let before = |frame: Mark| frame.frame().input == reset.at.frame.frame().input && frame < reset.at.frame;
+    let own = !connection.prove_join(subflow, join).token.is_mismatch();
+    connection.fallback.map(|seen| seen.frame).filter(|&frame| own && before(frame))
+}
+
+fn refused_after_fallback(
+    finder: &mut Finder<'_, '_>,
+    connection: &Connection,
+    index: u16,
+    reset: &Reset,
+    head: &str,
+    frames: &[Mark],
+) {
+    // Mainline Linux forgets the token of a connection that falls back; the kernel of version 0 keeps it, and counts apart.
+    let (rule, counter) = match reset.reason {
+        Some(_) => (rule::JOIN_REFUSED_UNKNOWN_TOKEN, rule::JOIN_REFUSED_UNKNOWN_TOKEN.counter),
+        None if is_its_kernel(connection.dialect) => {
+            (rule::JOIN_REFUSED_WITHOUT_REASON, Some("MPTcpExtMPJoinAlreadyFallenback"))
+        }
+        None => (rule::JOIN_REFUSED_WITHOUT_REASON, None),
+    };
+    let at = frames.last().map_or_else(String::new, |&fallback| finder.frame(fallback).to_string());
+    let text = format!(
+        "{head}{}: the connection had fallen back to TCP in frame {at}, and has one subflow from then on.",
+        super::close::reason(reset),
+    );
+    finder.report_with(rule, Some(index), frames, text, counter);
+    finder.advice_is_moot();
 }
 
 /// What other subflows of the connection add to a refusal.

@@ -59,7 +59,7 @@ pub struct Found {
     pub counter: Option<&'static str>,
     /// What two captures prove of the stretch between them: its inputs, in the order in which packets pass them.
     pub between: Option<(u16, u16)>,
-    /// Captures at other places have settled it: the advice to make them is moot.
+    /// What the captures show has settled it: the advice to look further is moot.
     pub settled: bool,
 }
 
@@ -89,6 +89,13 @@ impl<'a> Finder<'_, 'a> {
         let settled = !self.evidence.views.is_empty();
         if let Some(found) = self.found.last_mut() {
             found.settled = settled;
+        }
+    }
+
+    /// The capture itself shows the cause of what was reported last.
+    fn advice_is_moot(&mut self) {
+        if let Some(found) = self.found.last_mut() {
+            found.settled = true;
         }
     }
 

@@ -120,6 +120,11 @@ pub(crate) fn mapping(side: Side, offset: u64, ssn: u32, len: u16, checksum: Opt
     TcpOption::Mptcp(MptcpOption::Dss(Dss { flags: 0x0c, reserved: 0, data_ack: None, mapping }))
 }
 
+/// An infinite mapping of what `side` sends from `offset` on.
+pub(crate) fn infinite(side: Side, offset: u64, ssn: u32) -> TcpOption<'static> {
+    mapping(side, offset, ssn, 0, None)
+}
+
 /// A DATA_FIN of `side` behind this many bytes, without data.
 pub(crate) fn data_fin(side: Side, offset: u64) -> TcpOption<'static> {
     let mapping = Some(Mapping { dsn: RawSequence::Long(dsn(side, offset)), ssn: 0, len: 1, checksum: None });

@@ -347,6 +347,38 @@ fn a_join_whose_later_segments_are_there() {
     });
 }
 
+/// A connection that has fallen back has no second subflow: version 1 says that it does not know the token, version 0 nothing.
+#[test]
+fn a_join_of_a_connection_that_has_fallen_back() {
+    in_both_versions(|version| {
+        for fallen_back in [true, false] {
+            let mut script = Script::default();
+            let mut first = script.open();
+            script.data(&mut first, Client, 0, 1, 100);
+            if fallen_back {
+                script.send(&mut first, Server, ACK, &[fail(dsn(Client, 0)), data_ack(Client, 100)], 0);
+                script.send(&mut first, Client, ACK, &[infinite(Client, 100, 101)], 100);
+            }
+            let mut join = Flow::new(CLIENT_2, SERVER);
+            let syn = join.join_syn(2, false);
+            script.send(&mut join, Client, SYN, &[syn], 0);
+            let options = if version == 0 { Vec::new() } else { vec![reason(1)] };
+            let rst = script.send(&mut join, Server, RST | ACK, &options, 0);
+            let id = if version == 0 { "join-refused-without-reason" } else { "join-refused-unknown-token" };
+            fires(&script, id, &[rst]);
+            let found = script.the(id);
+            assert_eq!(found.message.contains("had fallen back to TCP in frame 6"), fallen_back, "{}", found.message);
+            assert_eq!(found.advice.is_none(), fallen_back);
+            let counter = if version == 1 {
+                Some("MPTcpExtMPJoinNoTokenFound")
+            } else {
+                fallen_back.then_some("MPTcpExtMPJoinAlreadyFallenback")
+            };
+            assert_eq!(found.counter, counter);
+        }
+    });
+}
+
 /// Short connections end before their joins are answered: that is none of the joins' faults, whatever the capture lacks.
 #[test]
 fn a_join_that_is_given_up_as_the_connection_closes() {
