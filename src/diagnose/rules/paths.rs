@@ -73,8 +73,9 @@ pub const HANDOVER: &Explanation = &Explanation {
     id: "handover",
     severity: Severity::Note,
     title: "data moved from one path to another",
-    meaning: "The path that carried the data was closed, removed or demoted, and another took over.",
-    detection: "New data on another subflow after a REMOVE_ADDR, MP_PRIO, FIN or RST of the one before.",
+    meaning: "The path that carried the data was closed, removed or demoted, or fell silent, and another took over.",
+    detection: "New data on another subflow after a REMOVE_ADDR, MP_PRIO, FIN or RST of the one before; or, without any of \
+              these, data that follows on another subflow after 0.2 s of silence, with bytes outstanding on the one before.",
     advice: "",
     rfc: "8684 §3.3.6",
     counter: None,

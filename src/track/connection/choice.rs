@@ -12,6 +12,9 @@ use crate::track::subflow::Subflow;
 /// patience. TCP's minimum retransmission timeout on Linux is 200 ms.
 const HANDOVER_SILENCE_NS: u64 = 200_000_000;
 
+/// Silence beyond which bytes that fill a hole are no longer taken for late: what was lost is sent again on another path.
+const LATE_NS: u64 = 1_000_000_000;
+
 /// New data moved from a silent subflow to another.
 #[derive(Clone, Copy, Debug)]
 pub struct HandoverSeen {
@@ -55,13 +58,14 @@ impl Connection {
         self.data[side].choices.note((chosen, own), previous, others);
     }
 
-    /// New data moved to another subflow: a handover where the old one is gone, demoted, or has long been silent.
+    /// New data up to `end` moved to another subflow: a handover where the old one is gone, demoted, or has long been silent.
     pub(super) fn note_switch<O: Observer>(
         &mut self,
         from: u16,
         to: u16,
         side: Side,
         before: Moment,
+        end: u64,
         env: &mut Env<'_, O>,
     ) {
         let Some(old) = self.subflows.get(usize::from(from)) else { return };
@@ -85,7 +89,9 @@ impl Connection {
         };
         let stalled = half.acked().is_some_and(|acked| acked < half.next) && gap >= HANDOVER_SILENCE_NS;
         let all_silent = env.at.time.since(before.time) >= HANDOVER_SILENCE_NS;
-        if signal.is_none() && !(stalled && all_silent) {
+        // Bytes below others that came before them were late on their own path: they were sent before those, not in their place.
+        let late = gap < LATE_NS && end < self.data[side].seen.end();
+        if signal.is_none() && (late || !(stalled && all_silent)) {
             return;
         }
         if self.seldom.handovers[side].len() < limits::HANDOVERS {

@@ -358,7 +358,7 @@ impl Connection {
             self.note_choice(side, subflow, previous, delivered);
         }
         if let (Some(from), Some(before)) = (delivered.switched_from, before) {
-            self.note_switch(from, subflow, side, before, env);
+            self.note_switch(from, subflow, side, before, position + len, env);
         }
     }
 

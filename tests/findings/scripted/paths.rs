@@ -192,3 +192,28 @@ fn options_that_the_capture_cut_are_counted() {
         assert_eq!((report.connection_count(), capture.options_cut_segments), (connections, cut));
     }
 }
+
+/// Bytes that come late on their own slow path are no handover, however silent the others are meanwhile; bytes that follow
+/// after a silence are.
+#[test]
+fn bytes_behind_a_hole_and_bytes_that_follow() {
+    in_both_versions(|_| {
+        for (held_back, moved) in [(true, false), (false, true)] {
+            let mut script = Script::default();
+            let mut first = script.open();
+            let mut join = script.join(CLIENT_2, SERVER, 2, [false; 2]);
+            script.data(&mut first, Client, 0, 1, 100);
+            // The join's 100 bytes come before or behind these, and the server has acknowledged nothing meanwhile.
+            let (own, late) = if held_back { (200, 100) } else { (100, 200) };
+            script.send(&mut first, Client, ACK, &[mapping(Client, own, 101, 100, None)], 100);
+            script.wait(450 * MS);
+            let frame = script.data(&mut join, Client, late, 1, 100);
+            if moved {
+                fires(&script, "handover", &[frame]);
+            } else {
+                silent(&script, "handover");
+            }
+            assert_eq!(script.report().connection(0).directions.client_to_server.handovers.len(), usize::from(moved));
+        }
+    });
+}
