@@ -34,27 +34,21 @@ pub(super) fn look(finder: &mut Finder<'_, '_>) {
 fn backup(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side) {
     let all = connection.data[side].unique;
     for (index, subflow) in finder.subflows() {
-        let half = &subflow.halves[side];
-        let always =
-            subflow.backup[side.peer()] && !subflow.seldom.backup_changes.iter().any(|change| change.1 == side.peer());
-        if !always || half.data_bytes < BACKUP_BYTES.max(all / 20) {
+        let beside = &subflow.halves[side].seldom.beside;
+        let Some((first, last)) = beside.frames.filter(|_| beside.bytes >= BACKUP_BYTES.max(all / 20)) else {
             continue;
-        }
-        let normal = connection.subflows.iter().enumerate().find(|(_, other)| {
-            let used = &other.halves[side];
-            let marked = other.backup[side.peer()] || !other.seldom.backup_changes.is_empty();
-            !marked
-                && used.data_bytes > 0
-                && used.last_data_time >= half.last_data_time
-                && other.first.time < half.last_data_time
-        });
-        let Some((normal, _)) = normal else { continue };
-        let (Some(first), Some(last)) = (half.first_data, half.last_data) else { continue };
+        };
+        let marked = |other: &Subflow| {
+            other.backup[side.peer()] || other.join_backup[side.peer()] || !other.seldom.backup_changes.is_empty()
+        };
+        let regular = finder.subflows().filter(|(_, other)| !marked(other) && other.halves[side].data_bytes > 0);
+        let regular = regular.max_by_key(|(_, other)| other.halves[side].data_bytes);
+        let which = regular.map_or_else(|| "another".to_owned(), |(regular, _)| format!("subflow {regular}"));
         let text = format!(
-            "The {} sent {} ({} of its data) on subflow {index}, which the {} had marked as backup, while subflow {normal} worked (frames {} to {}).",
+            "The {} sent {} ({} of its data) on subflow {index}, which the {} had marked as backup, while {which} worked (frames {} to {}).",
             side.name(),
-            text::bytes(half.data_bytes),
-            text::share(half.data_bytes as f64 / all.max(1) as f64),
+            text::bytes(beside.bytes),
+            text::share(beside.bytes as f64 / all.max(1) as f64),
             side.peer().name(),
             finder.frame(first),
             finder.frame(last),

@@ -52,6 +52,8 @@ struct Path {
     fresh: u64,
     reinjected: u64,
     backup: bool,
+    /// It was used beside a regular path though the peer had asked for a backup.
+    beside: bool,
     /// Open before the data began and until it ended.
     open_throughout: bool,
     /// Time from SYN to SYN/ACK.
@@ -166,6 +168,7 @@ fn facts(connection: &Connection, side: Side, medians: bool) -> Facts {
             fresh: half.data_bytes,
             reinjected: half.seldom.reinjected,
             backup: subflow.backup.client || subflow.backup.server,
+            beside: half.seldom.beside.bytes > 0,
             open_throughout: first.zip(last).is_some_and(|(first, last)| {
                 subflow.first.time.since(first) < last.since(first) / 4 && subflow.last.time >= last
             }),
@@ -206,6 +209,9 @@ impl Facts {
             return Ok(named);
         }
         let regular: Vec<&Path> = self.paths.iter().filter(|path| !path.backup).collect();
+        if regular.len() < 2 && self.paths.iter().any(|path| path.backup && path.beside) {
+            return Err(Untold::Because("a backup was used beside the regular path: no known scheduler does"));
+        }
         if regular.len() < 2 {
             return Err(Untold::Because("the other subflows are backups: nothing to choose"));
         }
@@ -427,6 +433,11 @@ mod tests {
         assert_eq!(
             facts(&[path(1 << 20), backup(0)]).classify().unwrap_err().to_string(),
             "the other subflows are backups: nothing to choose"
+        );
+        let beside = Path { beside: true, ..backup(1 << 20) };
+        assert_eq!(
+            facts(&[path(1 << 20), beside]).classify().unwrap_err().to_string(),
+            "a backup was used beside the regular path: no known scheduler does"
         );
         assert_eq!(named(&facts(&[path(0), backup(1 << 20)])), Some("backup_only"));
         let dead = Path { alive: false, ..path(0) };

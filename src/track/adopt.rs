@@ -97,6 +97,7 @@ impl Connection {
             subflow.source_routed.swap();
             if let Some(seldom) = subflow.seldom.written() {
                 seldom.bare.swap();
+                seldom.backup_since.swap();
                 seldom.backup_changes.iter_mut().for_each(|change| change.1 = change.1.peer());
                 if let Some(reset) = &mut seldom.reset {
                     reset.by = reset.by.peer();

@@ -7,6 +7,7 @@ use super::sparse::{Sparse, empty};
 use super::verdict::{Verdict, Why};
 use crate::crypto::auth::{join_ack_hmac, join_syn_ack_hmac};
 use crate::crypto::{Key, Nonce, Suite, Token};
+use crate::frame::Timestamp;
 use crate::packet::IpPair;
 use crate::packet::options::Kinds;
 
@@ -71,6 +72,8 @@ pub struct Seldom {
     pub reset: Option<Reset>,
     /// MP_PRIO that applied: frame, sender, backup.
     pub backup_changes: Vec<(Mark, Side, bool)>,
+    /// When each end last asked for backup with MP_PRIO.
+    pub backup_since: PerSide<Option<Timestamp>>,
     /// Segments without any MPTCP option since the last one with, by sender.
     pub bare: PerSide<Bare>,
     /// Interfaces beyond the first: input and index.
@@ -103,6 +106,7 @@ empty! {
     Seldom = Seldom {
         reset: None,
         backup_changes: Vec::new(),
+        backup_since: PerSide { client: None, server: None },
         bare: PerSide { client: Bare::NONE, server: Bare::NONE },
         more_interfaces: Vec::new(),
         also_seen_as: Vec::new(),
@@ -286,6 +290,16 @@ impl Subflow {
     #[inline]
     pub fn reset(&self) -> Option<Reset> {
         self.seldom.reset
+    }
+
+    /// Nanoseconds from its SYN to its third ACK, as far as they were captured: a round trip.
+    pub fn handshake_ns(&self) -> u64 {
+        let answer = self
+            .syn
+            .as_ref()
+            .zip(self.syn_ack.as_ref())
+            .map_or(0, |(syn, syn_ack)| syn_ack.last().time.since(syn.last().time));
+        answer.saturating_add(self.third_ack_delay)
     }
 
     /// Whether both ends have closed it.

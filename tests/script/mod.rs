@@ -13,8 +13,8 @@ use mptcp_inspect::track::observer::Silent;
 use mptcp_inspect::track::side::Side;
 use mptcp_inspect::track::{Config, Tracker};
 use mptcp_inspect::wire::{
-    AddAddr, AddAddrForm, Dss, Mapping, MpCapable, MpFail, MpFastclose, MpJoin, MpTcprst, MptcpOption, RawSequence,
-    RemoveAddr, TcpOption, pad_to_words,
+    AddAddr, AddAddrForm, Dss, Mapping, MpCapable, MpFail, MpFastclose, MpJoin, MpPrio, MpTcprst, MptcpOption,
+    RawSequence, RemoveAddr, TcpOption, pad_to_words,
 };
 
 pub(crate) const FIN: u8 = 0x01;
@@ -147,6 +147,11 @@ pub(crate) fn fail(dsn: u64) -> TcpOption<'static> {
 
 pub(crate) fn fastclose(key: Key) -> TcpOption<'static> {
     TcpOption::Mptcp(MptcpOption::MpFastclose(MpFastclose { key, reserved: 0 }))
+}
+
+/// MP_PRIO of the subflow that carries it.
+pub(crate) fn prio(backup: bool) -> TcpOption<'static> {
+    TcpOption::Mptcp(MptcpOption::MpPrio(MpPrio { backup, address_id: None, reserved: 0 }))
 }
 
 pub(crate) fn remove(ids: &'static [u8]) -> TcpOption<'static> {

@@ -17,8 +17,8 @@ pub const BACKUP_PATH_USED: &Explanation = &Explanation {
     title: "data went over a backup path while a normal one worked",
     meaning: "The receiver asked for this subflow to be used only when no other works. It was used at the same time as \
               a normal one.",
-    detection: "New data of one end on a subflow that its peer marked as backup, between the first and the last data on a \
-              subflow that is none.",
+    detection: "New data of one end on a subflow that its peer had marked as backup, while one that is none was open, had \
+              nothing outstanding in silence, and carried data later. After MP_PRIO, a round trip and 0.2 s are allowed.",
     advice: "The mark counts for one direction: it asks the other end. Check that the sender's scheduler honours it, \
               and that both ends set it where both directions should (`ip mptcp endpoint … backup`).",
     rfc: "8684 §3.3.8",

@@ -34,7 +34,14 @@ impl Connection {
     /// Data went to a subflow while others were free, or though an end had asked for it to be a backup.
     #[cold]
     #[inline(never)]
-    pub(super) fn note_choice(&mut self, side: Side, chosen: u16, previous: u16, delivered: Delivered) {
+    pub(super) fn note_choice(
+        &mut self,
+        side: Side,
+        chosen: u16,
+        previous: u16,
+        delivered: Delivered,
+        (end, at): (u64, Moment),
+    ) {
         let is_backup = |subflow: &Subflow| subflow.backup.client || subflow.backup.server;
         let chosen_backup = self.subflows.get(usize::from(chosen)).is_some_and(is_backup);
         let regular = |subflow: &&Subflow| subflow.carries && !is_backup(subflow);
@@ -43,6 +50,11 @@ impl Connection {
                 && let Some(record) = self.subflows.get_mut(usize::from(chosen))
             {
                 record.halves[side].seldom.against_priority += delivered.fresh;
+            }
+            if self.is_beside_regular(side, chosen, end, at)
+                && let Some(record) = self.subflows.get_mut(usize::from(chosen))
+            {
+                record.halves[side].seldom.beside.add(delivered.fresh, at.frame);
             }
             return;
         }
@@ -58,6 +70,38 @@ impl Connection {
         self.data[side].choices.note((chosen, own), previous, others);
     }
 
+    /// Whether the peer's mark as backup binds data up to `end` that `side` sends on a subflow: a regular path is open, and is
+    /// not silent with bytes outstanding, as one is that has failed.
+    fn is_beside_regular(&self, side: Side, chosen: u16, end: u64, at: Moment) -> bool {
+        let Some(subflow) = self.subflows.get(usize::from(chosen)).filter(|subflow| subflow.backup[side.peer()]) else {
+            return false;
+        };
+        // After MP_PRIO, what was sent before it arrived comes first: for a round trip, and where queues are long in holes only.
+        let to_come = subflow.seldom.backup_since[side.peer()].is_some_and(|since| {
+            let grace = HANDOVER_SILENCE_NS + 2 * subflow.handshake_ns();
+            at.time.since(since) < grace || end < self.data[side].seen.end()
+        });
+        let works = |other: &Subflow| {
+            let half = &other.halves[side];
+            let outstanding = half.acked().is_some_and(|acked| acked < half.next);
+            let silent = at.time.since(half.last_data_time) >= HANDOVER_SILENCE_NS;
+            other.carries && !other.backup[side.peer()] && !(outstanding && silent)
+        };
+        !to_come && self.subflows.iter().take(limits::CHOICE_SUBFLOWS).any(works)
+    }
+
+    /// Data of `side` moved from a backup to a regular path, which therefore worked meanwhile.
+    fn regular_path_works(&mut self, side: Side, from: u16, to: u16) {
+        let marked = |index: u16| self.subflows.get(usize::from(index)).is_some_and(|one| one.backup[side.peer()]);
+        if marked(from) && !marked(to) {
+            for subflow in self.subflows.iter_mut().take(limits::CHOICE_SUBFLOWS) {
+                if let Some(seldom) = subflow.halves[side].seldom.written() {
+                    seldom.beside.regular_path_works();
+                }
+            }
+        }
+    }
+
     /// New data up to `end` moved to another subflow: a handover where the old one is gone, demoted, or has long been silent.
     pub(super) fn note_switch<O: Observer>(
         &mut self,
@@ -68,6 +112,7 @@ impl Connection {
         end: u64,
         env: &mut Env<'_, O>,
     ) {
+        self.regular_path_works(side, from, to);
         let Some(old) = self.subflows.get(usize::from(from)) else { return };
         let half = &old.halves[side];
         let gap = env.at.time.since(half.last_data_time);

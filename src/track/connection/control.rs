@@ -209,6 +209,7 @@ impl Connection {
             };
             if applies {
                 subflow.backup[side] = prio.backup;
+                subflow.seldom.backup_since[side] = prio.backup.then_some(env.at.time);
                 if subflow.seldom.backup_changes.len() < limits::ADDRESSES {
                     subflow.seldom.backup_changes.push((env.at.frame, side, prio.backup));
                 } else {

@@ -355,7 +355,7 @@ impl Connection {
             }
         }
         if self.subflows.len() > 1 && (delivered.from_idle || asked_for_backup) {
-            self.note_choice(side, subflow, previous, delivered);
+            self.note_choice(side, subflow, previous, delivered, (position + len, at));
         }
         if let (Some(from), Some(before)) = (delivered.switched_from, before) {
             self.note_switch(from, subflow, side, before, position + len, env);

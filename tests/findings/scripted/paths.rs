@@ -217,3 +217,80 @@ fn bytes_behind_a_hole_and_bytes_that_follow() {
         }
     });
 }
+
+/// Blocks that go over both paths by turns: the backup is used beside the regular path wherever the last block goes.
+#[test]
+fn a_backup_path_that_is_used_by_turns() {
+    in_both_versions(|_| {
+        for (blocks, backup, used) in [(12, true, true), (13, true, true), (12, false, false), (2, true, false)] {
+            let mut script = Script::default();
+            let mut first = script.open();
+            let mut join = script.join(CLIENT_2, SERVER, 2, [false, backup]);
+            for block in 0..blocks {
+                let flow = if block % 2 == 0 { &mut first } else { &mut join };
+                script.data(flow, Client, block * 6000, (block / 2 * 6000 + 1) as u32, 6000);
+            }
+            if used {
+                fires(&script, "backup-path-used", &[]);
+            } else {
+                silent(&script, "backup-path-used");
+            }
+        }
+    });
+}
+
+/// The regular path falls silent with bytes outstanding, or is idle for good: nothing shows that it works.
+#[test]
+fn a_backup_path_where_no_regular_path_works() {
+    in_both_versions(|_| {
+        for stalls in [true, false] {
+            let mut script = Script::default();
+            let mut first = script.open();
+            let mut join = script.join(CLIENT_2, SERVER, 2, [true; 2]);
+            script.data(&mut first, Client, 0, 1, 1000);
+            if stalls {
+                script.send(&mut first, Client, ACK, &[mapping(Client, 1000, 1001, 1000, None)], 1000);
+                script.wait(500 * MS);
+            }
+            let from = if stalls { 2000 } else { 1000 };
+            for block in 0..10 {
+                script.data(&mut join, Client, from + block * 6000, (block * 6000 + 1) as u32, 6000);
+            }
+            if stalls {
+                // It has recovered.
+                let at = 1 + from as u32;
+                script.data(&mut first, Client, from + 60_000, at, 1000);
+            }
+            silent(&script, "backup-path-used");
+        }
+    });
+}
+
+/// MP_PRIO makes a backup of a path in use: what was under way may come, what is sent a second later may not.
+#[test]
+fn a_path_that_becomes_a_backup() {
+    in_both_versions(|_| {
+        for (late, used) in [(true, true), (false, false)] {
+            let mut script = Script::default();
+            let mut first = script.open();
+            let mut join = script.join(CLIENT_2, SERVER, 2, [false; 2]);
+            script.data(&mut join, Server, 0, 1, 6000);
+            script.send(&mut join, Client, ACK, &[prio(true)], 0);
+            let mut at = 6000;
+            let mut ssn = [1, 6001];
+            script.wait(if late { SECOND } else { 0 });
+            for block in 0..10 {
+                let (flow, ssn) = if block % 2 == 0 { (&mut first, &mut ssn[0]) } else { (&mut join, &mut ssn[1]) };
+                script.data(flow, Server, at, *ssn, 6000);
+                at += 6000;
+                *ssn += 6000;
+            }
+            script.data(&mut first, Server, at, ssn[0], 6000);
+            if used {
+                fires(&script, "backup-path-used", &[]);
+            } else {
+                silent(&script, "backup-path-used");
+            }
+        }
+    });
+}
