@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """How long the tool takes over a capture, beside its peers: benches/peers.py [-n ROUNDS] [CAPTURE...]
 
-Peers: cat to /dev/null, an empty libpcap loop (compiled here), tcpdump and tshark printing to /dev/null. All run in turn,
-round after round, so that what else the machine does disturbs all alike; medians and their ratios are printed. Programs
-that are not installed are left out. Without a capture one is made of testdata: a file many times over.
+Peers: cat to /dev/null, an empty libpcap loop (compiled here), tcpdump and tshark printing to /dev/null,
+mptcptrace without graphs. All run in turn, round after round, so that what else the machine does disturbs all alike;
+medians and their ratios are printed. Programs that are not installed are left out. Without a capture one is made of testdata: a file many times over.
 
 The tool is target/release/mptcp-inspect, or what MPTCP_INSPECT_BIN names.
 """
@@ -61,10 +61,9 @@ def machine():
 
 def made(folder):
     """A capture of some 100 MB: the records of a recorded one again and again."""
-    small = ROOT / "testdata" / "v1"
     files = sorted(ROOT.glob("testdata/**/*.pcap"), key=lambda path: path.stat().st_size)
     if not files:
-        raise SystemExit(f"no capture given, and none in {small.parent}")
+        raise SystemExit(f"no capture given, and none in {ROOT}/testdata")
     content = files[-1].read_bytes()
     path = folder / "made.pcap"
     with path.open("wb") as out:
@@ -132,6 +131,10 @@ def main():
             commands["tcpdump -n -r"] = ["tcpdump", "-n", "-r"]
         if shutil.which("tshark"):
             commands["tshark -n -r"] = ["tshark", "-n", "-r"]
+            # As the tool does, it reads every option.
+            commands["tshark -n -V -r"] = ["tshark", "-n", "-V", "-r"]
+        if shutil.which("mptcptrace"):
+            commands["mptcptrace -f"] = ["mptcptrace", "-f"]
         for capture in arguments.captures or [made(folder)]:
             compare(capture, commands, arguments.rounds)
 

@@ -46,10 +46,7 @@ fn name(announced: &Announced) -> String {
 }
 
 fn hmac_is_wrong(finder: &mut Finder<'_, '_>, connection: &Connection, announced: &Announced) -> bool {
-    let suite = connection.dialect.map(Dialect::suite);
-    let key = |side: Side| connection.ends[side].key.map(|known| known.key);
-    let verdict = announced.verify(suite, key(announced.by), key(announced.by.peer()));
-    let Some(Verdict::Mismatch { expected, seen }) = verdict else { return false };
+    let Some(Verdict::Mismatch { expected, seen }) = connection.prove_announced(announced) else { return false };
     let text = format!(
         "The HMAC with which the {} announced {} in frame {} is {seen} and should be {expected}: the option was changed on the way, or forged, and the peer ignores it.",
         announced.by.name(),

@@ -271,7 +271,7 @@ fn blocked(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side) {
     {
         return;
     }
-    let Some(&(slow, _)) = order.released_by.iter().max_by_key(|entry| (entry.1, u16::MAX - entry.0)) else { return };
+    let Some(slow) = order.slowest() else { return };
     let Some(subflow) = connection.subflows.get(usize::from(slow)) else { return };
     let carried = subflow.halves[side].data_bytes;
     if carried >= data.unique / 4 {

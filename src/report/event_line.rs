@@ -142,9 +142,7 @@ impl Of<'_> {
         let connection = self.connection;
         let here = |known: &&Announced| known.frame == self.event.at.frame && known.id == id;
         let Some(known) = connection.addresses.iter().rev().find(here) else { return field!(out, "id", id) };
-        let suite = connection.dialect.map(crate::track::keys::Dialect::suite);
-        let key = |side: Side| connection.ends[side].key.map(|known| known.key);
-        let verdict = known.verify(suite, key(known.by), key(known.by.peer()));
+        let verdict = connection.prove_announced(known);
         field!(out, "by", named(known.by));
         field!(out, "id", id);
         field!(out, "address", Shown(known.address));

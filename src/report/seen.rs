@@ -99,11 +99,9 @@ impl<'a> Seen<'a> {
 }
 
 fn verdict_of_address(connection: &Connection, by: Side, add: &AddAddr) -> Option<Verdict> {
-    let suite = connection.dialect.map(crate::track::keys::Dialect::suite);
-    let key = |side: Side| connection.ends[side].key.map(|known| known.key);
     let announced = connection.addresses.iter().rev().find(|known| {
         (known.by, known.id, known.address, known.port, known.hmac)
             == (by, add.address_id, add.address, add.port, add.hmac)
     });
-    announced?.verify(suite, key(by), key(by.peer()))
+    connection.prove_announced(announced?)
 }

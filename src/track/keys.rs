@@ -182,7 +182,7 @@ impl EndIdentity {
     /// A first data sequence number was seen: it proves the key whose IDSN it follows. True if that changed the key.
     pub fn prove_by_dsn(&mut self, low: u32, high: Option<u32>) -> bool {
         let follows = |known: &KnownKey| {
-            let first = known.identity.idsn.wrapping_add(1);
+            let first = known.identity.first_dsn();
             first as u32 == low && high.is_none_or(|high| high == (first >> 32) as u32)
         };
         if self.proven || self.key.is_none() {

@@ -83,6 +83,11 @@ impl Order {
         }
     }
 
+    /// The subflow whose data released most bytes; the first of those that released as many.
+    pub fn slowest(&self) -> Option<u16> {
+        self.released_by.iter().max_by_key(|entry| (entry.1, u16::MAX - entry.0)).map(|entry| entry.0)
+    }
+
     /// Positions have moved.
     pub(super) fn rebase(&mut self, shift: u64) {
         for waiting in &mut self.waiting {

@@ -13,8 +13,8 @@ use mptcp_inspect::track::observer::Silent;
 use mptcp_inspect::track::side::Side;
 use mptcp_inspect::track::{Config, Tracker};
 use mptcp_inspect::wire::{
-    AddAddr, AddAddrForm, Dss, Mapping, MpCapable, MpFail, MpFastclose, MpJoin, MpPrio, MpTcprst, MptcpOption,
-    RawSequence, RemoveAddr, TcpOption, pad_to_words,
+    AddAddr, Dss, Mapping, MpCapable, MpFail, MpFastclose, MpJoin, MpPrio, MpTcprst, MptcpOption, RawSequence,
+    RemoveAddr, TcpOption, pad_to_words,
 };
 
 pub(crate) const FIN: u8 = 0x01;
@@ -170,7 +170,6 @@ pub(crate) fn echo(id: u8, address: [u8; 4], port: Option<u16>) -> TcpOption<'st
 }
 
 fn add_addr(id: u8, address: [u8; 4], port: Option<u16>, hmac: Option<[u8; 8]>, low_nibble: u8) -> TcpOption<'static> {
-    let _ = AddAddrForm::V0;
     TcpOption::Mptcp(MptcpOption::AddAddr(AddAddr { low_nibble, address_id: id, address: address.into(), port, hmac }))
 }
 

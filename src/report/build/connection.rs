@@ -114,11 +114,7 @@ fn direction(connection: &tracked::Connection, side: Side, context: &Context<'_>
             p50_wait_ns: order.waits.percentile(50),
             p95_wait_ns: order.waits.percentile(95),
             max_buffer_bytes: order.max_buffer,
-            slowest_subflow: order
-                .released_by
-                .iter()
-                .max_by_key(|entry| (entry.1, u16::MAX - entry.0))
-                .map(|entry| u64::from(entry.0)),
+            slowest_subflow: order.slowest().map(u64::from),
         },
         handovers: connection.seldom.handovers[side]
             .iter()
@@ -158,16 +154,13 @@ fn checksums(connection: &tracked::Connection, side: Side, context: &Context<'_>
 }
 
 fn address(connection: &tracked::Connection, announced: &tracked::Announced, context: &Context<'_>) -> Address {
-    let suite = connection.dialect.map(crate::track::keys::Dialect::suite);
-    let key = |side: Side| connection.ends[side].key.map(|known| known.key);
-    let verdict = announced.verify(suite, key(announced.by), key(announced.by.peer()));
     Address {
         by: announced.by.name(),
         id: announced.id,
         address: announced.address,
         port: announced.port,
         frame: context.frame(announced.frame),
-        hmac: verdict.as_ref().map(model_verdict),
+        hmac: connection.prove_announced(announced).as_ref().map(model_verdict),
         echoed: announced.echoed.map(|frame| At { frame: context.frame(frame) }),
         sent: announced.sent,
         removed: announced.removed.map(|frame| At { frame: context.frame(frame) }),

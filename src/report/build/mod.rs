@@ -118,11 +118,6 @@ impl TrackedReport {
         &self.tracker
     }
 
-    /// The number that the report gives a tracker's connection; `None` for views and orphans.
-    pub fn number_of(&self, id: ConnectionId) -> Option<u64> {
-        self.listed.binary_search(&id).ok().and_then(|_| self.tracker.connection(id)?.number())
-    }
-
     fn overview(&self) -> &Overview {
         self.overview.get_or_init(|| {
             let (tracker, views) = (&self.tracker, &self.views);

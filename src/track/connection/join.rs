@@ -2,9 +2,11 @@
 
 use super::{AnomalyKind, Connection, Env, Input};
 use crate::track::half::SynSource;
+use crate::track::keys::Dialect;
 use crate::track::mark::{Mark, Moment};
 use crate::track::observer::{Event, Observer, What};
-use crate::track::subflow::{Join, JoinProof};
+use crate::track::side::Side;
+use crate::track::subflow::{Join, JoinProof, Subflow};
 use crate::wire::MpJoin;
 
 /// Time between copies of a third ACK from which on a timer sends them (RFC 8684 §3.2): no stack's runs out sooner. What
@@ -24,6 +26,14 @@ impl Join {
 }
 
 impl Connection {
+    /// Checks the handshake of a join of this connection.
+    pub fn prove_join(&self, subflow: &Subflow, join: &Join) -> JoinProof {
+        let key = |side: Side| self.ends[side].key.map(|known| known.key);
+        let responder = subflow.initiator.peer();
+        let suite = self.dialect.map(Dialect::suite);
+        join.verify(suite, key(subflow.initiator), key(responder), self.ends[responder].token(), self.orphan)
+    }
+
     pub(super) fn join_syn(&mut self, input: &Input<'_, '_>) {
         let Some(MpJoin::Syn { backup, address_id, token, nonce, .. }) = input.options.join else { return };
         let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return };

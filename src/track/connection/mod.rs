@@ -34,7 +34,7 @@ use super::mark::{Mark, Moment};
 use super::observer::{Checked, ConnectionId, Event, Observer, What};
 use super::side::{PerSide, Side};
 use super::sparse::{Sparse, empty};
-use super::subflow::{Bare, Join, JoinProof, Subflow};
+use super::subflow::{Bare, Subflow};
 use crate::frame::Timestamp;
 use crate::packet::options::Options;
 use crate::packet::{Segment, TcpFlags};
@@ -476,14 +476,6 @@ impl Connection {
     /// Whether all subflows seen are closed.
     pub fn is_closed(&self) -> bool {
         self.closed
-    }
-
-    /// Checks the handshake of a join of this connection.
-    pub fn prove_join(&self, subflow: &Subflow, join: &Join) -> JoinProof {
-        let key = |side: Side| self.ends[side].key.map(|known| known.key);
-        let responder = subflow.initiator.peer();
-        let suite = self.dialect.map(Dialect::suite);
-        join.verify(suite, key(subflow.initiator), key(responder), self.ends[responder].token(), self.orphan)
     }
 
     /// Nanoseconds since the last segment.

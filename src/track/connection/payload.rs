@@ -53,7 +53,7 @@ impl Connection {
 
     #[inline]
     fn mapping<O: Observer>(&mut self, mapping: &Mapping, data_fin: bool, input: &Input<'_, '_>, env: &mut Env<'_, O>) {
-        if mapping.len == 0 {
+        if mapping.is_infinite() {
             return self.infinite_mapping(mapping, input, env);
         }
         let shown = Shown { mapping: *mapping, data_fin, frame: env.at.frame };
