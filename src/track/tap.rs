@@ -59,12 +59,21 @@ impl Taps {
 
 /// Segments a set holds: a copy is found unless this many newer ones fell into its set.
 const WAYS: usize = 4;
+/// Sets at first.
 const SETS: usize = limits::RECENT_SEGMENTS / WAYS;
+/// By how much their number grows with the first copy.
+const GROWTH: usize = limits::RECENT_SEGMENTS_WHERE_COPIES_ARE / limits::RECENT_SEGMENTS;
 
 /// Fingerprints of recent segments.
+///
+/// The segments between a packet and its copy spread unevenly over the sets: with as many as there are sets, one copy of fifty
+/// is missed. So there are few sets, which a core's cache holds, until a copy shows that this capture has any; then so many
+/// that hardly one is missed. A missed copy counts as sent again.
 pub(crate) struct Recent {
     /// In a set the newest is first.
-    sets: Box<[[Slot; WAYS]]>,
+    sets: Vec<[Slot; WAYS]>,
+    /// Which bits of a fingerprint choose a set beside those that do at first.
+    grown: usize,
 }
 
 /// The upper 48 bits of a segment's fingerprint, the lower 13 of its tap, the lower 3 of its packet type: two sets are a
@@ -72,6 +81,7 @@ pub(crate) struct Recent {
 type Slot = u64;
 const PLACE: Slot = 0xffff;
 const _: () = assert!(limits::TAPS <= 1 << 13);
+const _: () = assert!(SETS.is_power_of_two() && SETS <= 1 << 16 && GROWTH.is_power_of_two());
 
 /// Two numbers as one that every bit of both has a part in.
 #[inline]
@@ -80,9 +90,40 @@ fn fold(a: u64, b: u64) -> u64 {
     (product as u64) ^ ((product >> 64) as u64)
 }
 
+/// Puts the newest into a set; its oldest falls out.
+#[inline]
+fn push(set: &mut [Slot; WAYS], newest: Slot) {
+    set.rotate_right(1);
+    if let Some(first) = set.first_mut() {
+        *first = newest;
+    }
+}
+
 impl Recent {
     pub(crate) fn new() -> Self {
-        Self { sets: vec![[Slot::default(); WAYS]; SETS].into_boxed_slice() }
+        Self { sets: vec![[Slot::default(); WAYS]; SETS], grown: 0 }
+    }
+
+    /// The set of a fingerprint. What chooses among the sets that came later is part of what a slot keeps.
+    #[inline]
+    fn set_of(&self, fingerprint: u64) -> usize {
+        fingerprint as usize % SETS + ((fingerprint >> 16) as usize & self.grown) * SETS
+    }
+
+    /// Makes the sets as many as they will be, and puts what they hold where it is looked for from now on.
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self) {
+        self.grown = GROWTH - 1;
+        let few = std::mem::replace(&mut self.sets, vec![[Slot::default(); WAYS]; SETS * GROWTH]);
+        for (index, set) in few.into_iter().enumerate() {
+            for slot in set.into_iter().rev().filter(|&slot| slot != Slot::default()) {
+                let place = self.set_of(slot & !PLACE | index as u64);
+                if let Some(set) = self.sets.get_mut(place) {
+                    push(set, slot);
+                }
+            }
+        }
     }
 
     /// Whether this segment of flow `owner` was seen before at another tap, or twice at this one. A sender gives each
@@ -110,15 +151,15 @@ impl Recent {
         let first = fold(owner ^ 0x243f_6a88_85a3_08d3, sequence ^ 0x1319_8a2e_0370_7344);
         let second = fold(packet ^ 0xa409_3822_299f_31d0, stamps ^ 0x082e_fa98_ec4e_6c89);
         let fingerprint = fold(first ^ u64::from(segment.window), second ^ 0x4528_21e6_38d0_1377);
-        let Some(set) = self.sets.get_mut(fingerprint as usize % SETS) else { return false };
+        let place = self.set_of(fingerprint);
+        let Some(set) = self.sets.get_mut(place) else { return false };
         let slot = fingerprint & !PLACE | u64::from(tap) << 3 & PLACE | u64::from(segment.tap.packet_type & 7);
         let seen = set.iter().find(|&&known| known & !PLACE == slot & !PLACE);
         let copy = seen.is_some_and(|&known| known != slot || segment.ip_id != 0);
         if !copy {
-            set.rotate_right(1);
-            if let Some(first) = set.first_mut() {
-                *first = slot;
-            }
+            push(set, slot);
+        } else if self.grown == 0 {
+            self.grow();
         }
         copy
     }

@@ -281,6 +281,12 @@ impl Script {
         self.frames.iter().filter(|frame| frame.1 == self.input).count() as u64
     }
 
+    /// The packet that was recorded as number `index`, from 0, shows once more, on another interface.
+    pub(crate) fn copy(&mut self, index: usize, interface: u16) {
+        let (_, input, _, link, packet) = self.frames[index].clone();
+        self.frames.push((self.now, input, interface, link, packet));
+    }
+
     /// The segment that was sent last is sent again.
     pub(crate) fn again(
         &mut self,

@@ -1,6 +1,7 @@
 //! One connection at several taps: what changes on the way between them.
 
 use mptcp_inspect::crypto::Key;
+use mptcp_inspect::report::Report;
 use mptcp_inspect::track::side::Side::{Client, Server};
 use mptcp_inspect::wire::TcpOption;
 
@@ -165,4 +166,30 @@ pub(super) fn two_captures_of_one_connection() {
     {
         silent(&whole, id);
     }
+}
+
+/// A host that forwards shows each packet at two interfaces, with 1700 others between: none of them was sent again.
+#[test]
+fn copies_that_come_late() {
+    let mut script = Script::default();
+    let mut flow = script.open();
+    for number in 0..3 {
+        script.copy(number, 1);
+    }
+    let (count, between) = (6000, 1700);
+    for number in 0..count {
+        if number < count - between {
+            let offset = number as u64 * 10;
+            script.send(&mut flow, Client, ACK, &[mapping(Client, offset, offset as u32 + 1, 10, None)], 10);
+        }
+        if number >= between {
+            // Until the first copy of data, the originals stand alone behind the six frames of the handshake.
+            let done = number - between;
+            script.copy(if done < between { 6 + done } else { 6 + between + 2 * (done - between) }, 1);
+        }
+    }
+    let report = script.report();
+    let capture = report.header().capture;
+    assert_eq!((capture.tcp_segments, capture.duplicates), (4303, 4303));
+    assert_eq!(report.connection(0).subflows[0].directions.client_to_server.retransmitted_bytes, 0);
 }
