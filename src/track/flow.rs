@@ -17,6 +17,8 @@ pub(crate) const PLAIN: ConnectionId = ConnectionId::MAX;
 
 /// In [`Flow::directions`]: a further segment came since the table was last swept.
 pub(crate) const RECENT: u8 = 4;
+/// In [`Flow::directions`]: it shows at several places of one input.
+pub(crate) const COPIED: u8 = 8;
 
 /// What is known of one 4-tuple.
 #[derive(Clone, Debug)]

@@ -86,6 +86,8 @@ pub struct Seldom {
     pub infinite_in_place: bool,
     /// What its payload looks like, where several inputs may show it.
     pub digest: Option<Box<Digest>>,
+    /// Where the capture shows its segments first, if it shows them at several places.
+    pub(super) original_at: Option<u16>,
     /// ACKs that carry only MPTCP signalling and repeat an acknowledgement: no sign of loss (RFC 8684 §3). The first,
     /// and how many.
     pub signalling_acks: Option<(Mark, u32)>,
@@ -103,6 +105,7 @@ super::sparse::empty! {
         told_retransmitted: None,
         line: None,
         infinite_in_place: false,
+        original_at: None,
         signalling_acks: None,
         digest: None,
     };

@@ -90,6 +90,12 @@ fn fold(a: u64, b: u64) -> u64 {
     (product as u64) ^ ((product >> 64) as u64)
 }
 
+/// Where a segment was captured: its tap, and for cooked headers whether it came or left.
+#[inline]
+pub(crate) fn place(segment: &Segment<'_>, tap: u16) -> u16 {
+    tap << 3 | u16::from(segment.tap.packet_type & 7)
+}
+
 /// Puts the newest into a set; its oldest falls out.
 #[inline]
 fn push(set: &mut [Slot; WAYS], newest: Slot) {
@@ -138,6 +144,18 @@ impl Recent {
         timestamps: Option<(u32, u32)>,
         tap: u16,
     ) -> bool {
+        self.original(owner, segment, timestamps, tap).is_some()
+    }
+
+    /// Where the segment was seen before that this one is a copy of, as [`place`] names it.
+    #[inline]
+    pub(crate) fn original(
+        &mut self,
+        owner: u64,
+        segment: &Segment<'_>,
+        timestamps: Option<(u32, u32)>,
+        tap: u16,
+    ) -> Option<u16> {
         let (value, echo) = timestamps.unwrap_or((0, 0));
         let sequence = u64::from(segment.seq) << 32 | u64::from(segment.ack);
         let bare = segment.ip_id == 0 && segment.flags.rst();
@@ -151,16 +169,16 @@ impl Recent {
         let first = fold(owner ^ 0x243f_6a88_85a3_08d3, sequence ^ 0x1319_8a2e_0370_7344);
         let second = fold(packet ^ 0xa409_3822_299f_31d0, stamps ^ 0x082e_fa98_ec4e_6c89);
         let fingerprint = fold(first ^ u64::from(segment.window), second ^ 0x4528_21e6_38d0_1377);
-        let place = self.set_of(fingerprint);
-        let Some(set) = self.sets.get_mut(place) else { return false };
-        let slot = fingerprint & !PLACE | u64::from(tap) << 3 & PLACE | u64::from(segment.tap.packet_type & 7);
+        let index = self.set_of(fingerprint);
+        let set = self.sets.get_mut(index)?;
+        let slot = fingerprint & !PLACE | u64::from(place(segment, tap));
         let seen = set.iter().find(|&&known| known & !PLACE == slot & !PLACE);
-        let copy = seen.is_some_and(|&known| known != slot || segment.ip_id != 0);
-        if !copy {
+        let original = seen.filter(|&&known| known != slot || segment.ip_id != 0).map(|known| (known & PLACE) as u16);
+        if original.is_none() {
             push(set, slot);
         } else if self.grown == 0 {
             self.grow();
         }
-        copy
+        original
     }
 }

@@ -3,6 +3,7 @@
 
 use std::num::NonZeroU64;
 
+mod copies;
 mod join;
 mod shared_token;
 mod stream;
@@ -10,7 +11,7 @@ mod views;
 
 use super::connection::Connection;
 use super::expire::Left;
-use super::flow::{Flow, FlowId, FlowKey, PLAIN, RECENT};
+use super::flow::{COPIED, Flow, FlowId, FlowKey, PLAIN, RECENT};
 use super::mark::Moment;
 use super::observer::{ConnectionId, Event, Observer, What};
 use super::side::{PerSide, Side};
@@ -72,14 +73,20 @@ impl Tracker {
             return self.feed_view(connection, subflow, side, &arrival);
         }
         let eventful = flow.more.is_some() || segment.flags.syn() || options.capable.is_some();
-        if self.recent.is_copy(owner, segment, options.timestamps, tap) {
+        let copied = flow.directions & COPIED != 0;
+        let place = Place { connection, subflow, from: side };
+        if let Some(original) = self.recent.original(owner, segment, options.timestamps, tap) {
             self.note_interface(connection, subflow, frame);
-            return Assigned::Copy(Some(Place { connection, subflow, from: side }));
+            self.note_copy(id, place, original, &arrival);
+            return Assigned::Copy(Some(place));
+        }
+        if copied && self.is_cut_anew(place, &arrival) {
+            return Assigned::Copy(Some(place));
         }
         if eventful {
             return self.eventful(key, id, &arrival, observer);
         }
-        Assigned::To(Place { connection, subflow, from: side })
+        Assigned::To(place)
     }
 
     /// A SYN, MP_CAPABLE, or a flow whose 4-tuple was taken over lately.

@@ -112,7 +112,12 @@ impl Tracker {
         arrival: &Arrival<'_, '_>,
     ) -> Assigned {
         let owner = owner(view, subflow, from);
-        if self.recent.is_copy(owner, arrival.segment, arrival.options.timestamps, arrival.tap) {
+        let place = Place { connection: view, subflow, from };
+        let original = self.recent.original(owner, arrival.segment, arrival.options.timestamps, arrival.tap);
+        if let Some(original) = original {
+            self.note_original(place, original, arrival);
+        }
+        if original.is_some() || self.is_cut_anew(place, arrival) {
             return Assigned::Copy(self.place_in_main(view, subflow, from));
         }
         // The nonce of a join is known only then.

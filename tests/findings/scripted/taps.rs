@@ -193,3 +193,29 @@ fn copies_that_come_late() {
     assert_eq!((capture.tcp_segments, capture.duplicates), (4303, 4303));
     assert_eq!(report.connection(0).subflows[0].directions.client_to_server.retransmitted_bytes, 0);
 }
+
+/// A device that splits segments, captured at both sides of it: only what comes to it again was sent again.
+#[test]
+fn segments_that_are_cut_between_two_interfaces() {
+    for again in [false, true] {
+        let mut script = Script::default();
+        let mut flow = script.open();
+        for number in 0..3 {
+            script.copy(number, 1);
+        }
+        for round in 0..if again { 2 } else { 1 } {
+            script.interface = 0;
+            flow = flow.rewound(Client, 300 * round);
+            script.send(&mut flow, Client, ACK, &[mapping(Client, 0, 1, 300, None)], 300);
+            script.interface = 1;
+            flow = flow.rewound(Client, 300);
+            for _ in 0..3 {
+                script.send(&mut flow, Client, ACK, &[mapping(Client, 0, 1, 300, None)], 100);
+            }
+        }
+        let report = script.report();
+        let sent = &report.connection(0).subflows[0].directions.client_to_server;
+        assert_eq!(sent.retransmitted_bytes, if again { 300 } else { 0 });
+        assert_eq!(report.header().capture.tcp_segments, if again { 5 } else { 4 });
+    }
+}

@@ -1,0 +1,48 @@
+//! Copies that look unlike their originals: a device that the capture shows both sides of may cut segments anew.
+
+use super::Arrival;
+use crate::track::flow::{COPIED, FlowId};
+use crate::track::half::Half;
+use crate::track::tap;
+use crate::track::{Place, Tracker};
+
+impl Tracker {
+    /// Takes note of a copy in its flow.
+    #[cold]
+    pub(super) fn note_copy(&mut self, id: FlowId, place: Place, original: u16, arrival: &Arrival<'_, '_>) {
+        if self.note_original(place, original, arrival)
+            && let Some(flow) = self.flows.get_mut(id)
+        {
+            flow.directions |= COPIED;
+        }
+    }
+
+    /// Takes note of where the original of a copy was seen; true if that was elsewhere.
+    pub(super) fn note_original(&mut self, place: Place, original: u16, arrival: &Arrival<'_, '_>) -> bool {
+        let elsewhere = original != tap::place(arrival.segment, arrival.tap);
+        if elsewhere && let Some(half) = self.half_mut(place) {
+            half.seldom.original_at = Some(original);
+        }
+        elsewhere
+    }
+
+    /// Whether a segment shows payload behind the place that shows it first: the sender did not send it again, it was cut
+    /// into other segments between these places.
+    pub(super) fn is_cut_anew(&self, place: Place, arrival: &Arrival<'_, '_>) -> bool {
+        let segment = arrival.segment;
+        let state = self.connections.get(place.connection);
+        let Some(record) = state.and_then(|state| state.subflows.get(usize::from(place.subflow))) else { return false };
+        let half = &record.halves[place.from];
+        let Some(original) = half.seldom.original_at else { return false };
+        if segment.payload_len == 0 || segment.flags.syn() || segment.flags.rst() {
+            return false;
+        }
+        let start = half.unwrap(segment.seq);
+        original != tap::place(segment, arrival.tap) && half.seen.holds(start, start + u64::from(segment.payload_len))
+    }
+
+    fn half_mut(&mut self, place: Place) -> Option<&mut Half> {
+        let record = self.connections.get_mut(place.connection)?.subflows.get_mut(usize::from(place.subflow))?;
+        Some(&mut record.halves[place.from])
+    }
+}
