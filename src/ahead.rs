@@ -187,7 +187,7 @@ impl Source for Ahead {
     fn advance(&mut self) -> Result<bool, CaptureError> {
         loop {
             if let Some(entry) = self.batch.entries.get(self.next) {
-                self.info.packets = entry.number;
+                self.info.packets = self.info.packets.max(entry.number);
                 self.next += 1;
                 return Ok(true);
             }

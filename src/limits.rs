@@ -91,6 +91,11 @@ pub const CAPTURE_RECORD_BYTES: usize = 16 << 20;
 pub const SECTION_INTERFACES: usize = 4096;
 /// Interfaces of one input, over all its sections: what a frame's `u16` can name.
 pub const INPUT_INTERFACES: usize = 65_535;
+/// Nanoseconds (of capture time) that frames of a file with several interfaces wait for earlier ones: dumpcap's are up to
+/// 0.12 s late, which is how long the kernel fills a block.
+pub const ORDER_NS: i64 = 500_000_000;
+/// Bytes of frames that wait so: a quarter of a second at 1 Gbit/s.
+pub const ORDER_BYTES: usize = 32 << 20;
 /// Bytes kept of an interface's name. The kernel's names have 15; other systems' are paths.
 pub const INTERFACE_NAME_BYTES: usize = 256;
 /// log2 of the zstd window accepted (128 MiB, what the zstd program accepts unless told): the decoder's memory.

@@ -63,7 +63,7 @@ fn ahead(source: FileSource) -> Vec<Said> {
     loop {
         match ahead.advance() {
             Ok(true) => {
-                assert_eq!(ahead.inputs()[0].packets, ahead.frame().id.number);
+                assert!(ahead.inputs()[0].packets >= ahead.frame().id.number);
                 let mut decoded = ahead.decoded();
                 let options = options_of(&decoded, ahead.options().as_ref());
                 if let Decoded::Tcp(segment) = &mut decoded

@@ -5,6 +5,7 @@ use std::io::{Cursor, Read, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use mptcp_inspect::ahead::Ahead;
 use mptcp_inspect::capture::{CaptureError, FileSource, Kind, Merge, OpenOptions, Source, open, read};
 
 const READ_AHEAD: OpenOptions = OpenOptions { read_ahead: true };
@@ -65,6 +66,24 @@ fn pcapng() -> (Vec<u8>, [usize; 2]) {
     (file, [first, second])
 }
 
+/// A pcapng of so many interfaces, with packets of these interfaces and milliseconds, each with its number in it.
+fn interleaved(interfaces: usize, packets: &[(u32, u32)], len: usize) -> Vec<u8> {
+    let block = |kind: u32, body: &[u8]| {
+        let length = (body.len() as u32 + 12).to_le_bytes();
+        [&kind.to_le_bytes()[..], &length, body, &length].concat()
+    };
+    let mut file = block(0x0a0d_0d0a, &[0x1a2b_3c4d_u32, 1, u32::MAX, u32::MAX].map(u32::to_le_bytes).concat());
+    for _ in 0..interfaces {
+        file.extend(block(1, &[1_u32, 0].map(u32::to_le_bytes).concat()));
+    }
+    for (number, (interface, time)) in packets.iter().enumerate() {
+        let mut body = [*interface, 0, time * 1000, len as u32, len as u32].map(u32::to_le_bytes).concat();
+        body.extend((number as u32 + 1).to_le_bytes().iter().cycle().take(len));
+        file.extend(block(6, &body));
+    }
+    file
+}
+
 fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
     encoder.write_all(bytes).unwrap();
@@ -120,6 +139,56 @@ fn a_pcapng_cut_at_any_byte_is_read_up_to_the_cut() {
             let error = frames(&mut again).1.unwrap();
             assert_eq!(error.to_string(), "test: cut short after packet 2 (2 whole packets read)");
         }
+    }
+}
+
+/// The numbers of the frames in the order in which they come; each holds its own.
+fn numbers(source: &mut impl Source) -> Vec<u64> {
+    let (seen, error) = frames(source);
+    assert!(error.is_none(), "{error:?}");
+    for (number, _, data, _) in &seen {
+        assert_eq!(data[..4], (*number as u32).to_le_bytes());
+    }
+    seen.into_iter().map(|frame| frame.0).collect()
+}
+
+/// Packets of several interfaces in the order in which their threads wrote them down come in order of time.
+#[test]
+fn interfaces_of_one_file_merge_by_time() {
+    let packets = [(0, 100), (0, 102), (1, 101), (0, 210), (0, 330), (1, 213), (1, 213), (0, 331)];
+    let in_order = [1, 3, 2, 4, 6, 7, 5, 8];
+    let file = interleaved(2, &packets, 4);
+    let mut source = read_bytes(&file, &INLINE).unwrap();
+    assert_eq!(numbers(&mut source), in_order);
+    assert_eq!((source.info().packets, source.info().cut_after), (8, None));
+    // What was read before a cut comes, in order, and the cut after it.
+    let mut cut = read_bytes(&file[..file.len() - 1], &INLINE).unwrap();
+    let (seen, error) = frames(&mut cut);
+    assert_eq!(seen.iter().map(|frame| frame.0).collect::<Vec<_>>(), in_order[..7]);
+    assert!(matches!(error, Some(CaptureError::Cut { packets: 7, .. })));
+    assert_eq!(cut.info().cut_after, Some(7));
+    // One interface's packets stay as they are.
+    let file = interleaved(1, &packets.map(|packet| (0, packet.1)), 4);
+    assert_eq!(numbers(&mut read_bytes(&file, &INLINE).unwrap()), [1, 2, 3, 4, 5, 6, 7, 8]);
+    // No packet is three seconds late: the clock was set back.
+    let file = interleaved(2, &[(0, 5000), (1, 4900), (0, 2000), (1, 1990), (0, 5000)], 4);
+    assert_eq!(numbers(&mut read_bytes(&file, &INLINE).unwrap()), [2, 1, 4, 3, 5]);
+}
+
+/// The same of more than memory should hold at once, read in a thread of its own as here.
+#[test]
+fn large_files_of_several_interfaces_merge_by_time() {
+    // A hundred packets of one interface, then those of the other from meanwhile.
+    let packets: Vec<(u32, u32)> =
+        (0..600).map(|at| (at / 100 % 2, at / 200 * 200 + at % 100 * 2 + at / 100 % 2)).collect();
+    let mut in_order: Vec<u64> = (1..=600).collect();
+    in_order.sort_by_key(|number| packets[*number as usize - 1].1);
+    for len in [72, 100_000] {
+        let file = interleaved(2, &packets, len);
+        assert_eq!(numbers(&mut read_bytes(&file, &INLINE).unwrap()), in_order, "{len}");
+        let mut ahead = Ahead::new(read_bytes(&file, &READ_AHEAD).unwrap()).unwrap();
+        assert_eq!(numbers(&mut ahead), in_order, "{len}");
+        assert_eq!(ahead.inputs()[0].packets, 600);
     }
 }
 
@@ -395,8 +464,10 @@ fn tshark_sees_the_same_frames() {
             Command::new("tshark").arg("-r").arg(&path).args(["-T", "fields"]).args(arguments).output().unwrap();
         let theirs = String::from_utf8(output.stdout).unwrap();
         let mut source = open(&path, 0, &READ_AHEAD).unwrap();
-        let ours: Vec<String> = frames(&mut source)
-            .0
+        let mut ours = frames(&mut source).0;
+        // tshark keeps the order of the file.
+        ours.sort_by_key(|frame| frame.0);
+        let ours: Vec<String> = ours
             .iter()
             .map(|(number, time, data, wire)| {
                 let (seconds, nanos) = (time / 1_000_000_000, time % 1_000_000_000);

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use super::container::{self, Opened};
 use super::looks_like::looks_like;
+use super::order::Window;
 use super::pcap_file::{self, PcapFile};
 use super::pcapng_file::PcapngFile;
 use super::step::{Damage, Record, Step};
@@ -60,6 +61,9 @@ pub fn read(
 }
 
 /// A capture file or stream as a [`Source`]. Reads forward in constant memory.
+///
+/// Frames come as they stand in the file; but where it begins with several interfaces, in order of time as far as they are
+/// not more than half a second apart. Their numbers are those of the file.
 pub struct FileSource {
     stream: Stream,
     format: Format,
@@ -70,6 +74,12 @@ pub struct FileSource {
     input: u16,
     info: InputInfo,
     worth_threads: bool,
+    /// Frames that wait for earlier ones, where frames may not be in order.
+    window: Option<Box<Window>>,
+    /// Blocks of frames that were passed over are kept.
+    keep: bool,
+    /// What ended the input, behind those that wait.
+    problem: Option<CaptureError>,
 }
 
 /// A format and its state.
@@ -109,7 +119,19 @@ impl FileSource {
             bytes_read: stream.position,
             bytes_total: size,
         };
-        Ok(Self { stream, format, record: Record::NONE, record_at: 0, ended: false, input, info, worth_threads })
+        Ok(Self {
+            stream,
+            format,
+            record: Record::NONE,
+            record_at: 0,
+            ended: false,
+            input,
+            info,
+            worth_threads,
+            window: None,
+            keep: false,
+            problem: None,
+        })
     }
 
     /// What is known of the input so far.
@@ -129,28 +151,32 @@ impl FileSource {
 
     /// Keeps the blocks of bytes that frames were read from, for [`used_block`](Self::used_block).
     pub(crate) fn keep_used_blocks(&mut self) -> io::Result<BlockReturn> {
+        self.keep = true;
         self.stream.keep()
     }
 
     /// The block that the frames since the last one lay in, once a frame lies in another: to be asked after each step.
     pub(crate) fn used_block(&mut self) -> Option<Vec<u8>> {
-        self.stream.take_kept()
+        self.window.as_mut().map_or_else(|| self.stream.take_kept(), |window| window.used_block())
     }
 
     /// The block that the last frames lay in; the input must have ended.
     pub(crate) fn take_block(&mut self) -> Vec<u8> {
-        self.stream.take_buffer()
+        self.window.as_mut().map_or_else(|| self.stream.take_buffer(), |window| window.take_block())
     }
 
     /// Gives back a block that no frame lies in.
     pub(crate) fn give_back(&mut self, block: Vec<u8>) {
-        self.stream.give_back(block);
+        match &mut self.window {
+            Some(window) => window.give_back(block),
+            None => self.stream.give_back(block),
+        }
     }
 
     /// Where the frame moved to begins in its block.
     #[inline]
     pub(crate) fn frame_at(&self) -> usize {
-        self.record_at + self.record.skip
+        self.window.as_ref().map_or(self.record_at + self.record.skip, |window| window.at())
     }
 
     /// Gets at least `need` bytes; `false` at the end of the input, an error if that is in the middle of something.
@@ -188,11 +214,10 @@ impl FileSource {
         self.info.cut_after = Some(self.info.packets);
         CaptureError::Damaged { name: self.info.name.clone(), packets: self.info.packets, damage }
     }
-}
 
-impl Source for FileSource {
+    /// Moves to the next record of a frame.
     #[inline]
-    fn advance(&mut self) -> Result<bool, CaptureError> {
+    fn next_record(&mut self) -> Result<bool, CaptureError> {
         while !self.ended {
             let rest = self.stream.rest();
             let step = match &mut self.format {
@@ -217,15 +242,76 @@ impl Source for FileSource {
         Ok(false)
     }
 
+    /// The file begins with several interfaces: from its first frame on, frames wait for earlier ones.
+    #[cold]
+    fn begin_window(&mut self) -> Result<bool, CaptureError> {
+        let mut window = Box::new(Window::new(self.keep));
+        self.put(&mut window);
+        self.window = Some(window);
+        self.next_waiting()
+    }
+
+    #[inline(never)]
+    fn next_waiting(&mut self) -> Result<bool, CaptureError> {
+        let Some(mut window) = self.window.take() else { return Ok(false) };
+        let moved = self.next_in_order(&mut window);
+        self.window = Some(window);
+        moved
+    }
+
+    /// Lets the frame moved to wait. Its block is needed no more.
+    fn put(&mut self, window: &mut Window) {
+        let bytes = self.stream.slice(self.record_at + self.record.skip, self.record.len);
+        window.add(self.info.packets, &self.record, bytes);
+        if let Some(block) = self.stream.take_kept() {
+            self.stream.give_back(block);
+        }
+    }
+
+    /// Moves to the next frame of those in the window, which takes in as many as it needs.
+    fn next_in_order(&mut self, window: &mut Window) -> Result<bool, CaptureError> {
+        loop {
+            if window.advance(self.ended) {
+                return Ok(true);
+            }
+            if self.ended {
+                return self.problem.take().map_or(Ok(false), Err);
+            }
+            match self.next_record() {
+                Ok(true) => self.put(window),
+                Ok(false) => {}
+                Err(problem) => self.problem = Some(problem),
+            }
+        }
+    }
+}
+
+impl Source for FileSource {
+    #[inline]
+    fn advance(&mut self) -> Result<bool, CaptureError> {
+        if self.window.is_some() {
+            return self.next_waiting();
+        }
+        let first = self.info.packets == 0;
+        let moved = self.next_record();
+        if first && self.info.interfaces.len() > 1 && matches!(moved, Ok(true)) {
+            return self.begin_window();
+        }
+        moved
+    }
+
     #[inline]
     fn frame(&self) -> Frame<'_> {
+        if let Some(window) = &self.window {
+            return window.frame(self.input);
+        }
         let record = &self.record;
         Frame {
             id: FrameId { number: self.info.packets, input: self.input },
             time: Timestamp(record.time),
             link: record.link,
             interface: record.interface,
-            data: self.stream.slice(self.frame_at(), record.len),
+            data: self.stream.slice(self.record_at + record.skip, record.len),
             wire_len: record.wire_len,
         }
     }

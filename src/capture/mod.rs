@@ -30,6 +30,7 @@ mod filter;
 pub mod live;
 mod looks_like;
 mod merge;
+mod order;
 mod pcap_file;
 mod pcapng_file;
 mod step;
@@ -108,7 +109,7 @@ pub struct InputInfo {
     pub kind: Kind,
     /// Its interfaces so far, over all sections; [`Frame::interface`] is an index into them.
     pub interfaces: Vec<InterfaceInfo>,
-    /// Frames delivered; the last frame's number.
+    /// Frames read; the last frame's number.
     pub packets: u64,
     /// Frames before the place where it was damaged or cut short.
     pub cut_after: Option<u64>,

@@ -123,7 +123,7 @@ fn read<F: Follow>(mut frames: impl Frames, plan: &Plan, follower: &mut F) -> an
                 return Ok(false);
             }
             if let Some(last) = taken.get_mut(usize::from(frame.id.input)) {
-                *last = frame.id.number;
+                *last = frame.id.number.max(*last);
             }
             let assigned = tracker.frame_with(frame, decoded, options, follower);
             follower.after(frame, decoded, assigned, &tracker, inputs).map(|()| true)
