@@ -182,19 +182,18 @@ fn join_1(tally: &mut Tally<'_>, connection: &Connection, subflow: &Subflow, joi
 
 /// The receiver of wrong data says MP_FAIL first; the other's MP_FAIL, if any, answers, and may come too late to count.
 fn failed(tally: &mut Tally<'_>, connection: &Connection, side: Side, [sent, received, checksum]: [&'static str; 3]) {
-    let Some((frame, _, index)) = connection.seldom.failed[side] else { return };
-    tally.one(side, sent, !sent.is_empty());
-    if connection.seldom.failed[side.peer()].is_some_and(|other| other.0 < frame) {
-        return;
+    let peer = side.peer();
+    for (frame, _, index) in connection.seldom.mp_fails(side) {
+        tally.one(side, sent, !sent.is_empty());
+        let answer = connection.seldom.mp_fails(peer).find(|other| other.2 == index);
+        if answer.is_some_and(|other| other.0 < frame) {
+            continue;
+        }
+        tally.one(side, checksum, true);
+        let subflow = connection.subflows.get(usize::from(index));
+        let reset = subflow.is_some_and(|subflow| subflow.reset().is_some_and(|reset| reset.fail));
+        tally.one(peer, received, answer.is_some() || connection.seldom.infinite[peer].is_some() || reset);
     }
-    tally.one(side, checksum, true);
-    let reset = connection
-        .subflows
-        .get(usize::from(index))
-        .is_some_and(|subflow| subflow.reset().is_some_and(|reset| reset.fail));
-    let noticed =
-        connection.seldom.failed[side.peer()].is_some() || connection.seldom.infinite[side.peer()].is_some() || reset;
-    tally.one(side.peer(), received, noticed);
 }
 
 /// Joins that name a token nobody here has: the client of the join is taken for the connection's.

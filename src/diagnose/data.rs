@@ -178,14 +178,19 @@ fn stays_unmapped(connection: &Connection, subflow: &Subflow, side: Side, piece:
         || bare.first.is_some_and(|first| first <= piece.frame)
 }
 
-/// MP_FAIL that is not the fallback itself.
+/// MP_FAIL that is not the fallback itself: the first, and those of other subflows.
 fn mp_fail(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side) {
-    let Some((frame, _, index)) = connection.seldom.failed[side] else { return };
     let peer = side.peer();
-    // Where both sent one, the second is the answer.
-    if connection.seldom.failed[peer].is_some_and(|other| other.0 < frame) {
-        return;
+    for (frame, _, index) in connection.seldom.mp_fails(side) {
+        // Where both sent one, the second is the answer.
+        if !connection.seldom.mp_fails(peer).any(|other| other.0 < frame && other.2 == index) {
+            one_mp_fail(finder, connection, side, (frame, index));
+        }
     }
+}
+
+fn one_mp_fail(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side, (frame, index): (Mark, u16)) {
+    let peer = side.peer();
     let Some(subflow) = connection.subflows.get(usize::from(index)) else { return };
     let with_reset = subflow.reset().filter(|reset| reset.fail && reset.by == side);
     let shown = finder.frame(frame);
@@ -197,14 +202,15 @@ fn mp_fail(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side) {
         );
         return finder.report(rule::MP_FAIL, Some(index), &[frame, reset.at.frame], text);
     }
-    let answers = [connection.seldom.failed[peer].map(|failed| failed.0), connection.seldom.infinite[peer]];
+    let failed = connection.seldom.mp_fails(peer).find(|failed| failed.2 == index);
+    let answers = [failed.map(|failed| failed.0), connection.seldom.infinite[peer]];
     let mut frames = vec![frame];
     frames.extend(answers.iter().flatten());
     let bare = subflow.seldom.bare[peer].segments > 0;
     if connection.fallback.is_some_and(|seen| seen.cause == FallbackCause::MpFail) && (frames.len() > 1 || bare) {
         // The fallback's own finding tells it.
     } else if frames.len() > 1 || bare {
-        let how = match (connection.seldom.infinite[peer], connection.seldom.failed[peer]) {
+        let how = match (connection.seldom.infinite[peer], failed) {
             (Some(infinite), _) => format!("an infinite mapping in frame {}", finder.frame(infinite)),
             (None, Some(failed)) => format!("MP_FAIL in frame {}", finder.frame(failed.0)),
             (None, None) => "data without mappings".to_owned(),

@@ -229,7 +229,7 @@ impl Connection {
     }
 
     fn fail<O: Observer>(&mut self, dsn: u64, input: &Input<'_, '_>, env: &mut Env<'_, O>) {
-        self.seldom.failed[input.side].get_or_insert((env.at.frame, dsn, input.subflow));
+        self.seldom.note_failed(input.side, (env.at.frame, dsn, input.subflow));
         let alone = self.subflows.iter().filter(|subflow| !subflow.is_closed()).count() <= 1;
         if !input.segment.flags.rst() && alone {
             self.fall_back(FallbackCause::MpFail, env.at.frame, Some(input.side), env);

@@ -15,6 +15,8 @@ pub struct Seldom {
     pub removals: Vec<Removal>,
     /// MP_FAIL by sender: its frame, DSN and subflow.
     pub failed: PerSide<Option<(Mark, u64, u16)>>,
+    /// The first MP_FAIL on each further subflow, by sender.
+    pub failed_elsewhere: PerSide<Vec<(Mark, u64, u16)>>,
     /// Infinite mapping by sender.
     pub infinite: PerSide<Option<Mark>>,
     /// MP_FASTCLOSE: sender, frame, whether its key is the receiver's.
@@ -35,6 +37,7 @@ empty! {
     Seldom = Seldom {
         removals: Vec::new(),
         failed: PerSide { client: None, server: None },
+        failed_elsewhere: PerSide { client: Vec::new(), server: Vec::new() },
         infinite: PerSide { client: None, server: None },
         fastclose: None,
         anomalies: Vec::new(),
@@ -51,6 +54,7 @@ impl Seldom {
         let Self {
             removals,
             failed,
+            failed_elsewhere,
             infinite,
             fastclose,
             anomalies,
@@ -60,6 +64,7 @@ impl Seldom {
             nonces: _,
         } = self;
         failed.swap();
+        failed_elsewhere.swap();
         infinite.swap();
         handovers.swap();
         carried_before.swap();
@@ -74,11 +79,28 @@ impl Seldom {
         }
     }
 
+    /// Takes note of an MP_FAIL, unless its subflow had one of this side.
+    pub(in crate::track) fn note_failed(&mut self, side: Side, failed: (Mark, u64, u16)) {
+        if self.mp_fails(side).any(|known| known.2 == failed.2) {
+            return;
+        }
+        match &mut self.failed[side] {
+            first @ None => *first = Some(failed),
+            Some(_) => self.failed_elsewhere[side].push(failed),
+        }
+    }
+
+    /// The first MP_FAIL of this side on each subflow: frame, DSN, subflow.
+    pub fn mp_fails(&self, side: Side) -> impl Iterator<Item = (Mark, u64, u16)> {
+        self.failed[side].into_iter().chain(self.failed_elsewhere[side].iter().copied())
+    }
+
     /// Takes over what was seen of a connection whose subflows are numbered from `base` here.
     pub(in crate::track) fn absorb(&mut self, other: &mut Self, base: u16) {
         let Self {
             removals,
             failed,
+            failed_elsewhere,
             infinite,
             fastclose,
             anomalies,
@@ -97,8 +119,9 @@ impl Seldom {
         }
         self.fastclose = self.fastclose.or(*fastclose);
         for side in Side::BOTH {
-            let failed = failed[side].map(|(frame, dsn, subflow)| (frame, dsn, subflow + base));
-            self.failed[side] = self.failed[side].or(failed);
+            for (frame, dsn, subflow) in failed[side].into_iter().chain(failed_elsewhere[side].drain(..)) {
+                self.note_failed(side, (frame, dsn, subflow + base));
+            }
             self.infinite[side] = self.infinite[side].or(infinite[side]);
             self.carried_before[side] += carried_before[side];
             let known = &mut self.handovers[side];
@@ -127,5 +150,9 @@ impl Seldom {
             + self.anomalies.capacity() * size_of::<Anomaly>()
             + (self.handovers.client.capacity() + self.handovers.server.capacity()) * size_of::<HandoverSeen>()
             + self.nonces.capacity() * size_of::<Option<Nonce>>()
+            + [&self.failed_elsewhere.client, &self.failed_elsewhere.server]
+                .map(|list| list.capacity() * size_of::<(Mark, u64, u16)>())
+                .iter()
+                .sum::<usize>()
     }
 }

@@ -287,6 +287,35 @@ pub(super) fn an_mp_fail_without_answer() {
     }
 }
 
+/// Wrong checksums on two paths: each subflow ends with MP_FAIL, and the kernel counts both.
+#[test]
+fn an_mp_fail_on_each_path() {
+    let mut script = Script::default();
+    let mut first = script.open();
+    script.data(&mut first, Client, 0, 1, 100);
+    let mut joins = [(CLIENT_2, 2), (([10, 0, 3, 1], 40002), 3)]
+        .map(|(client, id)| (script.join(client, SERVER, id, [false; 2]), u64::from(id) - 1));
+    let mut frames = Vec::new();
+    for (join, number) in &mut joins {
+        script.data(join, Client, *number * 100, 1, 100);
+        frames.push(script.send(join, Server, RST | ACK, &[fail(dsn(Client, *number * 100)), reason(6)], 0));
+    }
+    script.data(&mut first, Client, 300, 101, 100);
+    let found = script.findings();
+    for (index, frame) in frames.iter().enumerate() {
+        let here = ("mp-fail", Some(index as u64 + 1), vec![*frame]);
+        assert!(found.contains(&here), "{here:?} in {found:?}");
+    }
+    let counters = script.report().kernel_counters().expect("all is known");
+    for (end, name) in [
+        (&counters.server, "MPTcpExtMPFailTx"),
+        (&counters.server, "MPTcpExtDataCsumErr"),
+        (&counters.client, "MPTcpExtMPFailRx"),
+    ] {
+        assert_eq!(end.get(name), Some(&2), "{name}");
+    }
+}
+
 #[test]
 pub(super) fn data_behind_a_slow_path() {
     for (delay, blocked) in [(SECOND, true), (50 * MS, false)] {
