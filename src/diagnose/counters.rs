@@ -4,8 +4,9 @@
 //! that it was (an answer, an echo, the effect). What happens inside a host alone (queues, scheduling, blackhole cache) is
 //! left out, so a counter that is not listed is not known to be zero.
 
+use super::views::nearer_to_server;
 use crate::track::connection::outcome::SubflowState;
-use crate::track::connection::{Connection, FallbackCause};
+use crate::track::connection::{Connection, FallbackCause, Removal};
 use crate::track::keys::Dialect;
 use crate::track::mark::Mark;
 use crate::track::side::{PerSide, Side};
@@ -15,8 +16,8 @@ use std::collections::BTreeMap;
 /// Counters by name, for each end.
 pub type Counters = PerSide<BTreeMap<&'static str, u64>>;
 
-/// Adds what one connection implies.
-pub fn add(counters: &mut Counters, connection: &Connection) {
+/// Adds what one connection implies; `views` are what other inputs show of it.
+pub fn add(counters: &mut Counters, connection: &Connection, views: &[&Connection]) {
     let mut tally = Tally { counters };
     if connection.orphan {
         orphan_joins(&mut tally, connection);
@@ -24,7 +25,7 @@ pub fn add(counters: &mut Counters, connection: &Connection) {
     }
     match connection.dialect {
         Some(Dialect::Rfc6824 | Dialect::DraftV1) => version_0(&mut tally, connection),
-        _ => version_1(&mut tally, connection),
+        _ => version_1(&mut tally, connection, views),
     }
 }
 
@@ -44,7 +45,7 @@ impl Tally<'_> {
     }
 }
 
-fn version_1(tally: &mut Tally<'_>, connection: &Connection) {
+fn version_1(tally: &mut Tally<'_>, connection: &Connection, views: &[&Connection]) {
     handshake(tally, connection);
     let cause = connection.fallback.map(|seen| (seen.cause, seen.side));
     tally.one(
@@ -65,24 +66,7 @@ fn version_1(tally: &mut Tally<'_>, connection: &Connection) {
     }
     announced_1(tally, connection);
     for side in Side::BOTH {
-        tally.add(
-            side,
-            "MPTcpExtRmAddrTx",
-            frames(connection.seldom.removals.iter().filter(|removal| removal.by == side).map(|removal| removal.frame)),
-        );
-        tally.add(
-            side.peer(),
-            "MPTcpExtRmAddr",
-            connection.seldom.removals.iter().filter(|removal| removal.by == side).count() as u64,
-        );
-        let changes = connection
-            .subflows
-            .iter()
-            .flat_map(|subflow| subflow.seldom.backup_changes.iter())
-            .filter(|change| change.1 == side);
-        let changes = frames(changes.map(|change| change.0));
-        tally.add(side, "MPTcpExtMPPrioTx", changes);
-        tally.add(side.peer(), "MPTcpExtMPPrioRx", changes);
+        steering(tally, connection, views, side);
         let fastclosed =
             connection.subflows.iter().filter_map(Subflow::reset).filter(|reset| reset.fastclose && reset.by == side);
         tally.add(side, "MPTcpExtMPFastcloseTx", fastclosed.count() as u64);
@@ -98,19 +82,69 @@ fn version_1(tally: &mut Tally<'_>, connection: &Connection) {
     }
 }
 
+/// Times that Linux sends an ADD_ADDR that is not echoed.
+const ADD_ADDR_TIMES: u32 = 4;
+
+/// Each echo shows that an ADD_ADDR came; that none was sent after it, though some might have been, that the echo did.
 fn announced_1(tally: &mut Tally<'_>, connection: &Connection) {
     for announced in connection.addresses.iter() {
         let (by, peer) = (announced.by, announced.by.peer());
+        let echoes = u64::from(announced.echoes);
+        let heard = if announced.echo_unheard || announced.sent >= ADD_ADDR_TIMES { 0 } else { echoes };
         tally.add(by, "MPTcpExtAddAddrTx", u64::from(announced.sent));
-        if announced.echoed.is_some() {
-            tally.one(peer, "MPTcpExtAddAddr", true);
-            tally.one(peer, "MPTcpExtEchoAddTx", true);
-            tally.one(by, "MPTcpExtEchoAdd", true);
-            for side in Side::BOTH {
-                tally.one(side, "MPTcpExtPortAdd", announced.port.is_some());
-            }
+        tally.add(peer, "MPTcpExtAddAddr", echoes);
+        tally.add(peer, "MPTcpExtEchoAddTx", echoes);
+        tally.add(by, "MPTcpExtEchoAdd", heard);
+        if announced.port.is_some() {
+            tally.add(peer, "MPTcpExtPortAdd", echoes);
+            tally.add(by, "MPTcpExtPortAdd", heard);
         }
     }
+}
+
+/// REMOVE_ADDR and MP_PRIO, which nothing acknowledges: sent where the capture nearest to the sender shows them. They came
+/// where another capture, nearer to the receiver, shows them too, or where the receiver acts on them.
+fn steering(tally: &mut Tally<'_>, connection: &Connection, views: &[&Connection], side: Side) {
+    let nearest = |to: Side| {
+        views.iter().copied().fold(connection, |best, view| {
+            let nearer = if to == Side::Server { nearer_to_server(view, best) } else { nearer_to_server(best, view) };
+            if nearer { view } else { best }
+        })
+    };
+    let (leaving, coming) = (nearest(side), nearest(side.peer()));
+    let removed = |tap: &Connection| tap.seldom.removals.iter().filter(|removal| removal.by == side).count() as u64;
+    tally.add(side, "MPTcpExtRmAddrTx", removed(leaving));
+    tally.add(side, "MPTcpExtMPPrioTx", priority_changes(leaving, side));
+    if views.is_empty() {
+        let removals = connection.seldom.removals.iter().filter(|removal| removal.by == side);
+        tally.add(
+            side.peer(),
+            "MPTcpExtRmAddr",
+            removals.filter(|removal| acted_on(connection, removal)).count() as u64,
+        );
+    } else {
+        tally.add(side.peer(), "MPTcpExtRmAddr", removed(coming));
+        tally.add(side.peer(), "MPTcpExtMPPrioRx", priority_changes(coming, side));
+    }
+}
+
+/// MP_PRIO options of a side.
+fn priority_changes(connection: &Connection, side: Side) -> u64 {
+    let changes = connection.subflows.iter().flat_map(|subflow| subflow.seldom.backup_changes.iter());
+    frames(changes.filter(|change| change.1 == side).map(|change| change.0))
+}
+
+/// Whether the receiver of a REMOVE_ADDR was the first to end a subflow of that id, after it.
+fn acted_on(connection: &Connection, removal: &Removal) -> bool {
+    let (by, peer) = (removal.by, removal.by.peer());
+    connection.subflows.iter().filter(|subflow| subflow.address_id(by) == Some(removal.id)).any(|subflow| {
+        let ended = |side: Side| {
+            let reset = subflow.reset().filter(|reset| reset.by == side).map(|reset| reset.at.frame);
+            let fin = subflow.halves[side].fin.map(|fin| fin.1);
+            reset.into_iter().chain(fin).min()
+        };
+        ended(peer).is_some_and(|frame| frame > removal.frame && ended(by).is_none_or(|other| frame < other))
+    })
 }
 
 /// Frames, each counted once: one option can name several subflows or ids.

@@ -158,6 +158,10 @@ pub(crate) fn remove(ids: &'static [u8]) -> TcpOption<'static> {
     TcpOption::Mptcp(MptcpOption::RemoveAddr(RemoveAddr { ids, reserved: 0 }))
 }
 
+pub(crate) fn priority(backup: bool) -> TcpOption<'static> {
+    TcpOption::Mptcp(MptcpOption::MpPrio(MpPrio { backup, address_id: None, reserved: 0 }))
+}
+
 /// The server announces an address with the HMAC that `key` makes.
 pub(crate) fn announce(id: u8, address: [u8; 4], port: Option<u16>, key: Key) -> TcpOption<'static> {
     let hmac = Some(add_addr_hmac(Suite::Sha256, key, CLIENT_KEY, id, address.into(), port));

@@ -298,7 +298,7 @@ impl Report for TrackedReport {
         }
         let mut counters = diagnose::counters::Counters::default();
         for connection in self.tracker.connections().filter(|connection| connection.view_of.is_none()) {
-            diagnose::counters::add(&mut counters, connection);
+            diagnose::counters::add(&mut counters, connection, &self.views_of(connection.id));
         }
         Some(KernelCounters { client: counters.client, server: counters.server })
     }

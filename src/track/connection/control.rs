@@ -33,6 +33,10 @@ pub struct Announced {
     pub hmac: Option<[u8; 8]>,
     /// The echo.
     pub echoed: Option<Mark>,
+    /// Times it was echoed.
+    pub echoes: u32,
+    /// It was sent again after an echo, which therefore had not arrived.
+    pub echo_unheard: bool,
     /// Times it was sent.
     pub sent: u32,
     /// Its REMOVE_ADDR.
@@ -128,6 +132,7 @@ impl Connection {
         for known in self.addresses.iter_mut().filter(same_id) {
             if known.address == add.address && known.port == add.port {
                 known.sent += 1;
+                known.echo_unheard |= known.echoed.is_some();
                 return;
             }
             if known.address != add.address {
@@ -147,6 +152,8 @@ impl Connection {
                 time: env.at.time,
                 hmac: add.hmac,
                 echoed: None,
+                echoes: 0,
+                echo_unheard: false,
                 sent: 1,
                 removed: None,
             });
@@ -166,6 +173,7 @@ impl Connection {
         };
         if let Some(known) = self.addresses.iter_mut().rev().find(matching) {
             known.echoed.get_or_insert(self.last.frame);
+            known.echoes += 1;
         }
     }
 

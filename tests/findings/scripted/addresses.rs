@@ -1,7 +1,7 @@
 //! Addresses that are announced.
 
 use mptcp_inspect::report::Report;
-use mptcp_inspect::track::side::Side::{Client, Server};
+use mptcp_inspect::track::side::Side::{self, Client, Server};
 use mptcp_inspect::wire::TcpOption;
 
 use super::{fires, silent};
@@ -121,5 +121,62 @@ pub(super) fn a_silent_address_that_was_announced() {
             there == SERVER_2,
             "{message}"
         );
+    }
+}
+
+/// What the kernels of both ends count of addresses, as far as the packets show it.
+#[test]
+fn counters_of_addresses() {
+    let here = || announce(1, SERVER_2.0, None, SERVER_KEY);
+    let count = |script: &Script, names: [(Side, &str); 4]| {
+        let counters = script.report().kernel_counters().expect("all is known");
+        names.map(|(side, name)| {
+            let end = if side == Client { &counters.client } else { &counters.server };
+            end.get(format!("MPTcpExt{name}").as_str()).copied().unwrap_or(0)
+        })
+    };
+    let names = [(Server, "AddAddrTx"), (Client, "AddAddr"), (Client, "EchoAddTx"), (Server, "EchoAdd")];
+    let mut script = Script::default();
+    let mut flow = script.open();
+    for echoed in 1..=4 {
+        // The echoes get lost, so the server goes on.
+        script.send(&mut flow, Server, ACK, &[here()], 0);
+        script.send(&mut flow, Client, ACK, &[echo(1, SERVER_2.0, None)], 0);
+        let heard = u64::from(echoed == 1);
+        assert_eq!(count(&script, names), [echoed, echoed, echoed, heard]);
+    }
+
+    // One REMOVE_ADDR with two ids counts twice. That it came shows where the client ends a subflow of such an id.
+    let names = [(Server, "RmAddrTx"), (Client, "RmAddr"), (Client, "MPPrioRx"), (Server, "MPPrioTx")];
+    for acts in [false, true] {
+        let mut script = Script::default();
+        let mut flow = script.open();
+        script.data(&mut flow, Client, 0, 1, 100);
+        script.send(&mut flow, Server, ACK, &[remove(&[0, 7])], 0);
+        if acts {
+            script.send(&mut flow, Client, FIN | ACK, &[], 0);
+        }
+        script.send(&mut flow, Server, FIN | ACK, &[], 0);
+        assert_eq!(count(&script, names), [2, u64::from(acts), 0, 0]);
+    }
+
+    // At the other end's capture they came, or did not.
+    for came in [false, true] {
+        let mut script = Script::default();
+        for input in [0, 1] {
+            script.input = input;
+            let mut flow = Flow::new(CLIENT, SERVER);
+            script.send(&mut flow, Client, SYN, &[capable(1, None, None)], 0);
+            // The first input is where the client is: there the answer comes later.
+            script.wait(if input == 0 { MS } else { 0 });
+            script.send(&mut flow, Server, SYN | ACK, &[capable(1, Some(SERVER_KEY), None)], 0);
+            script.send(&mut flow, Client, ACK, &[capable(1, Some(CLIENT_KEY), Some(SERVER_KEY))], 0);
+            script.data(&mut flow, Client, 0, 1, 100);
+            let steers = [remove(&[7]), priority(true)];
+            script.send(&mut flow, Client, ACK, if input == 0 || came { &steers } else { &[] }, 0);
+        }
+        let names = [(Client, "RmAddrTx"), (Server, "RmAddr"), (Client, "MPPrioTx"), (Server, "MPPrioRx")];
+        let came = u64::from(came);
+        assert_eq!(count(&script, names), [1, came, 1, came]);
     }
 }
