@@ -47,14 +47,28 @@ fn unanswered(finder: &mut Finder<'_, '_>, connection: &Connection, initial: &Su
         return;
     }
     let waited = finder.evidence.capture_end.since(syn.first.time);
-    let text = format!(
-        "{} to {} with MP_CAPABLE got no answer in the {} until the capture ends.",
-        text::counted(u64::from(syn.retransmissions()) + 1, "SYN"),
+    let all = u64::from(syn.retransmissions()) + 1;
+    let syns = &connection.handshake.syns;
+    // A client that gives MPTCP up sends the rest without the option, those that were not remembered too.
+    let gave_up = syns.last().is_some_and(|syn| !syn.2);
+    let with = if gave_up { syns.iter().filter(|syn| syn.2).count() as u64 } else { all };
+    let mut text = format!(
+        "{} to {} with MP_CAPABLE got no answer in the {} until the capture ends",
+        text::counted(with, "SYN"),
         endpoint(initial.address_of(Side::Server)),
         text::duration(waited),
     );
-    let frames: Vec<Mark> = connection.handshake.syns.iter().map(|syn| syn.0).collect();
+    if gave_up {
+        let without = all.saturating_sub(with);
+        text.push_str(&format!(", and neither did {without} without it: that is no matter of MPTCP"));
+    }
+    text.push('.');
+    let frames: Vec<Mark> = syns.iter().map(|syn| syn.0).collect();
     finder.report(rule::CONNECTION_UNANSWERED, Some(0), &frames, text);
+    if let Some(found) = finder.found.last_mut() {
+        // What the advice tells to try, the client has tried.
+        found.settled = gave_up;
+    }
 }
 
 /// The SYN or the SYN/ACK was lost, and the connection is MPTCP all the same.

@@ -31,7 +31,22 @@ pub(super) fn an_unanswered_connection() {
     let second = script.again(&mut flow, Client, SYN, &[capable(1, None, None)], 0);
     fires(&script, "connection-unanswered", &[first, second]);
 
+    let found = script.the("connection-unanswered");
+    assert!(found.message.starts_with("2 SYNs to 10.0.9.9:443 with MP_CAPABLE got no answer in the "), "{found:?}");
+    assert!(found.advice.is_some());
+
+    // The client gives MPTCP up, and plain TCP gets no answer either: nothing is left to try.
+    for _ in 0..3 {
+        script.again(&mut flow, Client, SYN, &[], 0);
+    }
+    let found = script.the("connection-unanswered");
+    assert!(found.message.starts_with("2 SYNs to 10.0.9.9:443 with MP_CAPABLE"), "{found:?}");
+    assert!(found.message.contains("neither did 3 without it") && found.advice.is_none(), "{found:?}");
+
     // One direction only: the client goes on, so it was answered.
+    let mut script = Script::default();
+    let mut flow = Flow::new(CLIENT, SERVER);
+    script.send(&mut flow, Client, SYN, &[capable(1, None, None)], 0);
     script.send(&mut flow, Client, ACK, &[capable(1, Some(CLIENT_KEY), Some(SERVER_KEY))], 0);
     silent(&script, "connection-unanswered");
 }
