@@ -108,6 +108,12 @@ pub const RECENT_SEGMENTS: usize = 8192;
 /// The same once a copy was found, 2 MiB. At 100,000 packets a second and 80 ms under way between two taps, one copy in
 /// 100,000 is missed.
 pub const RECENT_SEGMENTS_WHERE_COPIES_ARE: usize = 32 * RECENT_SEGMENTS;
+/// Segments remembered, where there are several inputs, to be compared with the same packet at another: 4 MiB. The clocks of
+/// two inputs may lie as far apart as it takes for so many segments to pass.
+pub const COMPARED_SEGMENTS: usize = 1 << 17;
+/// Ways remembered in which options of a subflow's packets differ between inputs: what was done (3), to which of 10 options,
+/// in which direction, between which two inputs. A device does few of them.
+pub const DIFFERENCES: usize = 64;
 /// TCP flows remembered, MPTCP or not; beyond, the oldest goes.
 pub const FLOWS: usize = 2 << 20;
 /// MPTCP connections remembered; beyond, the oldest unanswered one goes, else the oldest closed one, else the oldest.

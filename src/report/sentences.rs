@@ -98,7 +98,7 @@ pub(super) fn view(view: &View, connection: &Connection) -> String {
     let shows = if !view.shows_mptcp {
         "no MPTCP option at all".to_owned()
     } else if same_fallback && view.outcome == connection.outcome && view.close == connection.close {
-        "the same".to_owned()
+        "the same outcome".to_owned()
     } else if let Some(seen) = view.fallback.as_ref().filter(|_| !same_fallback) {
         format!("that it {}", fallback(seen))
     } else if same_fallback && view.outcome == connection.outcome {

@@ -28,6 +28,7 @@ pub mod observer;
 pub mod order;
 pub mod range_set;
 pub mod round_trip;
+pub mod same_packet;
 pub mod side;
 pub mod sparse;
 mod streams;
@@ -49,7 +50,8 @@ use connection::{Connection, Env, Input};
 use flow::FlowTable;
 use mark::{Mark, Moment};
 use observer::{ConnectionId, Observer, Silent};
-use side::Side;
+use same_packet::SamePacket;
+use side::{PerSide, Side};
 use streams::Streams;
 use table::Connections;
 use tap::{Recent, Taps};
@@ -130,6 +132,7 @@ pub struct Tracker {
     recent: Recent,
     /// SYNs without MPTCP that seem to have had it.
     blanked: blanked::Blanked,
+    same_packet: SamePacket,
     connections: Connections,
     /// Connections that the report lists, so far: the number of the last one.
     listed: u64,
@@ -186,6 +189,7 @@ impl Tracker {
             taps: Taps::default(),
             recent: Recent::new(),
             blanked: blanked::Blanked::default(),
+            same_packet: SamePacket::default(),
             connections: Connections::default(),
             listed: 0,
             sweep: expire::Sweep::default(),
@@ -273,6 +277,9 @@ impl Tracker {
         match assigned {
             Assigned::To(Place { connection, subflow, from }) => {
                 self.feed(connection, subflow, from, segment, options, at, observer);
+                if self.config.compare {
+                    self.compare(Place { connection, subflow, from }, PerSide::default(), segment, options, at);
+                }
             }
             Assigned::Plain if segment.flags.syn() => self.blanked.note(segment, options, at.frame),
             Assigned::View(_) | Assigned::Plain | Assigned::Copy(_) => {}

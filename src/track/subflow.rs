@@ -2,6 +2,7 @@
 
 use super::half::Half;
 use super::mark::{Mark, Moment};
+use super::same_packet::Difference;
 use super::side::{PerSide, Side};
 use super::sparse::{Sparse, empty};
 use super::verdict::{Verdict, Why};
@@ -83,6 +84,8 @@ pub struct Seldom {
     /// A join's SYN/ACK with another nonce than the first: the responder had forgotten that it answered. Its nonce, HMAC and
     /// frame.
     pub other_syn_ack: Option<(Nonce, [u8; 8], Mark)>,
+    /// Options of its packets that say different things at two inputs.
+    pub differences: Vec<Difference>,
 }
 
 /// Segments without options.
@@ -111,6 +114,7 @@ empty! {
         more_interfaces: Vec::new(),
         also_seen_as: Vec::new(),
         other_syn_ack: None,
+        differences: Vec::new(),
     };
     Repeats = Repeats { last: None, count: 0, fast_open: 0 };
 }

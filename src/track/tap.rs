@@ -85,7 +85,7 @@ const _: () = assert!(SETS.is_power_of_two() && SETS <= 1 << 16 && GROWTH.is_pow
 
 /// Two numbers as one that every bit of both has a part in.
 #[inline]
-fn fold(a: u64, b: u64) -> u64 {
+pub(super) fn fold(a: u64, b: u64) -> u64 {
     let product = u128::from(a) * u128::from(b);
     (product as u64) ^ ((product >> 64) as u64)
 }

@@ -51,13 +51,16 @@ pub(crate) struct Flow {
 pub(crate) struct Script {
     frames: Vec<(i64, u16, u16, LinkType, Vec<u8>)>,
     now: i64,
-    ip_id: u16,
     pub(crate) input: u16,
     pub(crate) interface: u16,
     /// Interface index and packet type of a cooked header (SLL2) before the packet.
     pub(crate) cooked: Option<(u32, u8)>,
     /// TTL of what is sent; 64 unless told.
     pub(crate) ttl: Option<u8>,
+    /// Packets that this input did not get, so far.
+    pub(crate) lost: u16,
+    /// IPv4 identifications are 0, as IPv6 has none.
+    pub(crate) no_ip_id: bool,
     /// What makes payload differ from that of other segments.
     pub(crate) salt: u8,
     /// Bytes captured of each frame; all unless told.
@@ -223,6 +226,11 @@ impl Script {
         Self { ttl: Some(ttl), ..Self::default() }
     }
 
+    /// One whose packets have IPv4 identifications or not.
+    pub(crate) fn identified(ip_id: bool) -> Self {
+        Self { no_ip_id: !ip_id, ..Self::default() }
+    }
+
     pub(crate) fn wait(&mut self, nanos: i64) {
         self.now += nanos;
     }
@@ -252,14 +260,16 @@ impl Script {
         payload: usize,
     ) -> u64 {
         self.now += 10 * MS;
-        self.ip_id += 1;
+        // The same packet has the same identification at each input: here, the one with the same number there.
+        let number = self.frames.iter().filter(|frame| frame.1 == self.input).count() as u16 + 1;
+        let ip_id = if self.no_ip_id { 0 } else { number + self.lost };
         pad_to_words(&mut options);
         let (from, to) = if side == Side::Client { (flow.client, flow.server) } else { (flow.server, flow.client) };
         let (seq, ack) = (flow.next[index(side)], flow.next[index(side.peer())]);
         let total = (40 + options.len() + payload) as u16;
         let mut packet = vec![0x45, 0];
         packet.extend(total.to_be_bytes());
-        packet.extend(self.ip_id.to_be_bytes());
+        packet.extend(ip_id.to_be_bytes());
         packet.extend([0x40, 0, self.ttl.unwrap_or(64), 6, 0, 0]);
         packet.extend(from.0);
         packet.extend(to.0);

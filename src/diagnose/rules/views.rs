@@ -29,7 +29,8 @@ pub const PATH_STRIPPED_OPTION: &Explanation = &Explanation {
     title: "an MPTCP option was removed between two captures",
     meaning: "The option is in a packet at one input and not in the same packet at the other: a device between the two \
               removed it. Neither end is at fault.",
-    detection: "The same SYN, SYN/ACK, third ACK or data at two inputs, with and without its option.",
+    detection: "The same packet at two inputs, with and without its option: a SYN, SYN/ACK or third ACK, and any later packet \
+                that has the same sequence numbers, flags, window, timestamps and IPv4 identification at both.",
     advice: "Look at the firewalls, proxies and NATs between the two capture points, and allow TCP option 30 there.",
     rfc: "8684 §3.7",
     counter: None,
@@ -67,9 +68,10 @@ pub const PATH_CHANGED_OPTION: &Explanation = &Explanation {
     id: "path-changed-option",
     severity: Severity::Error,
     title: "an MPTCP option was changed between two captures",
-    meaning: "The option says one thing at one input and another at the other: a device between the two rewrites it. \
-              Keys, tokens and HMACs no longer fit, so the other end refuses what it carries.",
-    detection: "MP_CAPABLE, MP_JOIN and ADD_ADDR of the same packet at two inputs.",
+    meaning: "The option says one thing at one input and another at the other, or it is there only behind the device: a device \
+              between the two rewrites or inserts it. Keys, tokens, HMACs or mappings no longer fit, so the other end refuses \
+              what it carries.",
+    detection: "The contents of options of the same packet at two inputs, parts of DSS told apart.",
     advice: "Look for a proxy, load balancer or NAT helper between the two capture points that handles MPTCP itself.",
     rfc: "8684 §3.7",
     counter: None,

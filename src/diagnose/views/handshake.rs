@@ -143,10 +143,9 @@ fn changed(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, (first, second): 
         return;
     };
     if let (Some(before), Some(behind)) = (&first.subflow.syn, &second.subflow.syn)
-        && let (Some(one), Some(other)) = (here.token, there.token)
-        && one != other
+        && let Some(what) = other_join_syn(&first, &second)
     {
-        differ(initiator, "The token in MP_JOIN of the SYN", [before.first.frame, behind.first.frame]);
+        differ(initiator, &format!("The {what} in MP_JOIN of the SYN"), [before.first.frame, behind.first.frame]);
     }
     if let (Some(before), Some(behind)) = (there.syn_ack_frame, here.syn_ack_frame)
         && (there.syn_ack_hmac, there.responder_nonce) != (here.syn_ack_hmac, here.responder_nonce)
@@ -157,6 +156,24 @@ fn changed(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, (first, second): 
         && here.ack_hmac != there.ack_hmac
     {
         differ(initiator, "MP_JOIN of the third ACK", [before, behind]);
+    }
+}
+
+/// What MP_JOIN of the SYN says differently at two taps, where both show it.
+fn other_join_syn(first: &Tap<'_>, second: &Tap<'_>) -> Option<&'static str> {
+    let (here, there) = (first.subflow.join.as_ref()?, second.subflow.join.as_ref()?);
+    let (one, other) = (here.token.zip(here.initiator_nonce)?, there.token.zip(there.initiator_nonce)?);
+    let initiator = first.subflow.initiator;
+    let id = |tap: &Tap<'_>| tap.subflow.address_ids[initiator];
+    let backup = |tap: &Tap<'_>| tap.subflow.join_backup[initiator];
+    if one.0 != other.0 {
+        Some("token")
+    } else if one.1 != other.1 {
+        Some("nonce")
+    } else if id(first) != id(second) {
+        Some("address id")
+    } else {
+        (backup(first) != backup(second)).then_some("backup flag")
     }
 }
 

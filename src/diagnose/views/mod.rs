@@ -4,6 +4,7 @@
 //! next: so a difference is pinned to the shortest stretch of path that the captures bound.
 
 mod handshake;
+mod options;
 mod stream;
 
 use std::cmp::Reverse;
@@ -42,18 +43,17 @@ pub(super) fn look(finder: &mut Finder<'_, '_>) {
             let stretch = Stretch { near, far, index };
             handshake::look(finder, &stretch);
             let worked = !stretch.lost_options(finder);
-            for side in Side::BOTH {
-                stream::look(finder, &stretch, side);
-            }
             if worked {
                 handshake::reset_reason(finder, &stretch);
             }
-            translated(finder, &stretch);
-        }
-        if index == 0 {
-            for (&near, &far) in taps.iter().zip(taps.iter().skip(1)) {
-                handshake::announcements(finder, &Stretch { near, far, index });
+            if index == 0 {
+                handshake::announcements(finder, &stretch);
             }
+            options::look(finder, &stretch, !worked);
+            for side in Side::BOTH {
+                stream::look(finder, &stretch, side);
+            }
+            translated(finder, &stretch);
         }
     }
     for &view in &evidence.views {
@@ -112,7 +112,7 @@ fn taps<'a>(connection: &'a Connection, views: &[&'a Connection], index: u16) ->
     taps
 }
 
-/// The same subflow in another view: the first one, or the one of the same nonce or 4-tuple.
+/// The same subflow in another view: the first one, or the one of the same nonce, 4-tuple, or SYN.
 pub(crate) fn twin<'a>(subflow: &Subflow, view: &'a Connection) -> Option<(u16, &'a Subflow)> {
     let numbered = || view.subflows.iter().enumerate().map(|(index, other)| (index as u16, other));
     let Some(join) = &subflow.join else {
@@ -125,7 +125,13 @@ pub(crate) fn twin<'a>(subflow: &Subflow, view: &'a Connection) -> Option<(u16, 
         let unknown = nonce(other).is_none() || join.initiator_nonce.is_none();
         other.join.is_some() && unknown && tuple(other) == tuple(subflow)
     };
-    numbered().find(|(_, other)| same_nonce(other)).or_else(|| numbered().find(|(_, other)| same_tuple(other)))
+    // The nonce itself may be what was changed on the way.
+    let same_syn = |other: &&Subflow| {
+        let seq = |subflow: &Subflow| subflow.syn.as_ref().map(|syn| syn.seq);
+        other.join.is_some() && seq(subflow).is_some() && seq(other) == seq(subflow) && tuple(other) == tuple(subflow)
+    };
+    let found = |same: &dyn Fn(&&Subflow) -> bool| numbered().find(|(_, other)| same(other));
+    found(&same_nonce).or_else(|| found(&same_tuple)).or_else(|| found(&same_syn))
 }
 
 impl<'a> Stretch<'a> {

@@ -3,10 +3,14 @@
 
 use super::{Arrival, owner};
 use crate::limits;
+use crate::packet::Segment;
+use crate::packet::options::Options;
 use crate::track::connection::Connection;
 use crate::track::flow::{FlowId, OtherTap, PLAIN};
+use crate::track::mark::Moment;
 use crate::track::observer::{ConnectionId, Event, Observer, Silent, What};
-use crate::track::side::Side;
+use crate::track::same_packet::Look;
+use crate::track::side::{PerSide, Side};
 use crate::track::subflow::{Join, Subflow};
 use crate::track::{Assigned, Place, Tracker};
 
@@ -122,7 +126,42 @@ impl Tracker {
         }
         // The nonce of a join is known only then.
         self.feed(view, subflow, from, arrival.segment, arrival.options, arrival.at, &mut Silent);
-        self.place_in_main(view, subflow, from).map_or(Assigned::Copy(None), Assigned::View)
+        let Some(place) = self.place_in_main(view, subflow, from) else { return Assigned::Copy(None) };
+        let shift = self.shift_of(view, subflow, place);
+        self.compare(place, shift, arrival.segment, arrival.options, arrival.at);
+        Assigned::View(place)
+    }
+
+    /// Compares a segment with the same packet at other inputs. `shift` is what sequence numbers are ahead there of those in
+    /// the connection itself.
+    #[cold]
+    pub(in crate::track) fn compare(
+        &mut self,
+        place: Place,
+        shift: PerSide<u32>,
+        segment: &Segment<'_>,
+        options: &Options<'_>,
+        at: Moment,
+    ) {
+        let owner = owner(place.connection, place.subflow, place.from);
+        let look = self.same_packet.look(owner, shift, place.from, segment, options.timestamps, at.frame);
+        let Some(look) = look.filter(Look::is_eventful) else { return };
+        let state = self.connections.get_mut(place.connection);
+        let Some(record) = state.and_then(|state| state.subflows.get_mut(usize::from(place.subflow))) else { return };
+        look.note(place.from, &mut record.seldom.differences);
+    }
+
+    /// What a firewall that shifts sequence numbers adds on the way from the first tap to a view's.
+    fn shift_of(&self, view: ConnectionId, subflow: u16, place: Place) -> PerSide<u32> {
+        let record = |id, index: u16| self.connection(id).and_then(|state| state.subflows.get(usize::from(index)));
+        let (Some(there), Some(here)) = (record(view, subflow), record(place.connection, place.subflow)) else {
+            return PerSide::default();
+        };
+        let shift = |side: Side| {
+            let both = there.halves[side].syn().zip(here.halves[side].syn());
+            both.map_or(0, |(there, here)| (there as u32).wrapping_sub(here as u32))
+        };
+        PerSide { client: shift(Side::Client), server: shift(Side::Server) }
     }
 
     /// Where a view's subflow is in the connection that it shows: the initial one first, a join where its nonce is, or where
@@ -134,7 +173,8 @@ impl Tracker {
         let main = self.connection(connection)?;
         let nonce = |record: &Subflow| record.join.as_ref().and_then(|join| join.initiator_nonce);
         let same = |record: &Subflow| match (nonce(record), nonce(shown)) {
-            (Some(known), Some(nonce)) => known == nonce,
+            // A nonce that was changed on the way leaves the SYN's addresses and sequence number as they were.
+            (Some(known), Some(nonce)) => known == nonce || record.same_syn(shown),
             _ if shown.join.is_some() => record.same_tuple(shown),
             _ => record.join.is_none(),
         };
@@ -217,6 +257,10 @@ impl Subflow {
             std::mem::swap(&mut fresh.source_port, &mut fresh.destination_port);
         }
         fresh
+    }
+
+    fn same_syn(&self, other: &Self) -> bool {
+        self.syn.is_some() && other.syn.is_some() && self.same_tuple(other)
     }
 
     fn same_tuple(&self, other: &Self) -> bool {

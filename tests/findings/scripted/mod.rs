@@ -8,6 +8,7 @@ mod joins;
 mod kernels;
 mod options;
 mod paths;
+mod same_packet;
 mod taps;
 
 use std::collections::BTreeSet;
@@ -116,6 +117,10 @@ fn each_finding_is_tried_where_it_fires_and_where_it_does_not() {
         taps::announcements_and_resets_that_change_on_the_way,
         taps::streams_that_are_cut_or_written_anew,
         taps::two_captures_of_one_connection,
+        same_packet::options_that_one_capture_lacks,
+        same_packet::options_that_say_something_else_behind_the_path,
+        same_packet::a_join_whose_syn_is_changed_on_the_way,
+        same_packet::packets_that_nothing_tells_apart,
     ];
     for test in all {
         test();

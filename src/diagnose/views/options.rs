@@ -1,0 +1,134 @@
+//! Options of the same packet at two taps, beyond the SYNs.
+
+use super::super::Finder;
+use super::super::rules::views as rule;
+use super::Stretch;
+use crate::text;
+use crate::track::mark::Mark;
+use crate::track::same_packet::{Difference, How};
+use crate::track::side::Side;
+use crate::wire::Subtype;
+
+/// Options that are gone, new or other behind the stretch. `handshake_lost` tells that those of the handshake are known to be
+/// gone: what follows of that says nothing new.
+pub(super) fn look(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, handshake_lost: bool) {
+    for side in Side::BOTH {
+        let found = differences(finder, stretch, side);
+        let mut gone = Vec::new();
+        let mut other = Vec::new();
+        for difference in &found {
+            let stripped = match difference.how {
+                How::LowerLacks => !passed_lower_first(stretch, side),
+                How::HigherLacks => passed_lower_first(stretch, side),
+                How::Changed(_) => false,
+            };
+            if stripped { gone.push(difference) } else { other.push(difference) }
+        }
+        if !handshake_lost && !gone.is_empty() {
+            removed(finder, stretch, side, &gone);
+        }
+        if !other.is_empty() {
+            changed(finder, stretch, side, &other);
+        }
+    }
+}
+
+/// What differs in packets of `side` and is not told yet.
+fn differences(finder: &Finder<'_, '_>, stretch: &Stretch<'_>, side: Side) -> Vec<Difference> {
+    let (from, to) = stretch.inputs(side);
+    let Some(subflow) = finder.connection().subflows.get(usize::from(stretch.index)) else { return Vec::new() };
+    let of_stretch = |difference: &&Difference| {
+        let inputs = difference.frames.map(|frame| frame.frame().input);
+        difference.from == side && (inputs == [from, to] || inputs == [to, from])
+    };
+    let told = |difference: &Difference| {
+        let has = |frames: &[Mark]| difference.frames.iter().all(|frame| frames.contains(frame));
+        finder.found.iter().any(|found| found.between == Some((from, to)) && has(&found.frames))
+    };
+    subflow.seldom.differences.iter().filter(of_stretch).filter(|difference| !told(difference)).copied().collect()
+}
+
+/// Whether packets of `side` pass the input with the lower number first.
+fn passed_lower_first(stretch: &Stretch<'_>, side: Side) -> bool {
+    let (from, to) = stretch.inputs(side);
+    from < to
+}
+
+/// The frames of a difference in the order in which the packet passed them.
+fn in_order(stretch: &Stretch<'_>, side: Side, difference: &Difference) -> [Mark; 2] {
+    let [lower, higher] = difference.frames;
+    if passed_lower_first(stretch, side) { [lower, higher] } else { [higher, lower] }
+}
+
+/// `frame 1#70 and not in frame 2#71, the same packet`; and how often, if more than once.
+fn where_seen(finder: &Finder<'_, '_>, [with, without]: [Mark; 2], count: u32) -> String {
+    let more = match count {
+        1 => String::new(),
+        _ => format!(" (the first of {})", text::counted(u64::from(count), "packet")),
+    };
+    format!("in frame {} and not in frame {}{more}", finder.frame(with), finder.frame(without))
+}
+
+fn removed(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, side: Side, gone: &[&Difference]) {
+    let mut frames = Vec::new();
+    let mut parts = Vec::new();
+    for difference in gone {
+        let pair = in_order(stretch, side, difference);
+        parts.push(format!("{} is {}", difference.subtype, where_seen(finder, pair, difference.count)));
+        frames.extend(pair);
+    }
+    let text = format!(
+        "In packets of the {} on subflow {}, {}: removed {}.",
+        side.name(),
+        stretch.index,
+        parts.join(", "),
+        stretch.name(finder, side),
+    );
+    stretch.report(finder, rule::PATH_STRIPPED_OPTION, side, &frames, text);
+}
+
+fn changed(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, side: Side, other: &[&Difference]) {
+    let mut frames = Vec::new();
+    let mut parts = Vec::new();
+    for difference in other {
+        let [before, behind] = in_order(stretch, side, difference);
+        parts.push(match difference.how {
+            How::Changed(which) => {
+                let more = match difference.count {
+                    1 => String::new(),
+                    count => format!(" (the first of {})", text::counted(u64::from(count), "packet")),
+                };
+                let (before, behind) = (finder.frame(before), finder.frame(behind));
+                format!("{} differs between frames {before} and {behind}{more}", what(difference.subtype, which))
+            }
+            How::LowerLacks | How::HigherLacks => {
+                let seen = where_seen(finder, [behind, before], difference.count);
+                format!("{} is {seen}: it was inserted", difference.subtype)
+            }
+        });
+        frames.extend([before, behind]);
+    }
+    let text = format!(
+        "In packets of the {} on subflow {}, {}; it happened {}.",
+        side.name(),
+        stretch.index,
+        parts.join(", "),
+        stretch.name(finder, side),
+    );
+    // What cannot be read behind the stretch and was right before it is not its sender's fault.
+    let malformed = super::super::rules::handshake::OPTION_MALFORMED.id;
+    let explains = |found: &super::super::Found| found.frames.iter().all(|frame| frames.contains(frame));
+    finder.found.retain(|found| found.rule.id != malformed || !explains(found));
+    stretch.report(finder, rule::PATH_CHANGED_OPTION, side, &frames, text);
+}
+
+/// `the DSN and the length of DSS`; the option alone where nothing more is known.
+fn what(subtype: Subtype, parts: u8) -> String {
+    const PARTS: [&str; 5] = ["DATA_ACK", "DSN", "SSN", "length", "flags or checksum"];
+    let named = PARTS.iter().enumerate().filter(|(index, _)| parts >> index & 1 == 1).map(|(_, name)| *name);
+    let named: Vec<&str> = named.collect();
+    if named.is_empty() || named.len() == PARTS.len() {
+        return subtype.to_string();
+    }
+    format!("{} of {subtype}", named.join(", "))
+}
