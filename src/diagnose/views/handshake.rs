@@ -16,6 +16,7 @@ pub(super) fn look(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>) {
     let option = if first.is_join() { "MP_JOIN" } else { "MP_CAPABLE" };
     if first.asked()
         && !second.asked()
+        && second.bare_syns() > first.bare_syns()
         && let (Some(with), Some(without)) = (&first.subflow.syn, &second.subflow.syn)
     {
         gone(finder, stretch, initiator, ("SYN", option), with, without);
@@ -53,6 +54,15 @@ impl Tap<'_> {
         }
     }
 
+    /// SYNs without their option; one at least where the option is never there. What an end itself sent without is no loss: a
+    /// client gives the option up where SYNs with it get no answer (RFC 8684 §3.7).
+    fn bare_syns(&self) -> usize {
+        match &self.subflow.join {
+            None => self.connection.handshake.syns.iter().filter(|(_, _, has_option)| !has_option).count(),
+            Some(_) => usize::from(!self.asked()),
+        }
+    }
+
     /// So does the SYN/ACK.
     fn answered(&self) -> bool {
         match &self.subflow.join {
@@ -64,14 +74,16 @@ impl Tap<'_> {
 
 fn third_ack(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, (first, second): (Tap<'_>, Tap<'_>), option: &str) {
     let (with, without) = match (&first.subflow.join, &second.subflow.join) {
-        (None, None) => {
-            let there = &second.connection.handshake;
-            (first.connection.handshake.ack.map(|(_, frame)| frame), there.bare_ack.filter(|_| there.ack.is_none()))
-        }
-        (Some(here), Some(there)) => (here.ack_frame, there.bare_ack.filter(|_| there.ack_hmac.is_none())),
+        (None, None) => (first.connection.handshake.ack.map(|(_, frame)| frame), second.connection.handshake.bare_ack),
+        (Some(here), Some(there)) => (here.ack_frame, there.bare_ack),
         _ => return,
     };
     let (Some(with), Some(without)) = (with, without) else { return };
+    // Where the ACK itself was lost, the next segment stands in its place: one with another option shows that nothing is removed.
+    let other = second.subflow.options[first.subflow.initiator].is_some_and(|(earliest, _)| earliest == without);
+    if other || first.subflow.third_ack != Some(with) {
+        return;
+    }
     removed(finder, stretch, first.subflow.initiator, &format!("The third ACK carries {option}"), [with, without]);
 }
 

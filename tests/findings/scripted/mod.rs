@@ -121,6 +121,8 @@ fn each_finding_is_tried_where_it_fires_and_where_it_does_not() {
         same_packet::options_that_say_something_else_behind_the_path,
         same_packet::a_join_whose_syn_is_changed_on_the_way,
         same_packet::packets_that_nothing_tells_apart,
+        same_packet::a_syn_that_was_sent_without_the_option,
+        same_packet::a_third_ack_that_is_lost,
     ];
     for test in all {
         test();

@@ -194,3 +194,65 @@ pub(super) fn packets_that_nothing_tells_apart() {
         }
     }
 }
+
+/// SYNs with the option that never came, and one that the client itself sent without (RFC 8684 §3.7).
+#[test]
+pub(super) fn a_syn_that_was_sent_without_the_option() {
+    for stripped in [false, true] {
+        let mut script = Script::default();
+        for input in [0, 1] {
+            script.input = input;
+            script.lost = 0;
+            let mut flow = Flow::new(CLIENT, SERVER);
+            let own = input == 0;
+            let capable = capable(1, None, None);
+            if own {
+                script.send(&mut flow, Client, SYN, &[capable], 0);
+                script.again(&mut flow, Client, SYN, &[capable], 0);
+            } else if stripped {
+                script.send(&mut flow, Client, SYN, &[], 0);
+                script.again(&mut flow, Client, SYN, &[], 0);
+            } else {
+                script.lost = 2;
+                flow = flow.rewound(Client, -1);
+            }
+            script.again(&mut flow, Client, SYN, &[], 0);
+            script.send(&mut flow, Server, SYN | ACK, &[], 0);
+            script.send(&mut flow, Client, ACK, &[], 0);
+        }
+        if stripped {
+            fires(&script, "path-stripped-option", &[1]);
+        } else {
+            silent(&script, "path-stripped-option");
+        }
+    }
+}
+
+/// The third ACK of a join does not arrive; the first segment that does has a DSS, so nothing on this path removes options.
+#[test]
+pub(super) fn a_third_ack_that_is_lost() {
+    for stripped in [false, true] {
+        let mut script = Script::default();
+        for input in [0, 1] {
+            script.input = input;
+            script.lost = 0;
+            let mut flow = script.open();
+            script.data(&mut flow, Client, 0, 1, 100);
+            let mut join = Flow::new(CLIENT_2, SERVER);
+            let (syn, syn_ack, ack) = (join.join_syn(2, false), join.join_syn_ack(false), join.join_ack());
+            script.send(&mut join, Client, SYN, &[syn], 0);
+            script.send(&mut join, Server, SYN | ACK, &[syn_ack], 0);
+            match (input, stripped) {
+                (0, _) => _ = script.send(&mut join, Client, ACK, &[ack], 0),
+                (_, true) => _ = script.send(&mut join, Client, ACK, &[], 0),
+                (_, false) => script.lost = 1,
+            }
+            script.send(&mut join, Client, ACK, &[data_ack(Server, 0)], 0);
+        }
+        if stripped {
+            fires(&script, "path-stripped-option", &[8]);
+        } else {
+            silent(&script, "path-stripped-option");
+        }
+    }
+}
