@@ -63,6 +63,13 @@ pub struct Found {
     pub settled: bool,
 }
 
+impl Found {
+    /// Whether the first of its frames is a RST that neither end sent.
+    pub(crate) fn is_forged_reset(&self) -> bool {
+        self.rule.id == rules::views::PATH_FORGED_RESET.id
+    }
+}
+
 /// All rules, over one connection.
 pub fn connection(evidence: &Evidence<'_>) -> Vec<Found> {
     let mut finder = Finder { evidence, found: Vec::new() };

@@ -117,7 +117,7 @@ pub struct Join {
 /// A RST and what it says.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct Reset {
-    /// Who sent it.
+    /// Who sent it: `client`, `server`, or `path` where two captures prove that no end did.
     pub by: Option<&'static str>,
     /// Its frame.
     pub frame: FrameRef,

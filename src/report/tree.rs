@@ -300,8 +300,11 @@ impl Tree<'_> {
         if !details.is_empty() {
             self.page.flow(bar, &hang, &details, GAP)?;
         }
-        let of_reset =
-            |f: &&Finding| ["subflow-reset", "join-refused", "connection-reset"].iter().any(|id| f.id.starts_with(id));
+        let of_reset = |f: &&Finding| {
+            ["subflow-reset", "join-refused", "connection-reset", "path-forged-reset"]
+                .iter()
+                .any(|id| f.id.starts_with(id))
+        };
         let told = |frame| findings.iter().copied().filter(of_reset).any(|f| f.frames.contains(frame));
         if let Some(reset) = subflow.reset.as_ref().filter(|reset| !told(&reset.frame)) {
             let words: Vec<Cell> = Cell::words(Role::Plain, &sentences::reset(reset)).collect();

@@ -98,6 +98,7 @@ impl Connection {
             if let Some(seldom) = subflow.seldom.written() {
                 seldom.bare.swap();
                 seldom.backup_since.swap();
+                seldom.resets.iter_mut().for_each(|reset| reset.by = reset.by.peer());
                 seldom.differences.iter_mut().for_each(|difference| difference.from = difference.from.peer());
                 seldom.backup_changes.iter_mut().for_each(|change| change.1 = change.1.peer());
                 if let Some(reset) = &mut seldom.reset {

@@ -6,7 +6,7 @@ use super::connection::{Announced, Connection};
 use super::half::{Half, Shown};
 use super::same_packet::Difference;
 use super::side::Side;
-use super::subflow::{Join, Subflow};
+use super::subflow::{Join, RstSent, Subflow};
 use crate::packet::IpPair;
 
 impl Connection {
@@ -37,6 +37,7 @@ impl Subflow {
             + self.seldom.backup_changes.capacity() * size_of::<(u64, Side, bool)>()
             + self.seldom.also_seen_as.capacity() * size_of::<(IpPair, u16, u16)>()
             + self.seldom.more_interfaces.capacity() * size_of::<(u16, u16)>()
+            + self.seldom.resets.capacity() * size_of::<RstSent>()
             + self.seldom.differences.capacity() * size_of::<Difference>();
         let syns = [&self.syn, &self.syn_ack].into_iter().flatten().map(|syn| syn.repeats.own_bytes()).sum::<usize>();
         rare + syns + self.halves.client.heap_bytes() + self.halves.server.heap_bytes()

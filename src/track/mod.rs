@@ -307,6 +307,11 @@ impl Tracker {
         let mut env = Env { at, buffer: &mut self.buffer, compare: self.config.compare, observer };
         let input = Input { segment, options, side: from, subflow };
         let effects = state.segment(&input, &mut env);
+        if self.config.compare
+            && let Some(record) = state.subflows.get_mut(usize::from(subflow))
+        {
+            record.note_resets(from, segment, at.frame);
+        }
         let due = state.is_due();
         if self.streams.are_kept() {
             self.streams.learn(state);

@@ -9,8 +9,9 @@ use super::verdict::{Verdict, Why};
 use crate::crypto::auth::{join_ack_hmac, join_syn_ack_hmac};
 use crate::crypto::{Key, Nonce, Suite, Token};
 use crate::frame::Timestamp;
-use crate::packet::IpPair;
+use crate::limits;
 use crate::packet::options::Kinds;
+use crate::packet::{IpPair, Segment};
 
 /// One subflow.
 #[derive(Clone, Debug)]
@@ -84,8 +85,23 @@ pub struct Seldom {
     /// A join's SYN/ACK with another nonce than the first: the responder had forgotten that it answered. Its nonce, HMAC and
     /// frame.
     pub other_syn_ack: Option<(Nonce, [u8; 8], Mark)>,
+    /// Where inputs are compared: its RSTs, in order, without repeats.
+    pub resets: Vec<RstSent>,
+    /// Where inputs are compared: the first segment that the sender of the RST that ended it sent after it.
+    pub after_reset: Option<Mark>,
     /// Options of its packets that say different things at two inputs.
     pub differences: Vec<Difference>,
+}
+
+/// What tells a RST from others.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RstSent {
+    /// Its sender.
+    pub by: Side,
+    /// Raw sequence number.
+    pub seq: u32,
+    /// It has ACK.
+    pub with_ack: bool,
 }
 
 /// Segments without options.
@@ -114,6 +130,8 @@ empty! {
         more_interfaces: Vec::new(),
         also_seen_as: Vec::new(),
         other_syn_ack: None,
+        resets: Vec::new(),
+        after_reset: None,
         differences: Vec::new(),
     };
     Repeats = Repeats { last: None, count: 0, fast_open: 0 };
@@ -304,6 +322,23 @@ impl Subflow {
             .zip(self.syn_ack.as_ref())
             .map_or(0, |(syn, syn_ack)| syn_ack.last().time.since(syn.last().time));
         answer.saturating_add(self.third_ack_delay)
+    }
+
+    /// Takes note of a segment of `side`: a RST, or one that comes after its RST.
+    #[inline]
+    pub(super) fn note_resets(&mut self, side: Side, segment: &Segment<'_>, frame: Mark) {
+        if segment.flags.rst() {
+            let sent = RstSent { by: side, seq: segment.seq, with_ack: segment.flags.ack() };
+            let known = &self.seldom.resets;
+            if known.len() < limits::RESETS && !known.contains(&sent) {
+                self.seldom.resets.push(sent);
+            }
+        } else if let Some(seldom) = self.seldom.written()
+            && !segment.flags.syn()
+            && seldom.reset.is_some_and(|reset| reset.by == side)
+        {
+            seldom.after_reset.get_or_insert(frame);
+        }
     }
 
     /// Whether both ends have closed it.

@@ -19,6 +19,7 @@ pub const TOPIC: Topic = Topic {
         PATH_TRANSLATED_ADDRESSES,
         PATH_CHANGED_TCP_OPTIONS,
         PATH_LOST_PACKETS,
+        PATH_FORGED_RESET,
     ],
 };
 
@@ -154,6 +155,20 @@ pub const PATH_LOST_PACKETS: &Explanation = &Explanation {
     detection: "Payload bytes of one direction that were sent again, counted at both inputs. What one input lacks and \
                 nobody sent again was lost by the capture.",
     advice: "",
+    rfc: "",
+    counter: None,
+};
+
+/// A device between two captures reset a subflow in the name of an end.
+pub const PATH_FORGED_RESET: &Explanation = &Explanation {
+    id: "path-forged-reset",
+    severity: Severity::Error,
+    title: "a device between two captures reset a subflow in the name of an end",
+    meaning: "At one input a RST ends the subflow; at the input nearer to its sender there is none, and the sender goes on. A \
+              device between the two sent it. Neither end is at fault; a RST that the other end sends in turn only says that \
+              it has given the subflow up.",
+    detection: "A RST at one input that the input nearer to its sender lacks, and segments of the same sender after it.",
+    advice: "Look for a firewall, intrusion prevention or load balancer between the two capture points that ends connections.",
     rfc: "",
     counter: None,
 };

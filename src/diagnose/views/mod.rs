@@ -5,6 +5,7 @@
 
 mod handshake;
 mod options;
+mod reset;
 mod stream;
 
 use std::cmp::Reverse;
@@ -53,6 +54,7 @@ pub(super) fn look(finder: &mut Finder<'_, '_>) {
             for side in Side::BOTH {
                 stream::look(finder, &stretch, side);
             }
+            reset::look(finder, &stretch);
             translated(finder, &stretch);
         }
     }

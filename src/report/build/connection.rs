@@ -209,6 +209,18 @@ fn view(connection: &tracked::Connection, view: &tracked::Connection, context: &
     }
 }
 
+/// The RST that a finding rests on was sent by neither end.
+pub(super) fn reset_by_path(built: &mut Connection, found: &crate::diagnose::Found, context: &Context<'_>) {
+    let Some(frame) = found.frames.first().map(|&frame| context.frame(frame)) else { return };
+    let own = built.subflows.iter_mut().filter_map(|subflow| subflow.reset.as_mut());
+    let views = built.views.iter_mut().flat_map(|view| &mut view.subflows);
+    for reset in own.chain(views.filter_map(|subflow| subflow.reset.as_mut())) {
+        if reset.frame == frame {
+            reset.by = Some("path");
+        }
+    }
+}
+
 impl tracked::Connection {
     /// A connection of which nothing is known.
     pub(super) fn empty() -> Self {

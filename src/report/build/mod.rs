@@ -230,6 +230,9 @@ impl Report for TrackedReport {
         built.stack = infer::stack(tracked, &self.around, &self.context());
         let found = diagnose::connection(&self.evidence(tracked));
         for found in &found {
+            if found.is_forged_reset() {
+                connection::reset_by_path(&mut built, found, &self.context());
+            }
             let ends = found.between.map_or([None; 2], |(from, to)| [Some(from), Some(to)]);
             for (view, tracked) in built.views.iter_mut().zip(&views) {
                 let shown_by = |input| tracked.subflows.iter().any(|subflow| Some(subflow.interface.0) == input);

@@ -62,6 +62,7 @@ pub(crate) const FIRES: &[&str] = &[
     "path-changed-option",
     "path-changed-tcp-options",
     "path-lost-packets",
+    "path-forged-reset",
     "path-resegmented",
     "join-data-without-option",
     "data-behind-data-fin",
@@ -123,6 +124,7 @@ fn each_finding_is_tried_where_it_fires_and_where_it_does_not() {
         same_packet::packets_that_nothing_tells_apart,
         same_packet::a_syn_that_was_sent_without_the_option,
         same_packet::a_third_ack_that_is_lost,
+        same_packet::a_reset_that_no_end_sent,
     ];
     for test in all {
         test();

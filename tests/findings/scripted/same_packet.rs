@@ -256,3 +256,57 @@ pub(super) fn a_third_ack_that_is_lost() {
         }
     }
 }
+
+/// A firewall resets one end in the name of the other, which goes on.
+#[test]
+pub(super) fn a_reset_that_no_end_sent() {
+    let reset_at = |inputs: &[u16], goes_on: bool| {
+        let mut script = Script::default();
+        for input in [0, 1] {
+            script.input = input;
+            script.lost = 0;
+            let mut flow = script.open();
+            script.data(&mut flow, Client, 0, 1, 100);
+            if inputs.contains(&input) {
+                script.send(&mut flow, Client, RST | ACK, &[], 0);
+            } else {
+                script.lost = 1;
+            }
+            if goes_on {
+                script.send(&mut flow, Client, ACK, &[mapping(Client, 100, 101, 100, None)], 100);
+                script.send(&mut flow, Server, RST, &[], 0);
+            }
+        }
+        script
+    };
+    let forged = reset_at(&[1], true);
+    fires(&forged, "path-forged-reset", &[6, 7]);
+    silent(&forged, "connection-reset");
+    assert_eq!(forged.the("path-forged-reset").between, Some(["input-0.pcap".into(), "input-1.pcap".into()]));
+    // It overtook data on the way; the server's own RST answers that.
+    let mut overtaken = Script::default();
+    for input in [0, 1] {
+        overtaken.input = input;
+        let mut flow = overtaken.open();
+        overtaken.data(&mut flow, Client, 0, 1, 100);
+        let reset = |script: &mut Script, flow: &Flow| script.send(&mut flow.clone(), Client, RST, &[], 0);
+        let before = flow.clone();
+        if input == 1 {
+            reset(&mut overtaken, &before);
+        }
+        overtaken.send(&mut flow, Client, ACK, &[mapping(Client, 100, 101, 100, None)], 100);
+        if input == 0 {
+            reset(&mut overtaken, &before);
+        }
+        overtaken.send(&mut flow, Server, RST, &[], 0);
+    }
+    silent(&overtaken, "path-forged-reset");
+    // It came from the client; or the client's capture lost it, for all that shows.
+    for inputs in [&[0, 1][..], &[0], &[1]] {
+        silent(&reset_at(inputs, false), "path-forged-reset");
+    }
+    for sent in [reset_at(&[0, 1], true), reset_at(&[0, 1], false), reset_at(&[0], true)] {
+        silent(&sent, "path-forged-reset");
+        fires(&sent, "connection-reset", &[6]);
+    }
+}

@@ -1,0 +1,68 @@
+//! A RST that shows behind a stretch of path, and that the end in whose name it comes did not send.
+
+use super::super::Finder;
+use super::super::rules::views as rule;
+use super::{Stretch, Tap};
+use crate::limits;
+use crate::track::half::Half;
+use crate::track::mark::Mark;
+use crate::track::side::Side;
+use crate::track::subflow::{Reset, Subflow};
+
+pub(super) fn look(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>) {
+    for side in Side::BOTH {
+        let (from, to) = stretch.of(side);
+        let Some((reset, after)) = forged(&from, &to, side) else { continue };
+        let mut frames = vec![reset.at.frame, after];
+        let mut text = format!(
+            "A RST that ends subflow {} in the {}'s name is in frame {} and not at {}, and the {} went on after it, in frame {}: a device sent it {}",
+            stretch.index,
+            side.name(),
+            finder.frame(reset.at.frame),
+            finder.evidence.input_name(from.subflow.interface.0),
+            side.name(),
+            finder.frame(after),
+            stretch.name(finder, side),
+        );
+        if let Some(answer) = from.subflow.reset().filter(|answer| answer.by != side) {
+            let (peer, frame) = (answer.by.name(), finder.frame(answer.at.frame));
+            text.push_str(&format!("; the RST of the {peer} in frame {frame} only follows from it"));
+            frames.push(answer.at.frame);
+        }
+        text.push('.');
+        no_longer_blamed(finder, stretch, &frames);
+        stretch.report(finder, rule::PATH_FORGED_RESET, side, &frames, text);
+    }
+}
+
+/// The RST in the name of `side` that ends the subflow at `to`, and what that side sent after it, where `from`, which its packets
+/// pass first, does not show this RST. One that a capture lost proves nothing: only that its sender went on as if it had sent
+/// none.
+fn forged(from: &Tap<'_>, to: &Tap<'_>, side: Side) -> Option<(Reset, Mark)> {
+    let reset = to.subflow.reset().filter(|reset| reset.by == side)?;
+    let after = to.subflow.seldom.after_reset?;
+    let sent = |half: &Half| half.syn().map(|syn| half.next.saturating_sub(syn));
+    let (first, second) = (sent(&from.subflow.halves[side])?, sent(&to.subflow.halves[side])?);
+    let shows_all = from.subflow.syn.is_some() && to.subflow.syn.is_some() && first >= second;
+    let came = resets(to, side).next()?;
+    let passed = from.subflow.seldom.resets.len() >= limits::RESETS || resets(from, side).any(|sent| sent == came);
+    (shows_all && !passed).then_some((reset, after))
+}
+
+/// RSTs of `side`: their sequence numbers counted from its SYN, and whether they have ACK.
+fn resets(tap: &Tap<'_>, side: Side) -> impl Iterator<Item = (u32, bool)> {
+    let syn = tap.subflow.halves[side].syn().unwrap_or(0) as u32;
+    let sent = tap.subflow.seldom.resets.iter().filter(move |reset| reset.by == side);
+    sent.map(move |reset| (reset.seq.wrapping_sub(syn), reset.with_ack))
+}
+
+/// What one capture alone says of this RST, or of the answer to it, blames an end.
+fn no_longer_blamed(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, frames: &[Mark]) {
+    let own = finder.connection().subflows.get(usize::from(stretch.index)).and_then(Subflow::reset);
+    let of_reset = |id: &str| ["subflow-reset", "connection-reset", "join-refused"].iter().any(|of| id.starts_with(of));
+    finder.found.retain(|found| {
+        let this = found.subflow.is_none_or(|index| index == stretch.index);
+        let rests_on = |frame: &Mark| frames.contains(frame) || own.is_some_and(|own| own.at.frame == *frame);
+        !(this && of_reset(found.rule.id) && found.frames.iter().any(rests_on))
+    });
+}
