@@ -111,6 +111,11 @@ pub const RECENT_SEGMENTS_WHERE_COPIES_ARE: usize = 32 * RECENT_SEGMENTS;
 /// Segments remembered, where there are several inputs, to be compared with the same packet at another: 4 MiB. The clocks of
 /// two inputs may lie as far apart as it takes for so many segments to pass.
 pub const COMPARED_SEGMENTS: usize = 1 << 17;
+/// Segments held, where there are several inputs, of the start of a TCP connection without MPTCP: SYNs, SYN/ACK, third ACK, and
+/// the first data.
+pub const HELD_SEGMENTS: usize = 6;
+/// TCP connections without MPTCP of which these are held: 16 MiB at most.
+pub const HELD_FLOWS: usize = 1 << 14;
 /// RSTs of a subflow remembered, where there are several inputs; with more, none is said to be missing.
 pub const RESETS: usize = 16;
 /// Ways remembered in which options of a subflow's packets differ between inputs: what was done (3), to which of 10 options,

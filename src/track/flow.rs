@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use hashbrown::HashTable;
 
+use super::assign::HeldSegment;
 use super::observer::ConnectionId;
 use super::side::Side;
 use crate::packet::{IpPair, Segment};
@@ -48,6 +49,8 @@ pub(crate) struct More {
     pub(crate) taps: Vec<OtherTap>,
     /// A new SYN came while this one was alive: until it is answered, segments that fit only the old one go there.
     pub(crate) previous: Option<(ConnectionId, u16, Side)>,
+    /// How a flow without MPTCP began.
+    pub(crate) held: Vec<HeldSegment>,
 }
 
 /// Another input that shows a flow.

@@ -40,6 +40,8 @@ pub mod timeline;
 mod tokens;
 pub mod verdict;
 
+use std::collections::VecDeque;
+
 use crate::crypto::Key;
 use crate::frame::{Frame, Timestamp};
 use crate::limits;
@@ -47,7 +49,7 @@ use crate::packet::{Decoded, Segment};
 
 use crate::packet::options::Options;
 use connection::{Connection, Env, Input};
-use flow::FlowTable;
+use flow::{FlowId, FlowTable};
 use mark::{Mark, Moment};
 use observer::{ConnectionId, Observer, Silent};
 use same_packet::SamePacket;
@@ -133,6 +135,8 @@ pub struct Tracker {
     /// SYNs without MPTCP that seem to have had it.
     blanked: blanked::Blanked,
     same_packet: SamePacket,
+    /// Flows of which something is held, oldest first.
+    held_flows: VecDeque<FlowId>,
     connections: Connections,
     /// Connections that the report lists, so far: the number of the last one.
     listed: u64,
@@ -190,6 +194,7 @@ impl Tracker {
             recent: Recent::new(),
             blanked: blanked::Blanked::default(),
             same_packet: SamePacket::default(),
+            held_flows: VecDeque::new(),
             connections: Connections::default(),
             listed: 0,
             sweep: expire::Sweep::default(),

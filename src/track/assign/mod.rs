@@ -4,10 +4,13 @@
 use std::num::NonZeroU64;
 
 mod copies;
+mod held;
 mod join;
 mod shared_token;
 mod stream;
 mod views;
+
+pub(super) use held::HeldSegment;
 
 use super::connection::Connection;
 use super::expire::Left;
@@ -189,7 +192,10 @@ impl Tracker {
         }
         if !options.mptcp {
             let flow = Flow { syn: arrival.segment.seq, ..self.flow(PLAIN, 0, arrival, Side::Client) };
-            self.insert_flow(key, flow);
+            let id = self.insert_flow(key, flow);
+            if self.config.compare {
+                self.hold(id, arrival);
+            }
             return Assigned::Plain;
         }
         let source = source_side(arrival);
@@ -227,7 +233,9 @@ impl Tracker {
             self.counts.tcp_connections = self.counts.tcp_connections.saturating_sub(u64::from(!is_syn));
             let syn = self.flows.get_mut(id).map(|flow| flow.syn);
             let answers = arrival.segment.flags.syn() && syn == Some(arrival.segment.ack.wrapping_sub(1)) && !is_syn;
+            let held = self.held_elsewhere(id, arrival);
             let assigned = self.new_flow(key, arrival, observer);
+            self.hand_on(held, observer);
             if answers
                 && let Some(Place { connection, .. }) = assigned.place()
                 && let Some(state) = self.connections.get_mut(connection)
@@ -235,6 +243,9 @@ impl Tracker {
                 state.handshake.not_asked = true;
             }
             return assigned;
+        }
+        if self.config.compare {
+            self.hold(id, arrival);
         }
         if is_syn
             && let Some(flow) = self.flows.get_mut(id)
@@ -259,9 +270,10 @@ impl Tracker {
         }
     }
 
-    fn insert_flow(&mut self, key: FlowKey, flow: Flow) {
-        let (_, evicted) = self.flows.insert(key, flow, self.config.flows);
+    fn insert_flow(&mut self, key: FlowKey, flow: Flow) -> FlowId {
+        let (id, evicted) = self.flows.insert(key, flow, self.config.flows);
         self.counts.flows_evicted += u64::from(evicted);
+        id
     }
 
     /// A new connection, known by MP_CAPABLE or, in a capture that begins in the middle, by later options.

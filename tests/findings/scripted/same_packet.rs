@@ -1,5 +1,6 @@
 //! One packet at two taps: what its options say, and who sent a RST.
 
+use mptcp_inspect::report::Report;
 use mptcp_inspect::track::side::Side::{self, Client, Server};
 use mptcp_inspect::wire::{AddAddr, MpCapable, MpJoin, MpPrio, MptcpOption, TcpOption};
 
@@ -309,4 +310,55 @@ pub(super) fn a_reset_that_no_end_sent() {
         silent(&sent, "path-forged-reset");
         fires(&sent, "connection-reset", &[6]);
     }
+}
+
+/// A device removes the option of a SYN, and the clock of the capture behind it is behind: that capture comes first.
+#[test]
+pub(super) fn a_stripped_syn_at_a_clock_that_is_behind() {
+    for join in [false, true] {
+        let mut script = Script::default();
+        let opened = |script: &mut Script, input: u16| {
+            script.input = input;
+            if join {
+                let mut flow = script.open();
+                script.data(&mut flow, Client, 0, 1, 100);
+            }
+        };
+        // Of the join's connection both have seen enough before.
+        let first = |script: &mut Script, input: u16| {
+            script.input = input;
+            let mut flow = if join { Flow::new(CLIENT_2, SERVER) } else { Flow::new(CLIENT, SERVER) };
+            let option = if join { flow.join_syn(2, false) } else { capable(1, None, None) };
+            script.send(&mut flow, Client, SYN, if input == 0 { std::slice::from_ref(&option) } else { &[] }, 0);
+            if input == 0 {
+                script.wait(20 * MS);
+            }
+            script.send(&mut flow, Server, SYN | ACK, &[], 0);
+            script.send(&mut flow, Client, ACK, &[], 0);
+            script.send(&mut flow, Client, ACK, &[], 100);
+        };
+        for input in [0, 1] {
+            opened(&mut script, input);
+        }
+        for input in [1, 0] {
+            first(&mut script, input);
+        }
+        let syn = if join { 6 } else { 1 };
+        fires(&script, "path-stripped-option", &[syn]);
+        let between = script.the("path-stripped-option").between;
+        assert_eq!(between, Some(["input-0.pcap".into(), "input-1.pcap".into()]));
+        let report = script.report();
+        assert_eq!(report.connection_count(), 1);
+        assert_eq!(report.header().tcp_connections.seen, 1);
+    }
+    // Another connection of the same ports is another connection.
+    let mut script = Script::default();
+    for input in [1, 0] {
+        script.input = input;
+        let mut flow = Flow::new(CLIENT, SERVER).rewound(Client, i32::from(input));
+        let option = capable(1, None, None);
+        script.send(&mut flow, Client, SYN, if input == 0 { std::slice::from_ref(&option) } else { &[] }, 0);
+        script.send(&mut flow, Server, SYN | ACK, &[], 0);
+    }
+    silent(&script, "path-stripped-option");
 }
