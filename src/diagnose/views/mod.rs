@@ -142,6 +142,20 @@ impl<'a> Stretch<'a> {
         if side == Side::Client { (self.near, self.far) } else { (self.far, self.near) }
     }
 
+    /// Whether one of the two taps shows both sides of a firewall that shifts sequence numbers: it has the subflow's SYN with
+    /// two, and which of its payload belongs to which is not known.
+    fn shows_both_numberings(&self, finder: &Finder<'_, '_>) -> bool {
+        let evidence = finder.evidence;
+        let all = || std::iter::once(&evidence.connection).chain(&evidence.views);
+        [self.near.subflow, self.far.subflow].into_iter().any(|subflow| {
+            let tuple =
+                |subflow: &Subflow| (subflow.interface.0, subflow.ip, subflow.source_port, subflow.destination_port);
+            let seq = |subflow: &Subflow| subflow.syn.as_ref().map(|syn| syn.seq);
+            let other = |other: &Subflow| tuple(other) == tuple(subflow) && seq(other) != seq(subflow);
+            all().any(|view| view.subflows.iter().any(other))
+        })
+    }
+
     /// Whether options of this subflow were already found to be lost on the way.
     fn lost_options(&self, finder: &Finder<'_, '_>) -> bool {
         let lost = [rule::PATH_STRIPPED_OPTION.id, rule::PATH_BLANKED_OPTION.id];
@@ -215,9 +229,10 @@ fn translated_here(finder: &mut Finder<'_, '_>, index: u16, subflow: &Subflow) {
     }
     let here = std::iter::once(subflow);
     let there = finder.evidence.views.iter().filter_map(|view| Some(twin(subflow, view)?.1));
-    let Some((shown, (ip, source, destination))) =
-        here.chain(there).find_map(|shown| Some((shown, shown.seldom.also_seen_as.first()?)))
-    else {
+    let Some((shown, (ip, source, destination))) = here.chain(there).find_map(|shown| {
+        let own = (shown.ip, shown.source_port, shown.destination_port);
+        Some((shown, shown.seldom.also_seen_as.iter().find(|other| **other != own)?))
+    }) else {
         return;
     };
     let text = format!(

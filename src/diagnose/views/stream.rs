@@ -12,6 +12,9 @@ use crate::track::subflow::Subflow;
 
 pub(super) fn look(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, side: Side) {
     mappings(finder, stretch, side);
+    if stretch.shows_both_numberings(finder) {
+        return;
+    }
     payload(finder, stretch, side);
     segments(finder, stretch, side);
     losses(finder, stretch, side);
@@ -49,9 +52,11 @@ fn mapped_to(half: &Half) -> u64 {
     half.last_mapping_end().zip(half.syn()).map_or(0, |(end, syn)| end.0.saturating_sub(syn))
 }
 
-/// Where the FIN stands, counted from the SYN.
+/// Where the FIN stands, counted from the SYN, of a stream that is all there and ends with it: what lies behind it has other
+/// sequence numbers, as it has at a tap that shows both sides of a firewall that shifts them.
 fn ended_at(half: &Half) -> Option<u64> {
-    half.fin.zip(half.syn()).map(|(fin, syn)| fin.0.saturating_sub(syn))
+    let (fin, syn) = half.fin.zip(half.syn())?;
+    (half.next == fin.0 + 1 && half.is_whole()).then(|| fin.0.saturating_sub(syn))
 }
 
 /// How far the stream reaches without hole, counted from the SYN.

@@ -125,6 +125,7 @@ fn each_finding_is_tried_where_it_fires_and_where_it_does_not() {
         same_packet::a_syn_that_was_sent_without_the_option,
         same_packet::a_third_ack_that_is_lost,
         same_packet::a_reset_that_no_end_sent,
+        same_packet::a_shift_of_sequence_numbers_is_no_change_of_payload,
         same_packet::a_stripped_syn_at_a_clock_that_is_behind,
     ];
     for test in all {

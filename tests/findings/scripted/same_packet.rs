@@ -312,6 +312,40 @@ pub(super) fn a_reset_that_no_end_sent() {
     }
 }
 
+/// A tap on a firewall that shifts sequence numbers shows each packet with both.
+#[test]
+pub(super) fn a_shift_of_sequence_numbers_is_no_change_of_payload() {
+    for shift in [4096, -4096, 0x1234_5678] {
+        let mut script = Script::default();
+        for input in [0, 1, 2] {
+            script.input = input;
+            let flow = Flow::new(CLIENT, SERVER);
+            let shifted = flow.clone().rewound(Client, shift);
+            let mut flows = match input {
+                0 => vec![flow],
+                1 => vec![flow, shifted],
+                _ => vec![shifted],
+            };
+            let steps: [(Side, u8, Vec<TcpOption<'_>>, usize); 7] = [
+                (Client, SYN, vec![capable(1, None, None)], 0),
+                (Server, SYN | ACK, vec![capable(1, Some(SERVER_KEY), None)], 0),
+                (Client, ACK, vec![capable(1, Some(CLIENT_KEY), Some(SERVER_KEY))], 0),
+                (Client, ACK, vec![mapping(Client, 0, 1, 100, None)], 100),
+                (Server, ACK, vec![data_ack(Client, 100)], 0),
+                (Client, FIN | ACK, vec![], 0),
+                (Server, FIN | ACK, vec![], 0),
+            ];
+            for (side, flags, options, payload) in steps {
+                for flow in &mut flows {
+                    script.send(flow, side, flags, &options, payload);
+                }
+            }
+        }
+        silent(&script, "path-changed-payload");
+        silent(&script, "path-translated-addresses");
+    }
+}
+
 /// A device removes the option of a SYN, and the clock of the capture behind it is behind: that capture comes first.
 #[test]
 pub(super) fn a_stripped_syn_at_a_clock_that_is_behind() {
