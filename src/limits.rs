@@ -47,7 +47,7 @@ pub const SUMS: usize = 8192;
 pub const OTHER_KEYS: usize = 4;
 /// Breaches of the rules remembered for one connection; beyond, they are counted.
 pub const ANOMALIES: usize = 64;
-/// Addresses remembered for one connection. Ids are one byte; both ends announce.
+/// Addresses, ids in REMOVE_ADDR and changes of priority remembered for one connection. Ids are one byte; both ends announce.
 pub const ADDRESSES: usize = 512;
 /// Subflows of one connection. Linux allows 8, v0 kernels 32; an attacker with a token and no key can ask for more.
 pub const SUBFLOWS: usize = 1024;
@@ -81,6 +81,8 @@ pub const SYN_KINDS: usize = 12;
 pub const MISMATCHES: usize = 64;
 /// SYNs of one connection remembered one by one. Linux sends 3 with MP_CAPABLE, then up to 4 without.
 pub const SYNS: usize = 12;
+/// Frames that a finding of many flows names.
+pub const EVIDENCE_FRAMES: usize = 12;
 /// Candidates for an unknown high half of the DSN: more than one means damage.
 pub const INFERRED: usize = 8;
 /// Bytes of one record or block of a capture file. A frame has at most 256 KiB in practice; a pcapng block with secrets or
@@ -131,10 +133,14 @@ pub const CONNECTION_SPAN: usize = 8 * CONNECTIONS;
 /// Bytes that all connections may take, by estimates. A connection that only asked takes about 2 kB, one of two subflows 2.8,
 /// one on a fast path up to a megabyte: a million ordinary ones fit.
 pub const CONNECTION_BYTES: usize = 3 << 30;
-/// Connections that may share one token, by collision or forgery.
-pub const SAME_TOKEN: usize = 8;
-/// Views of one connection at other taps, and 4-tuples of one subflow.
+/// Ends of connections that may share one token, or the high half of their DSNs, by collision or forgery.
+pub const SAME_NUMBER: usize = 8;
+/// Views of one connection at other taps, and taps of one flow.
 pub const VIEWS: usize = 16;
+/// Further 4-tuples under which one subflow is seen.
+pub const ALIASES: usize = 16;
+/// Further interfaces at which one subflow is seen.
+pub const SUBFLOW_INTERFACES: usize = 16;
 /// How many of the oldest connections are looked at to find the least useful.
 pub const EVICTION_WINDOW: usize = 64;
 

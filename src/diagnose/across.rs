@@ -13,7 +13,7 @@ use crate::track::connection::{Connection, FallbackCause};
 use crate::track::mark::Mark;
 use crate::track::side::Side;
 use crate::track::subflow::Subflow;
-use crate::wire::MpTcprst;
+use crate::wire::ResetReason;
 
 /// Connections to one port that must all have failed before that is a pattern.
 const PATTERN: u32 = 2;
@@ -40,7 +40,7 @@ fn refused_orphans<'a>(
     evidence: &Evidence<'_>,
     found: &mut Vec<Found>,
 ) {
-    let mut alike: Vec<(Option<u8>, Found, u64)> = Vec::new();
+    let mut alike: Vec<(Option<ResetReason>, Found, u64)> = Vec::new();
     for subflow in orphans.iter().flat_map(|orphan| &orphan.subflows) {
         let (Some(join), Some(reset)) = (&subflow.join, subflow.reset()) else { continue };
         let refused = subflow.state() == SubflowState::Refused && reset.by != subflow.initiator;
@@ -49,15 +49,12 @@ fn refused_orphans<'a>(
         let frames = [subflow.first.frame, reset.at.frame];
         if let Some((_, known, count)) = alike.iter_mut().find(|known| known.0 == reason) {
             *count += 1;
-            if known.frames.len() < crate::limits::SYNS {
+            if known.frames.len() < crate::limits::EVIDENCE_FRAMES {
                 known.frames.extend(frames);
             }
             continue;
         }
-        let why = reason.map_or_else(
-            || "without a reason".to_owned(),
-            |reason| format!("with reason {reason} ({})", MpTcprst { flags: 0, reason }.meaning()),
-        );
+        let why = reason.map_or_else(|| "without a reason".to_owned(), |reason| format!("with reason {reason}"));
         let known = whose(subflow).and_then(|known| Some((known.number()?, known.ends.server.token()?)));
         let known = known.map_or_else(String::new, |(number, token)| {
             format!(" (connection {number}, which was open to the same server, has token {:08x})", token.0)
@@ -70,8 +67,8 @@ fn refused_orphans<'a>(
             evidence.frame(reset.at.frame),
         );
         let rule = match reason {
-            Some(1) => joins::JOIN_REFUSED_UNKNOWN_TOKEN,
-            Some(3) => joins::JOIN_REFUSED_PROHIBITED,
+            Some(ResetReason::MPTCP_SPECIFIC) => joins::JOIN_REFUSED_UNKNOWN_TOKEN,
+            Some(ResetReason::PROHIBITED) => joins::JOIN_REFUSED_PROHIBITED,
             Some(_) => joins::JOIN_REFUSED_WITH_REASON,
             None => joins::JOIN_REFUSED_WITHOUT_REASON,
         };
@@ -128,7 +125,7 @@ fn bare_orphans(orphans: &[&Connection], evidence: &Evidence<'_>, found: &mut Ve
     let mut count = 1;
     for (_, (syn, syn_ack)) in all {
         count += 1;
-        if frames.len() < crate::limits::SYNS {
+        if frames.len() < crate::limits::EVIDENCE_FRAMES {
             frames.extend([syn, syn_ack]);
         }
     }
@@ -241,7 +238,7 @@ impl Answers {
         tally.asked += other.asked;
         tally.answered += other.answered;
         tally.look = tally.look.and(other.look);
-        let room = crate::limits::SYNS.saturating_sub(tally.frames.len());
+        let room = crate::limits::EVIDENCE_FRAMES.saturating_sub(tally.frames.len());
         tally.frames.extend(other.frames.into_iter().take(room));
     }
 

@@ -25,12 +25,14 @@ pub(super) fn look(finder: &mut Finder<'_, '_>) {
         private(finder, connection, announced);
     }
     if !connection.seldom.anomalies.is_empty() {
-        many(finder, AnomalyKind::AddressIdReused, rule::ADDRESS_ID_REUSED, |anomaly, who| {
-            format!("The {who} announced another address as id {} without removing the first", anomaly.value)
+        let reused = |kind| if let AnomalyKind::AddressIdReused(id) = kind { Some(id) } else { None };
+        many(finder, reused, rule::ADDRESS_ID_REUSED, |id, who| {
+            format!("The {who} announced another address as id {id} without removing the first")
         });
         if connection.handshake.syn.is_some() || connection.handshake.syn_ack.is_some() {
-            many(finder, AnomalyKind::RemovedUnknown, rule::REMOVE_ADDR_HIT_NOTHING, |anomaly, who| {
-                format!("The {who} removed address id {}, which it had neither announced nor used", anomaly.value)
+            let unknown = |kind| if let AnomalyKind::RemovedUnknown(id) = kind { Some(id) } else { None };
+            many(finder, unknown, rule::REMOVE_ADDR_HIT_NOTHING, |id, who| {
+                format!("The {who} removed address id {id}, which it had neither announced nor used")
             });
         }
     }

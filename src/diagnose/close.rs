@@ -1,6 +1,6 @@
 //! How subflows and the connection ended.
 
-use super::handshake::many;
+use super::handshake::{just, many};
 use super::rules::close as rule;
 use super::{Finder, span};
 use crate::text;
@@ -9,7 +9,7 @@ use crate::track::connection::{AnomalyKind, Connection};
 use crate::track::data::ORIGIN;
 use crate::track::side::Side;
 use crate::track::subflow::{Reset, Subflow};
-use crate::wire::MpTcprst;
+use crate::wire::ResetReason;
 
 pub(super) fn look(finder: &mut Finder<'_, '_>) {
     let connection = finder.connection();
@@ -33,7 +33,7 @@ pub(super) fn look(finder: &mut Finder<'_, '_>) {
         without_data_fin(finder, connection);
     }
     if !connection.seldom.anomalies.is_empty() {
-        many(finder, AnomalyKind::FastcloseKeyWrong, rule::FASTCLOSE_WRONG_KEY, |_, who| {
+        many(finder, just(AnomalyKind::FastcloseKeyWrong), rule::FASTCLOSE_WRONG_KEY, |(), who| {
             format!("The {who} sent MP_FASTCLOSE with a key that is not the peer's, so the peer ignores it")
         });
     }
@@ -44,7 +44,7 @@ pub(super) fn reason(reset: &Reset) -> String {
     match reset.reason {
         Some((reason, transient)) => {
             let transient = if transient { ", transient" } else { "" };
-            format!(", with reason {reason} ({}{transient})", MpTcprst { flags: 0, reason }.meaning())
+            format!(", with reason {} ({}{transient})", reason.0, reason.meaning())
         }
         None => ", without a reason".to_owned(),
     }
@@ -142,7 +142,7 @@ fn fits(connection: &Connection, index: u16, subflow: &Subflow, reset: &Reset) -
         anomaly || wrong || bare
     };
     match reason {
-        1 | 6 => Some(broken()),
+        ResetReason::MPTCP_SPECIFIC | ResetReason::MIDDLEBOX => Some(broken()),
         _ => None,
     }
 }

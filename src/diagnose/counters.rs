@@ -11,6 +11,7 @@ use crate::track::keys::Dialect;
 use crate::track::mark::Mark;
 use crate::track::side::{PerSide, Side};
 use crate::track::subflow::{Join, Subflow};
+use crate::wire::ResetReason;
 use std::collections::BTreeMap;
 
 /// Counters by name, for each end.
@@ -195,8 +196,8 @@ fn join_1(tally: &mut Tally<'_>, connection: &Connection, subflow: &Subflow, joi
     let complete = answered && join.ack_hmac.is_some();
     let refused = subflow.reset().filter(|reset| reset.by == responder && subflow.state() == SubflowState::Refused);
     let reason = refused.and_then(|reset| reset.reason).map(|reason| reason.0);
-    tally.one(responder, "MPTcpExtMPJoinRejected", complete && reason == Some(3));
-    let at_once = refused.is_some_and(|reset| reset.of_syn) && reason == Some(1);
+    tally.one(responder, "MPTcpExtMPJoinRejected", complete && reason == Some(ResetReason::PROHIBITED));
+    let at_once = refused.is_some_and(|reset| reset.of_syn) && reason == Some(ResetReason::MPTCP_SPECIFIC);
     tally.one(responder, "MPTcpExtMPJoinSynRx", at_once);
     tally.one(responder, "MPTcpExtMPJoinNoTokenFound", at_once);
     // The B bit of the SYN, where no MP_PRIO has changed it since.
@@ -234,8 +235,9 @@ fn failed(tally: &mut Tally<'_>, connection: &Connection, side: Side, [sent, rec
 fn orphan_joins(tally: &mut Tally<'_>, connection: &Connection) {
     for subflow in &connection.subflows {
         let Some(join) = &subflow.join else { continue };
-        let unknown =
-            subflow.reset().is_some_and(|reset| reset.of_syn && reset.reason.is_some_and(|reason| reason.0 == 1));
+        let unknown = subflow
+            .reset()
+            .is_some_and(|reset| reset.of_syn && reset.reason.is_some_and(|why| why.0 == ResetReason::MPTCP_SPECIFIC));
         if join.token.is_some() && unknown {
             tally.one(subflow.initiator, "MPTcpExtMPJoinSynTx", true);
             tally.one(subflow.initiator.peer(), "MPTcpExtMPJoinSynRx", true);

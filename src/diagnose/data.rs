@@ -1,11 +1,11 @@
 //! Mappings, checksums, MP_FAIL, and the order in which data came.
 
-use super::handshake::many;
+use super::handshake::{just, many};
 use super::rules::data as rule;
 use super::{Finder, span};
 use crate::text;
 use crate::track::connection::checksums::Mismatch;
-use crate::track::connection::{AnomalyKind, Connection, FallbackCause};
+use crate::track::connection::{AnomalyKind, Connection, FallbackCause, Level};
 use crate::track::data::ORIGIN;
 use crate::track::half::Piece;
 use crate::track::mark::Mark;
@@ -37,29 +37,33 @@ pub(super) fn look(finder: &mut Finder<'_, '_>) {
 }
 
 fn rules_broken(finder: &mut Finder<'_, '_>) {
-    many(finder, AnomalyKind::MappingConflict, rule::MAPPING_CONFLICT, |anomaly, who| {
-        format!(
-            "The {who} mapped bytes at subflow sequence number {} again, to another place in the stream",
-            anomaly.value
-        )
+    use AnomalyKind as Kind;
+    let conflict = |kind| if let Kind::MappingConflict { ssn } = kind { Some(ssn) } else { None };
+    many(finder, conflict, rule::MAPPING_CONFLICT, |ssn, who| {
+        format!("The {who} mapped bytes at subflow sequence number {ssn} again, to another place in the stream")
     });
-    many(finder, AnomalyKind::PayloadChanged, rule::PAYLOAD_CHANGED_ON_RETRANSMISSION, |anomaly, who| {
-        let repaired =
-            ", and with them the checksum is right: the first copy was damaged on the way, and TCP repaired it";
-        let repaired = if anomaly.value == 1 { repaired } else { "" };
-        format!("Payload that the {who} sent again has other bytes than its first copy{repaired}")
+    let changed = |kind| if let Kind::PayloadChanged { repaired } = kind { Some(repaired) } else { None };
+    many(finder, changed, rule::PAYLOAD_CHANGED_ON_RETRANSMISSION, |repaired, who| {
+        let why = ", and with them the checksum is right: the first copy was damaged on the way, and TCP repaired it";
+        let why = if repaired { why } else { "" };
+        format!("Payload that the {who} sent again has other bytes than its first copy{why}")
     });
-    many(finder, AnomalyKind::SequenceOutOfReach, rule::SEQUENCE_OUT_OF_REACH, |anomaly, who| {
-        let what = if anomaly.value == 1 { "a TCP sequence number" } else { "a DSN or DATA_ACK" };
+    let far = |kind| if let Kind::SequenceOutOfReach(level) = kind { Some(level) } else { None };
+    many(finder, far, rule::SEQUENCE_OUT_OF_REACH, |level, who| {
+        let what = match level {
+            Level::Subflow => "a TCP sequence number",
+            Level::Data => "a DSN or DATA_ACK",
+        };
         format!("The {who} sent {what} too far from all others to be of this stream")
     });
-    many(finder, AnomalyKind::DataBehindFin, rule::DATA_BEHIND_DATA_FIN, |anomaly, who| {
-        format!("The {who} mapped {} behind its DATA_FIN", text::counted(anomaly.value, "byte"))
+    let behind = |kind| if let Kind::DataBehindFin(bytes) = kind { Some(bytes) } else { None };
+    many(finder, behind, rule::DATA_BEHIND_DATA_FIN, |bytes, who| {
+        format!("The {who} mapped {} behind its DATA_FIN", text::counted(bytes, "byte"))
     });
-    many(finder, AnomalyKind::ChecksumAbsent, rule::CHECKSUM_ABSENT, |_, who| {
+    many(finder, just(Kind::ChecksumAbsent), rule::CHECKSUM_ABSENT, |(), who| {
         format!("The {who} sent a mapping without checksum, although checksums were agreed on")
     });
-    many(finder, AnomalyKind::ChecksumNotNegotiated, rule::CHECKSUM_NOT_NEGOTIATED, |_, who| {
+    many(finder, just(Kind::ChecksumNotNegotiated), rule::CHECKSUM_NOT_NEGOTIATED, |(), who| {
         format!("The {who} sent a mapping with a checksum, although neither end asked for them")
     });
 }

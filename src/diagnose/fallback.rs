@@ -54,8 +54,8 @@ fn void_by(connection: &Connection) -> Option<&'static str> {
     let (_, syn) = connection.handshake.syn?;
     let of_syn = |anomaly: &&Anomaly| anomaly.side == Side::Client && anomaly.frame == syn;
     connection.seldom.anomalies.iter().filter(of_syn).find_map(|anomaly| match anomaly.kind {
-        AnomalyKind::CapableFlagsIllegal => Some("flags of the SYN's option make"),
-        AnomalyKind::MalformedOption => Some("length of the SYN's option makes"),
+        AnomalyKind::CapableFlagsIllegal(_) => Some("flags of the SYN's option make"),
+        AnomalyKind::MalformedOption(_) => Some("length of the SYN's option makes"),
         _ => None,
     })
 }

@@ -4,11 +4,10 @@ use super::rules::handshake as rule;
 use super::{Finder, endpoint};
 use crate::text;
 use crate::track::connection::outcome::Outcome;
-use crate::track::connection::{Anomaly, AnomalyKind, Connection, FallbackCause};
+use crate::track::connection::{AnomalyKind, Connection, FallbackCause};
 use crate::track::mark::Mark;
 use crate::track::side::Side;
 use crate::track::subflow::Subflow;
-use crate::wire::Subtype;
 
 /// No stack sends a SYN again sooner: what comes faster is a copy, as a NAT or a bridge makes them.
 const RETRANSMISSION_NS: u64 = 200_000_000;
@@ -103,47 +102,55 @@ pub(super) fn late_opening(syn: u32, syn_ack: u32, delay: u64) -> Option<String>
 }
 
 fn rules_broken(finder: &mut Finder<'_, '_>) {
-    let subtype = |anomaly: &Anomaly| Subtype(anomaly.value as u8).to_string();
-    many(finder, AnomalyKind::MalformedOption, rule::OPTION_MALFORMED, |anomaly, who| {
-        if anomaly.value > u64::from(Subtype::MP_EXPERIMENTAL.0) {
-            return format!("The {who} sent an MPTCP option that cannot be read");
-        }
-        format!("The {who} sent an option {} that cannot be read", subtype(anomaly))
+    use AnomalyKind as Kind;
+    let malformed = |kind| if let Kind::MalformedOption(subtype) = kind { Some(subtype) } else { None };
+    many(finder, malformed, rule::OPTION_MALFORMED, |subtype, who| match subtype {
+        Some(subtype) => format!("The {who} sent an option {subtype} that cannot be read"),
+        None => format!("The {who} sent an MPTCP option that cannot be read"),
     });
-    many(finder, AnomalyKind::OptionOutOfPlace, rule::OPTION_OUT_OF_PLACE, |anomaly, who| {
-        format!("The {who} sent {} where it has no meaning", subtype(anomaly))
+    let misplaced = |kind| if let Kind::OptionOutOfPlace(subtype) = kind { Some(subtype) } else { None };
+    many(finder, misplaced, rule::OPTION_OUT_OF_PLACE, |subtype, who| {
+        format!("The {who} sent {subtype} where it has no meaning")
     });
-    many(finder, AnomalyKind::CapableFlagsIllegal, rule::MP_CAPABLE_FLAGS_ILLEGAL, |anomaly, who| {
-        format!("The {who} sent MP_CAPABLE with flags {:02x}, which make it void", anomaly.value)
+    let illegal = |kind| if let Kind::CapableFlagsIllegal(flags) = kind { Some(flags) } else { None };
+    many(finder, illegal, rule::MP_CAPABLE_FLAGS_ILLEGAL, |flags, who| {
+        format!("The {who} sent MP_CAPABLE with flags {flags:02x}, which make it void")
     });
-    many(finder, AnomalyKind::VersionIllegal, rule::VERSION_ILLEGAL, |anomaly, who| {
-        format!("The {who} answered with MPTCP version {}, which the SYN did not offer", anomaly.value)
+    let above = |kind| if let Kind::VersionIllegal(version) = kind { Some(version) } else { None };
+    many(finder, above, rule::VERSION_ILLEGAL, |version, who| {
+        format!("The {who} answered with MPTCP version {version}, which the SYN did not offer")
     });
-    many(finder, AnomalyKind::KeysContradict, rule::KEYS_CONTRADICT, |_, who| {
+    many(finder, just(Kind::KeysContradict), rule::KEYS_CONTRADICT, |(), who| {
         format!("The {who} sent MP_CAPABLE with a key other than the one shown before")
     });
 }
 
-/// One finding for all anomalies of a kind.
-pub(super) fn many(
+/// Takes anomalies of a kind about which there is no more to say.
+pub(super) fn just(kind: AnomalyKind) -> impl Fn(AnomalyKind) -> Option<()> {
+    move |other| (other == kind).then_some(())
+}
+
+/// One finding for all anomalies of a kind: `of` tells whether one is, and what is to be said of it.
+pub(super) fn many<T>(
     finder: &mut Finder<'_, '_>,
-    kind: AnomalyKind,
+    of: impl Fn(AnomalyKind) -> Option<T>,
     rule: &'static crate::diagnose::Explanation,
-    sentence: impl Fn(&Anomaly, &str) -> String,
+    sentence: impl Fn(T, &str) -> String,
 ) {
-    let mut all = finder.anomalies(kind);
-    let Some(first) = all.next() else { return };
+    let of = &of;
+    let mut all = finder.anomalies().filter_map(|anomaly| Some((anomaly, of(anomaly.kind)?)));
+    let Some((first, told)) = all.next() else { return };
     let mut frames = vec![first.frame];
     frames.extend(first.other);
     let mut count = 1;
     let mut one_subflow = true;
-    for more in all {
+    for (more, _) in all {
         frames.push(more.frame);
         frames.extend(more.other);
         one_subflow &= more.subflow == first.subflow;
         count += 1;
     }
-    let mut text = sentence(first, first.side.name());
+    let mut text = sentence(told, first.side.name());
     text.push_str(&format!(" (frame {})", finder.frame(first.frame)));
     if count > 1 {
         text.push_str(&format!(", {} in all", super::times(count)));

@@ -1,6 +1,6 @@
 //! Joins: refused, unanswered, half-way, or with a wrong proof.
 
-use super::handshake::{late_opening, many};
+use super::handshake::{just, late_opening, many};
 use super::rules::joins as rule;
 use super::version_0::is_its_kernel;
 use super::{Finder, endpoint, span};
@@ -10,7 +10,7 @@ use crate::track::connection::{AnomalyKind, Connection};
 use crate::track::mark::Mark;
 use crate::track::side::Side;
 use crate::track::subflow::{Join, JoinProof, Reset, Subflow};
-use crate::wire::MpTcprst;
+use crate::wire::ResetReason;
 
 pub(super) fn look(finder: &mut Finder<'_, '_>) {
     let connection = finder.connection();
@@ -20,7 +20,7 @@ pub(super) fn look(finder: &mut Finder<'_, '_>) {
         }
     }
     if !connection.seldom.anomalies.is_empty() {
-        many(finder, AnomalyKind::JoinDenied, rule::JOIN_DESPITE_C_FLAG, |_, who| {
+        many(finder, just(AnomalyKind::JoinDenied), rule::JOIN_DESPITE_C_FLAG, |(), who| {
             format!(
                 "The {who} sent a join to the address of the first subflow although the peer had set flag C, which forbids it"
             )
@@ -208,13 +208,12 @@ fn why_refused(
     complete: bool,
 ) -> (&'static super::Explanation, String) {
     let responder = subflow.initiator.peer();
-    let reason =
-        reset.reason.map(|(reason, _)| format!("{} (reason {reason})", MpTcprst { flags: 0, reason }.meaning()));
+    let reason = reset.reason.map(|(why, _)| format!("{} (reason {})", why.meaning(), why.0));
     let port = |subflow: &Subflow| subflow.address_of(responder).1;
     let other_port = connection.initial().is_some_and(|initial| port(initial) != port(subflow));
     let foreign = subflow.join.as_deref().is_some_and(|join| connection.prove_join(subflow, join).token.is_mismatch());
     match reset.reason {
-        Some((1, _)) if reset.of_syn && reset.by == responder => (
+        Some((ResetReason::MPTCP_SPECIFIC, _)) if reset.of_syn && reset.by == responder => (
             rule::JOIN_REFUSED_UNKNOWN_TOKEN,
             format!(
                 ": {}. It does not know the token{}",
@@ -226,7 +225,7 @@ fn why_refused(
                 }
             ),
         ),
-        Some((3, _)) => {
+        Some((ResetReason::PROHIBITED, _)) => {
             let proven = if complete {
                 ", although token and HMACs are right: a limit or its path manager forbids the subflow"
             } else {
@@ -254,7 +253,7 @@ fn why_refused(
 
 /// The connection was TCP by the time its SYN was refused as one of an unknown connection: the frame that shows it.
 fn earlier_fallback(connection: &Connection, subflow: &Subflow, reset: &Reset) -> Option<Mark> {
-    let unknown = reset.of_syn && reset.reason.is_none_or(|reason| reason.0 == 1);
+    let unknown = reset.of_syn && reset.reason.is_none_or(|why| why.0 == ResetReason::MPTCP_SPECIFIC);
     let join = subflow.join.as_deref().filter(|_| unknown)?;
     // Frames of different inputs have no order.
     let before = |frame: Mark| frame.frame().input == reset.at.frame.frame().input && frame < reset.at.frame;

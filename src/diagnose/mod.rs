@@ -22,7 +22,7 @@ use crate::capture::InputInfo;
 use crate::frame::Timestamp;
 use crate::model::FrameRef;
 use crate::text;
-use crate::track::connection::{Anomaly, AnomalyKind, Connection};
+use crate::track::connection::{Anomaly, Connection};
 use crate::track::mark::Mark;
 use crate::track::subflow::Subflow;
 
@@ -117,9 +117,9 @@ impl<'a> Finder<'_, 'a> {
     }
 
     /// Anomalies of one kind.
-    fn anomalies(&self, kind: AnomalyKind) -> impl Iterator<Item = &'a Anomaly> + use<'a> {
+    fn anomalies(&self) -> impl Iterator<Item = &'a Anomaly> + use<'a> {
         let anomalies: &'a [Anomaly] = &self.evidence.connection.seldom.anomalies;
-        anomalies.iter().filter(move |anomaly| anomaly.kind == kind)
+        anomalies.iter()
     }
 
     /// A frame as messages name it.

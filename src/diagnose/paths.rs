@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use super::rules::paths as rule;
 use super::{Finder, span};
 use crate::text;
-use crate::track::connection::{Connection, HandoverSeen};
+use crate::track::connection::{Connection, HandoverSeen, Signal};
 use crate::track::mark::Mark;
 use crate::track::side::Side;
 use crate::track::subflow::Subflow;
@@ -97,17 +97,17 @@ fn lopsided(finder: &mut Finder<'_, '_>, connection: &Connection) {
 fn moved(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side, handover: &HandoverSeen) {
     let HandoverSeen { from, to, frame, gap, signal } = *handover;
     // As a connection is aborted, its subflows end one after the other.
-    if signal == Some("reset") && connection.seldom.fastclose.is_some() {
+    if signal == Some(Signal::Reset) && connection.seldom.fastclose.is_some() {
         return;
     }
     let last = connection.subflows.get(usize::from(from)).and_then(|subflow| subflow.halves[side].last_data);
     let frames: Vec<Mark> = last.into_iter().chain([frame]).collect();
     let announced = match signal {
-        Some("remove_addr") => "announced by REMOVE_ADDR",
-        Some("mp_prio") => "announced by MP_PRIO",
-        Some("fin") => "after its FIN",
-        Some("reset") => "after its RST",
-        _ => "without any announcement",
+        Some(Signal::RemoveAddr) => "announced by REMOVE_ADDR",
+        Some(Signal::MpPrio) => "announced by MP_PRIO",
+        Some(Signal::Fin) => "after its FIN",
+        Some(Signal::Reset) => "after its RST",
+        None => "without any announcement",
     };
     let text = format!(
         "The {}'s data moved from subflow {from} to {to} in frame {}, {} after the last on the old path, {announced}.",

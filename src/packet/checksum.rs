@@ -38,10 +38,17 @@ pub fn add16(a: u16, b: u16) -> u16 {
     sum.wrapping_add(u16::from(carry))
 }
 
-/// The sum of the same bytes as part of a whole in which they start at an odd offset.
+/// The sum of the same bytes as part of a whole in which they start at this offset: at an odd one, the halves of each word
+/// change places (RFC 1071 §2).
 #[inline]
-pub fn swap(sum: u16) -> u16 {
-    sum.swap_bytes()
+pub fn at_offset(sum: u16, offset: u64) -> u16 {
+    if offset & 1 == 1 { sum.swap_bytes() } else { sum }
+}
+
+/// Whether two sums are the same number: one's complement has two zeros.
+#[inline]
+pub fn same(a: u16, b: u16) -> bool {
+    a % 0xffff == b % 0xffff
 }
 
 /// Folds 16-bit halves together until one is left.
@@ -94,7 +101,7 @@ mod tests {
         #[test]
         fn parts_add_up(bytes in prop::collection::vec(any::<u8>(), 0..300), cut in 0_usize..300) {
             let (head, tail) = bytes.split_at(cut.min(bytes.len()));
-            let tail_sum = if head.len() % 2 == 1 { swap(sum16(tail)) } else { sum16(tail) };
+            let tail_sum = at_offset(sum16(tail), head.len() as u64);
             prop_assert_eq!(add16(sum16(head), tail_sum), naive(&bytes));
         }
     }

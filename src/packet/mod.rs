@@ -311,6 +311,18 @@ pub struct TapHint {
     pub packet_type: u8,
 }
 
+impl TapHint {
+    /// Whether the frame left (true) or reached (false) the capturing host, as SLL and SLL2 tell: LINUX_SLL_OUTGOING is 4,
+    /// LINUX_SLL_HOST 0. `None` for what went between others, and for other link types.
+    pub fn outgoing(self) -> Option<bool> {
+        match self.packet_type {
+            1 => Some(false),
+            5 => Some(true),
+            _ => None,
+        }
+    }
+}
+
 /// One TCP segment: borrowed from the frame, or from the reassembly buffer.
 #[derive(Clone, Copy, Debug)]
 pub struct Segment<'a> {

@@ -8,7 +8,7 @@ use crate::track::mark::Mark;
 use crate::track::observer::{Event, What};
 use crate::track::side::Side;
 use crate::track::subflow::Subflow;
-use crate::wire::MpTcprst;
+use crate::wire::ResetReason;
 
 /// Appends the line, its end included.
 pub(super) fn append(out: &mut Vec<u8>, event: &Event, connection: &Connection, several_inputs: bool) {
@@ -129,8 +129,8 @@ impl Of<'_> {
             What::SubflowReset => {
                 let Some(reset) = subflow.reset() else { return };
                 field!(out, "by", named(reset.by));
-                field!(out, "reason", reset.reason.map(|(reason, _)| reason));
-                let meaning = |(reason, _)| Plain(MpTcprst { flags: 0, reason }.meaning());
+                field!(out, "reason", reset.reason.map(|(why, _)| why.0));
+                let meaning = |(why, _): (ResetReason, bool)| Plain(why.meaning());
                 field!(out, "meaning", reset.reason.map(meaning));
                 field!(out, "transient", reset.reason.map(|(_, transient)| transient));
             }

@@ -119,7 +119,7 @@ fn mptcp(out: &mut Vec<u8>, option: &MptcpOption<'_>) {
         MptcpOption::MpFastclose(close) => field!(out, "key", close.key),
         MptcpOption::MpTcprst(reset) => {
             field!(out, "reason", reset.reason);
-            field!(out, "meaning", Plain(reset.meaning()));
+            field!(out, "meaning", Plain(reset.why().meaning()));
             field!(out, "transient", reset.transient());
         }
         MptcpOption::Unknown { subtype, bytes } => {

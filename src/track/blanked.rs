@@ -44,7 +44,7 @@ impl Blanked {
         let is_ack = segment.flags.ack();
         let Some(missing) = overwritten(options, is_ack).filter(|_| !segment.options_cut) else { return };
         self.count += 1;
-        if self.frames.len() < limits::SYNS {
+        if self.frames.len() < limits::EVIDENCE_FRAMES {
             self.frames.push(frame);
         }
         self.first.get_or_insert_with(|| BlankedSyn {

@@ -27,7 +27,7 @@ impl Candidates {
                     return;
                 }
                 more.push(latest.insert((id, side)));
-                if more.len() > limits::SAME_TOKEN {
+                if more.len() > limits::SAME_NUMBER {
                     more.remove(0);
                 }
             }

@@ -3,7 +3,7 @@
 
 use super::half::Taken;
 use crate::packet::Segment;
-use crate::packet::checksum::{add16, sum16};
+use crate::packet::checksum::{add16, at_offset, same, sum16};
 
 /// Payload of one direction of a subflow.
 #[derive(Clone, Copy, Debug, Default)]
@@ -30,8 +30,7 @@ impl Digest {
                 match syn.filter(|_| whole) {
                     Some(syn) => {
                         let sum = segment.payload_sum.unwrap_or_else(|| sum16(segment.payload));
-                        let odd = start.wrapping_sub(syn + 1) & 1 == 1;
-                        self.sum = add16(self.sum, if odd { sum.swap_bytes() } else { sum });
+                        self.sum = add16(self.sum, at_offset(sum, start.wrapping_sub(syn + 1)));
                     }
                     None => self.incomplete = true,
                 }
@@ -43,6 +42,6 @@ impl Digest {
     /// Whether the sums of two digests of the same bytes differ, where both are of all bytes.
     pub fn differs(&self, other: &Self) -> bool {
         // Both zeros of one's complement are the same sum.
-        !self.incomplete && !other.incomplete && self.sum % 0xffff != other.sum % 0xffff
+        !self.incomplete && !other.incomplete && !same(self.sum, other.sum)
     }
 }

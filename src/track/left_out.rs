@@ -15,7 +15,7 @@ pub struct LeftOut {
     pub handovers: u64,
     /// Breaches of the rules beyond [`ANOMALIES`](crate::limits::ANOMALIES): findings that are not made.
     pub anomalies: u64,
-    /// Other 4-tuples of a subflow beyond [`VIEWS`](crate::limits::VIEWS).
+    /// Other 4-tuples of a subflow beyond [`ALIASES`](crate::limits::ALIASES).
     pub tuples: u64,
 }
 

@@ -4,7 +4,7 @@
 use super::mark::Mark;
 use super::sums::{Segment, Sums};
 use crate::limits;
-use crate::packet::checksum::{add16, sum16};
+use crate::packet::checksum::{add16, at_offset, same, sum16};
 
 /// A mapping as its option said it, placed in unwrapped sequence space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,7 +166,7 @@ impl Mapping {
         if self.pieces.is_empty() && offset == self.prefix {
             if self.placed.checksum.is_some() && !self.cut {
                 let sum = payload.sum_of(start, from, to);
-                self.sum = add16(self.sum, align(offset, sum));
+                self.sum = add16(self.sum, at_offset(sum, offset.into()));
                 if len < self.placed.len {
                     sums.push(from, len, sum, frame);
                 }
@@ -190,14 +190,17 @@ impl Mapping {
             return self.note_other_copy(offset, self.sum, sum).then_some(self.placed.frame);
         }
         if let Some((first, first_frame)) = sums.of(start, len) {
-            return self.note_other_copy(offset, align(offset, first), align(offset, sum)).then_some(first_frame);
+            return self
+                .note_other_copy(offset, at_offset(first, offset.into()), at_offset(sum, offset.into()))
+                .then_some(first_frame);
         }
         let Placed { start: whole, len: whole_len, frame: shown, .. } = self.placed;
         let whole = Segment { frame: shown, start: whole, len: whole_len, sum: self.sum };
         let part = Segment { frame, start, len, sum };
         let (segment, again) = sums.part(part, self.is_complete().then_some(whole))?;
         let offset = u32::try_from(segment.start.checked_sub(self.placed.start)?).ok()?;
-        self.note_other_copy(offset, align(offset, segment.sum), align(offset, again)).then_some(segment.frame)
+        self.note_other_copy(offset, at_offset(segment.sum, offset.into()), at_offset(again, offset.into()))
+            .then_some(segment.frame)
     }
 
     #[cold]
@@ -235,7 +238,7 @@ impl Mapping {
                     if summing {
                         sum = sum16(bytes);
                         sums.push(self.placed.start + u64::from(at), stop - at, sum, frame);
-                        sum = align(at, sum);
+                        sum = at_offset(sum, at.into());
                     }
                     self.pieces.insert(index, Piece { offset: at, len: stop - at, sum });
                     self.last_frame = frame;
@@ -264,7 +267,7 @@ impl Mapping {
 
     /// Whether the copies differ. Both zeros of one's complement are the same sum.
     fn note_other_copy(&mut self, offset: u32, first: u16, second: u16) -> bool {
-        let differ = first % 0xffff != second % 0xffff;
+        let differ = !same(first, second);
         if differ {
             let difference = add16(second, !first);
             let before = match self.others {
@@ -312,10 +315,4 @@ fn slice(payload: &[u8], start: u64, from: u64, to: u64) -> &[u8] {
     let first = (from - start) as usize;
     let last = ((to - start) as usize).min(payload.len());
     payload.get(first..last).unwrap_or(&[])
-}
-
-/// The sum of bytes at an offset in a mapping: at an odd one, the halves of each word change places (RFC 1071 §2).
-#[inline]
-fn align(offset: u32, sum: u16) -> u16 {
-    if offset & 1 == 1 { sum.swap_bytes() } else { sum }
 }

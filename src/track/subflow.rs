@@ -12,6 +12,7 @@ use crate::frame::Timestamp;
 use crate::limits;
 use crate::packet::options::Kinds;
 use crate::packet::{IpPair, Segment};
+use crate::wire::ResetReason;
 
 /// One subflow.
 #[derive(Clone, Debug)]
@@ -281,7 +282,7 @@ pub struct Reset {
     /// Its frame.
     pub at: Moment,
     /// MP_TCPRST: reason and T flag.
-    pub reason: Option<(u8, bool)>,
+    pub reason: Option<(ResetReason, bool)>,
     /// It answered the SYN.
     pub of_syn: bool,
     /// It has ACK: a socket sent it. A segment for which there is none is answered without, if it has ACK itself (RFC 9293

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::mark::Mark;
 use crate::limits;
-use crate::packet::checksum::add16;
+use crate::packet::checksum::{add16, at_offset};
 
 /// Segments of one direction of one subflow that may be sent again.
 #[derive(Clone, Debug, Default)]
@@ -104,7 +104,7 @@ impl Segments {
             if segment.start != start + u64::from(at) || segment.len > len - at {
                 return None;
             }
-            sum = add16(sum, if at & 1 == 1 { segment.sum.swap_bytes() } else { segment.sum });
+            sum = add16(sum, at_offset(segment.sum, at.into()));
             at += segment.len;
             if at == len {
                 return Some((sum, first));

@@ -51,7 +51,7 @@ pub use mp_fail::MpFail;
 pub use mp_fastclose::MpFastclose;
 pub use mp_join::MpJoin;
 pub use mp_prio::MpPrio;
-pub use mp_tcprst::MpTcprst;
+pub use mp_tcprst::{MpTcprst, ResetReason};
 pub use mptcp_option::MptcpOption;
 pub use remove_addr::RemoveAddr;
 pub use subtype::Subtype;

@@ -21,8 +21,42 @@ const LENGTHS: Lengths = Lengths::of([4]);
 pub struct MpTcprst {
     /// Flags U (0x8), V, W (reserved) and T (0x1).
     pub flags: u8,
-    /// Why, as a code: see [`MpTcprst::meaning`].
+    /// Why, as a code: see [`MpTcprst::why`].
     pub reason: u8,
+}
+
+/// Why a subflow was reset (RFC 8684 §3.6; IANA, "MPTCP MP_TCPRST Reason Codes").
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResetReason(pub u8);
+
+impl ResetReason {
+    /// Something of MPTCP went wrong: an unknown token, a wrong HMAC, a broken mapping.
+    pub const MPTCP_SPECIFIC: Self = Self(1);
+    /// A limit or a rule of the host forbids it.
+    pub const PROHIBITED: Self = Self(3);
+    /// Something on the path interferes: options are gone.
+    pub const MIDDLEBOX: Self = Self(6);
+
+    /// What the code means.
+    pub const fn meaning(self) -> &'static str {
+        match self.0 {
+            0 => "unspecified error",
+            1 => "MPTCP-specific error",
+            2 => "lack of resources",
+            3 => "administratively prohibited",
+            4 => "too much outstanding data",
+            5 => "unacceptable performance",
+            6 => "middlebox interference",
+            _ => "unassigned reason",
+        }
+    }
+}
+
+/// `3 (administratively prohibited)`
+impl fmt::Display for ResetReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ({})", self.0, self.meaning())
+    }
 }
 
 impl MpTcprst {
@@ -47,25 +81,17 @@ impl MpTcprst {
         self.flags & Self::TRANSIENT != 0
     }
 
-    /// What the reason code means (IANA, "MPTCP MP_TCPRST Reason Codes").
-    pub const fn meaning(&self) -> &'static str {
-        match self.reason {
-            0 => "unspecified error",
-            1 => "MPTCP-specific error",
-            2 => "lack of resources",
-            3 => "administratively prohibited",
-            4 => "too much outstanding data",
-            5 => "unacceptable performance",
-            6 => "middlebox interference",
-            _ => "unassigned reason",
-        }
+    /// Why.
+    #[inline]
+    pub const fn why(&self) -> ResetReason {
+        ResetReason(self.reason)
     }
 }
 
 /// `MP_TCPRST reason 3 (administratively prohibited) transient`
 impl fmt::Display for MpTcprst {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "MP_TCPRST reason {} ({})", self.reason, self.meaning())?;
+        write!(f, "MP_TCPRST reason {}", self.why())?;
         f.write_str(if self.transient() { " transient" } else { "" })
     }
 }
@@ -91,7 +117,7 @@ mod tests {
 
     #[test]
     fn reasons_have_the_rfcs_words() {
-        let meaning = |reason| MpTcprst { flags: 0, reason }.meaning();
+        let meaning = |reason| ResetReason(reason).meaning();
         assert_eq!(meaning(3), "administratively prohibited");
         assert_eq!(meaning(6), "middlebox interference");
         assert_eq!(meaning(7), "unassigned reason");

@@ -8,7 +8,6 @@ use crate::diagnose::Explanation;
 use crate::track::mark::Mark;
 use crate::track::side::Side;
 use crate::track::subflow::SynSeen;
-use crate::wire::MpTcprst;
 
 pub(super) fn look(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>) {
     let initiator = stretch.near.subflow.initiator;
@@ -194,8 +193,7 @@ pub(super) fn reset_reason(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>) {
     let (Some(near), Some(far)) = (stretch.near.subflow.reset(), stretch.far.subflow.reset()) else { return };
     let (with, without) = if near.by == Side::Client { (near, far) } else { (far, near) };
     if let Some((reason, _)) = with.reason.filter(|_| near.by == far.by && without.reason.is_none()) {
-        let meaning = MpTcprst { flags: 0, reason }.meaning();
-        let head = format!("The {}'s RST carries MP_TCPRST with reason {reason} ({meaning})", with.by.name());
+        let head = format!("The {}'s RST carries MP_TCPRST with reason {reason}", with.by.name());
         removed(finder, stretch, with.by, &head, [with.at.frame, without.at.frame]);
     }
 }

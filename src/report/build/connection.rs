@@ -7,6 +7,7 @@ use crate::model::{
     Endpoint, Fallback, Handover, LeftOut, Reorder, Sequence64, Stack, View,
 };
 use crate::track::connection as tracked;
+use crate::track::connection::Signal;
 use crate::track::left_out as track;
 use crate::track::mark::Moment;
 use crate::track::side::Side;
@@ -123,7 +124,7 @@ fn direction(connection: &tracked::Connection, side: Side, context: &Context<'_>
                 to: u64::from(handover.to),
                 frame: context.frame(handover.frame),
                 gap_ns: handover.gap,
-                signal: handover.signal,
+                signal: handover.signal.map(Signal::name),
             })
             .collect(),
     }

@@ -11,7 +11,6 @@ use crate::track::half::Half;
 use crate::track::histogram::Histogram;
 use crate::track::side::Side;
 use crate::track::subflow as tracked;
-use crate::wire::MpTcprst;
 
 pub(super) fn build(connection: &Connection, index: usize, context: &Context<'_>) -> Option<Subflow> {
     let subflow = connection.subflows.get(index)?;
@@ -81,8 +80,8 @@ fn reset(reset: tracked::Reset, context: &Context<'_>) -> Reset {
     Reset {
         by: Some(reset.by.name()),
         frame: context.frame(reset.at.frame),
-        reason: reset.reason.map(|reason| reason.0),
-        meaning: reset.reason.map(|(reason, _)| MpTcprst { flags: 0, reason }.meaning()),
+        reason: reset.reason.map(|(why, _)| why.0),
+        meaning: reset.reason.map(|(why, _)| why.meaning()),
         transient: reset.reason.map(|reason| reason.1),
     }
 }

@@ -76,7 +76,7 @@ impl Tracker {
             let alias = (arrival.segment.ip, arrival.segment.source_port, arrival.segment.destination_port);
             let state = self.connections.get_mut(alias_of)?;
             let record = state.subflows.get_mut(usize::from(subflow))?;
-            if record.seldom.also_seen_as.len() < limits::VIEWS {
+            if record.seldom.also_seen_as.len() < limits::ALIASES {
                 record.seldom.also_seen_as.push(alias);
             } else {
                 state.seldom.left_out.tuples += 1;

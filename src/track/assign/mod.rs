@@ -334,7 +334,7 @@ impl Tracker {
         let state = self.connections.get_mut(connection);
         let Some(record) = state.and_then(|state| state.subflows.get_mut(usize::from(subflow))) else { return };
         let more = &record.seldom.more_interfaces;
-        if record.interface != interface && !more.contains(&interface) && more.len() < limits::VIEWS {
+        if record.interface != interface && !more.contains(&interface) && more.len() < limits::SUBFLOW_INTERFACES {
             record.seldom.more_interfaces.push(interface);
         }
     }

@@ -2,11 +2,11 @@
 
 use super::{Connection, Env};
 use crate::limits;
-use crate::packet::checksum::add16;
+use crate::packet::checksum::{add16, same};
 use crate::track::data::DataLevel;
 use crate::track::mapping::{Complete, Missing, Placed};
 use crate::track::mark::Mark;
-use crate::track::observer::{Checked, Judgement, Observer, What};
+use crate::track::observer::{Checked, ConnectionId, Judgement, Observer, What};
 use crate::track::side::Side;
 use crate::track::sparse::{Sparse, empty};
 
@@ -66,14 +66,6 @@ impl Sparse<ChecksumTally> {
             wrong.placed.position = wrong.placed.position.wrapping_add(by);
         }
     }
-
-    /// Judges a mapping that is complete or given up.
-    pub(super) fn settle(&mut self, complete: &Complete, data: &DataLevel, subflow: u16) -> Judgement {
-        match complete.placed.checksum {
-            Some(seen) => self.judge(seen, complete, data, subflow),
-            None => Judgement::Unknown,
-        }
-    }
 }
 
 impl ChecksumTally {
@@ -107,7 +99,7 @@ impl ChecksumTally {
         }
         let right = |payload_difference: u16| {
             let sum = add16(add16(add16(low, high), payload_difference), seen);
-            sum == 0xffff || sum == 0
+            same(sum, 0)
         };
         if complete.again {
             let repaired = complete.other_copy.is_some_and(right) && self.repair(placed, subflow);
@@ -230,8 +222,41 @@ fn sum_words(words: &[u32]) -> u16 {
     words.iter().fold(0, |sum, word| add16(add16(sum, (word >> 16) as u16), *word as u16))
 }
 
+/// Whose mapping it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Owner {
+    pub(super) connection: ConnectionId,
+    pub(super) number: Option<u64>,
+    /// Its sender.
+    pub(super) side: Side,
+    pub(super) subflow: u16,
+}
+
+/// Judges a mapping that is complete or given up, and tells whoever listens to data: until then its bytes are kept back.
+#[inline]
+pub(super) fn settle<O: Observer>(
+    tally: &mut Sparse<ChecksumTally>,
+    data: &DataLevel,
+    complete: &Complete,
+    owner: Owner,
+    observer: &mut O,
+) -> Judgement {
+    let Some(seen) = complete.placed.checksum else { return Judgement::Unknown };
+    let judgement = tally.judge(seen, complete, data, owner.subflow);
+    if O::WANTS_DATA {
+        let Owner { connection, number, side, subflow } = owner;
+        let (offset, len) = (data.offset(complete.placed.position), complete.placed.len);
+        observer.checked(Checked { connection, number, side, subflow, offset, len, judgement });
+    }
+    judgement
+}
+
 impl Connection {
-    /// Judges a mapping that is complete or given up, and tells whoever listens. Gives what its checksum says.
+    pub(super) fn owner(&self, side: Side, subflow: u16) -> Owner {
+        Owner { connection: self.id, number: self.number(), side, subflow }
+    }
+
+    /// Settles a mapping, and tells of a checksum that is wrong, or right after all. Gives what it says.
     #[inline]
     pub(super) fn settle<O: Observer>(
         &mut self,
@@ -240,27 +265,13 @@ impl Connection {
         subflow: u16,
         env: &mut Env<'_, O>,
     ) -> Judgement {
-        if complete.placed.checksum.is_none() {
-            return Judgement::Unknown;
-        }
-        let judgement = self.checksums[side].settle(complete, &self.data[side], subflow);
+        let owner = self.owner(side, subflow);
+        let judgement = settle(&mut self.checksums[side], &self.data[side], complete, owner, env.observer);
         let dsn = || self.data[side].dsn(complete.placed.position).0;
         match judgement {
             Judgement::Neither => self.tell(Some(subflow), What::ChecksumMismatch(side, dsn()), env),
             Judgement::Again if complete.again => self.tell(Some(subflow), What::ChecksumRepaired(side, dsn()), env),
             _ => {}
-        }
-        if O::WANTS_DATA {
-            let (offset, len) = (self.data[side].offset(complete.placed.position), complete.placed.len);
-            env.observer.checked(Checked {
-                connection: self.id,
-                number: self.number(),
-                side,
-                subflow,
-                offset,
-                len,
-                judgement,
-            });
         }
         judgement
     }

@@ -24,10 +24,35 @@ pub struct HandoverSeen {
     pub to: u16,
     /// First frame on `to`.
     pub frame: Mark,
-    /// Silence.
+    /// Nanoseconds since the last data on `from`.
     pub gap: u64,
     /// What announced it.
-    pub signal: Option<&'static str>,
+    pub signal: Option<Signal>,
+}
+
+/// What tells that a path is given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Signal {
+    /// A RST.
+    Reset,
+    /// A FIN.
+    Fin,
+    /// MP_PRIO: it is a backup now.
+    MpPrio,
+    /// REMOVE_ADDR of one of its addresses.
+    RemoveAddr,
+}
+
+impl Signal {
+    /// Its name in the report.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Reset => "reset",
+            Self::Fin => "fin",
+            Self::MpPrio => "mp_prio",
+            Self::RemoveAddr => "remove_addr",
+        }
+    }
 }
 
 impl Connection {
@@ -122,13 +147,13 @@ impl Connection {
             self.seldom.removals.iter().any(|removal| since_last_data(removal.frame) && uses(removal.by, removal.id))
         };
         let signal = if old.reset().is_some() {
-            Some("reset")
+            Some(Signal::Reset)
         } else if half.fin.is_some() {
-            Some("fin")
+            Some(Signal::Fin)
         } else if old.seldom.backup_changes.last().is_some_and(|change| change.2 && since_last_data(change.0)) {
-            Some("mp_prio")
+            Some(Signal::MpPrio)
         } else if removed() {
-            Some("remove_addr")
+            Some(Signal::RemoveAddr)
         } else {
             None
         };

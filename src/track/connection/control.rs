@@ -86,10 +86,10 @@ impl Connection {
         }
         if let Some(what) = input.options.broken {
             let subtype = match what {
-                wire::What::Subtype(subtype) => u64::from(subtype.0),
-                wire::What::Kind(_) => u64::MAX,
+                wire::What::Subtype(subtype) => Some(subtype),
+                wire::What::Kind(_) => None,
             };
-            self.anomaly(AnomalyKind::MalformedOption, input, env.at, None, subtype);
+            self.anomaly(AnomalyKind::MalformedOption(subtype), input, env.at, None);
         }
     }
 
@@ -104,7 +104,7 @@ impl Connection {
     ) {
         match option {
             MptcpOption::AddAddr(add) if !self.dialect.is_none_or(|dialect| dialect.has_form(add.form())) => {
-                self.anomaly(AnomalyKind::MalformedOption, input, env.at, None, u64::from(Subtype::ADD_ADDR.0));
+                self.anomaly(AnomalyKind::MalformedOption(Some(Subtype::ADD_ADDR)), input, env.at, None);
             }
             MptcpOption::AddAddr(add) if add.echo() => self.echo(add, input),
             MptcpOption::AddAddr(add) => self.add_addr(add, input, env),
@@ -117,9 +117,11 @@ impl Connection {
             MptcpOption::MpFail(fail) => self.fail(fail.dsn, input, env),
             MptcpOption::MpFastclose(close) => self.fastclose(close, input, env, effects),
             MptcpOption::MpTcprst(_) if input.segment.flags.rst() => {}
-            MptcpOption::MpTcprst(_) => self.anomaly(AnomalyKind::OptionOutOfPlace, input, env.at, None, 8),
+            MptcpOption::MpTcprst(_) => {
+                self.anomaly(AnomalyKind::OptionOutOfPlace(Subtype::MP_TCPRST), input, env.at, None);
+            }
             MptcpOption::Malformed { subtype, .. } => {
-                self.anomaly(AnomalyKind::MalformedOption, input, env.at, None, u64::from(subtype.0));
+                self.anomaly(AnomalyKind::MalformedOption(Some(*subtype)), input, env.at, None);
             }
             _ => {}
         }
@@ -140,7 +142,7 @@ impl Connection {
             }
         }
         if let Some(earlier) = reused {
-            self.anomaly(AnomalyKind::AddressIdReused, input, env.at, Some(earlier), u64::from(add.address_id));
+            self.anomaly(AnomalyKind::AddressIdReused(add.address_id), input, env.at, Some(earlier));
         }
         if self.addresses.len() < limits::ADDRESSES {
             self.addresses.push(Announced {
@@ -208,7 +210,7 @@ impl Connection {
             self.seldom.left_out.removals += 1;
         }
         if !hit {
-            self.anomaly(AnomalyKind::RemovedUnknown, input, env.at, None, u64::from(id));
+            self.anomaly(AnomalyKind::RemovedUnknown(id), input, env.at, None);
         }
         self.tell(Some(input.subflow), What::AddressRemoved(id), env);
     }
@@ -266,7 +268,7 @@ impl Connection {
             }
         };
         if right == Some(false) {
-            self.anomaly(AnomalyKind::FastcloseKeyWrong, input, env.at, None, 0);
+            self.anomaly(AnomalyKind::FastcloseKeyWrong, input, env.at, None);
             return;
         }
         if self.seldom.fastclose.is_none() {
@@ -290,6 +292,6 @@ impl Connection {
     }
 
     pub(in crate::track) fn note_join_denied(&mut self, subflow: u16, side: Side, frame: Mark) {
-        self.note(Anomaly { kind: AnomalyKind::JoinDenied, frame, subflow, side, other: None, value: 0 });
+        self.note(Anomaly { kind: AnomalyKind::JoinDenied, frame, subflow, side, other: None });
     }
 }

@@ -64,7 +64,7 @@ impl Connection {
                 self.handshake.crossed.get_or_insert(env.at.frame);
             }
             if !initial || self.handshake.crossed.is_none() {
-                self.anomaly(AnomalyKind::OptionOutOfPlace, input, env.at, None, 0);
+                self.anomaly(AnomalyKind::OptionOutOfPlace(Subtype::MP_CAPABLE), input, env.at, None);
             }
             return;
         }
@@ -136,10 +136,10 @@ impl Connection {
         }
         // Version 0 has one key there; version 1 none, or in its draft one (RFC 6824 and RFC 8684 §3.1).
         if capable.receiver_key.is_some() || (capable.version == 0 && capable.sender_key.is_none()) {
-            self.anomaly(AnomalyKind::MalformedOption, input, env.at, None, u64::from(Subtype::MP_CAPABLE.0));
+            self.anomaly(AnomalyKind::MalformedOption(Some(Subtype::MP_CAPABLE)), input, env.at, None);
         }
         if capable.is_void() {
-            self.anomaly(AnomalyKind::CapableFlagsIllegal, input, env.at, None, u64::from(capable.flags));
+            self.anomaly(AnomalyKind::CapableFlagsIllegal(capable.flags), input, env.at, None);
         }
     }
 
@@ -177,15 +177,15 @@ impl Connection {
             return;
         }
         if asked.is_some_and(|asked| capable.version > asked.version) {
-            self.anomaly(AnomalyKind::VersionIllegal, input, env.at, None, u64::from(capable.version));
+            self.anomaly(AnomalyKind::VersionIllegal(capable.version), input, env.at, None);
         }
         if capable.is_void() {
-            self.anomaly(AnomalyKind::CapableFlagsIllegal, input, env.at, None, u64::from(capable.flags));
+            self.anomaly(AnomalyKind::CapableFlagsIllegal(capable.flags), input, env.at, None);
         }
         if asked.is_none()
             && (self.handshake.not_asked || self.subflows.first().is_some_and(|subflow| subflow.syn.is_some()))
         {
-            self.anomaly(AnomalyKind::OptionOutOfPlace, input, env.at, None, 0);
+            self.anomaly(AnomalyKind::OptionOutOfPlace(Subtype::MP_CAPABLE), input, env.at, None);
         }
         if self.handshake.syn_ack.is_none() {
             self.handshake.syn_ack = Some((capable, env.at.frame));
@@ -213,12 +213,12 @@ impl Connection {
         effects: &mut Effects,
     ) {
         let (Some(sender), Some(receiver)) = (capable.sender_key, capable.receiver_key) else {
-            self.anomaly(AnomalyKind::OptionOutOfPlace, input, env.at, None, 0);
+            self.anomaly(AnomalyKind::OptionOutOfPlace(Subtype::MP_CAPABLE), input, env.at, None);
             return;
         };
         if input.side != Side::Client || self.subflows.get(usize::from(input.subflow)).is_some_and(|s| s.join.is_some())
         {
-            self.anomaly(AnomalyKind::OptionOutOfPlace, input, env.at, None, 0);
+            self.anomaly(AnomalyKind::OptionOutOfPlace(Subtype::MP_CAPABLE), input, env.at, None);
             return;
         }
         if let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) {
@@ -242,7 +242,7 @@ impl Connection {
         }
         self.learn_initial_sequence(capable, input);
         if capable.version == 0 && capable.data_len.is_some() {
-            self.anomaly(AnomalyKind::MalformedOption, input, env.at, None, u64::from(Subtype::MP_CAPABLE.0));
+            self.anomaly(AnomalyKind::MalformedOption(Some(Subtype::MP_CAPABLE)), input, env.at, None);
         }
         if let Some(len) = capable.data_len.filter(|&len| len > 0) {
             self.map_first_data(len, capable.checksum, input, env);
@@ -272,7 +272,7 @@ impl Connection {
         let known = self.ends[side].key.filter(|known| known.source >= KeySource::Handshake);
         let learned = self.ends[side].learn(key, dialect.suite(), source, Some(env.at.frame));
         if learned != Learned::Nothing && known.is_some() {
-            self.anomaly(AnomalyKind::KeysContradict, input, env.at, known.and_then(|known| known.frame), 0);
+            self.anomaly(AnomalyKind::KeysContradict, input, env.at, known.and_then(|known| known.frame));
         }
         if learned == Learned::Changed {
             self.keys_changed(side);
@@ -401,11 +401,7 @@ fn syn_seen<O: Observer>(input: &Input<'_, '_>, env: &Env<'_, O>) -> SynSeen {
         ttl: input.segment.ttl,
         kinds: options.kinds(),
         interface_index: input.segment.tap.interface_index,
-        outgoing: match input.segment.tap.packet_type {
-            1 => Some(false),
-            5 => Some(true),
-            _ => None,
-        },
+        outgoing: input.segment.tap.outgoing(),
         repeats,
     }
 }

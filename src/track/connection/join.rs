@@ -7,7 +7,7 @@ use crate::track::mark::{Mark, Moment};
 use crate::track::observer::{Event, Observer, What};
 use crate::track::side::Side;
 use crate::track::subflow::{Join, JoinProof, Subflow};
-use crate::wire::MpJoin;
+use crate::wire::{MpJoin, Subtype};
 
 /// Time between copies of a third ACK from which on a timer sends them (RFC 8684 §3.2): no stack's runs out sooner. What
 /// comes faster are segments that follow each other, each with the option.
@@ -86,7 +86,7 @@ impl Connection {
         let (id, number) = (self.id, self.number());
         let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return };
         let (MpJoin::Ack { hmac, .. }, Some(join)) = (option, &mut subflow.join) else {
-            self.anomaly(AnomalyKind::OptionOutOfPlace, input, env.at, None, 1);
+            self.anomaly(AnomalyKind::OptionOutOfPlace(Subtype::MP_JOIN), input, env.at, None);
             return;
         };
         if join.ack_hmac.is_none() {

@@ -13,6 +13,7 @@
 
 use std::num::NonZeroU64;
 
+mod anomaly;
 pub mod checksums;
 mod choice;
 pub mod control;
@@ -31,7 +32,7 @@ mod unseen;
 use super::data::DataLevel;
 use super::keys::{Dialect, EndIdentity};
 use super::mark::{Mark, Moment};
-use super::observer::{Checked, ConnectionId, Event, Observer, What};
+use super::observer::{ConnectionId, Event, Observer, What};
 use super::side::{PerSide, Side};
 use super::sparse::{Sparse, empty};
 use super::subflow::{Bare, Subflow};
@@ -39,8 +40,10 @@ use crate::frame::Timestamp;
 use crate::packet::options::Options;
 use crate::packet::{Segment, TcpFlags};
 
+pub use anomaly::{Anomaly, AnomalyKind, Level};
 pub use checksums::ChecksumTally;
-pub use choice::HandoverSeen;
+use checksums::{Owner, settle};
+pub use choice::{HandoverSeen, Signal};
 pub use control::{Announced, Removal};
 pub use handshake::Handshake;
 pub use seldom::Seldom;
@@ -150,58 +153,6 @@ impl FallbackCause {
             Self::SimultaneousOpen => "simultaneous_open",
         }
     }
-}
-
-/// Something against the rules, or out of the ordinary.
-#[derive(Clone, Copy, Debug)]
-pub struct Anomaly {
-    /// What.
-    pub kind: AnomalyKind,
-    /// Where.
-    pub frame: Mark,
-    /// On which subflow.
-    pub subflow: u16,
-    /// Sent by.
-    pub side: Side,
-    /// A further frame of evidence.
-    pub other: Option<Mark>,
-    /// A number that says more (an id, a length, a subtype).
-    pub value: u64,
-}
-
-/// Kinds of anomaly.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AnomalyKind {
-    /// An MPTCP option that can't be read; `value` is its subtype, or more than 15 where it shows none.
-    MalformedOption,
-    /// A mapping contradicts an earlier one of the same bytes; `other` is the earlier.
-    MappingConflict,
-    /// A DSN or DATA_ACK too far away to be of this stream.
-    SequenceOutOfReach,
-    /// Keys were shown that contradict the connection's.
-    KeysContradict,
-    /// A checksum though none was negotiated.
-    ChecksumNotNegotiated,
-    /// No checksum though it was negotiated.
-    ChecksumAbsent,
-    /// Bit B of MP_CAPABLE, or no or several algorithms: the option must be ignored. `value` is the flags.
-    CapableFlagsIllegal,
-    /// The SYN/ACK's version is above the SYN's; `value` is it.
-    VersionIllegal,
-    /// REMOVE_ADDR of an id that nothing has; `value` is it.
-    RemovedUnknown,
-    /// An address id was announced again with another address; `value` is it.
-    AddressIdReused,
-    /// An MPTCP option where it must not stand (MP_TCPRST without RST, MP_CAPABLE in a later SYN, …); `value` is its subtype.
-    OptionOutOfPlace,
-    /// Payload of the subflow has other bytes in a later copy; `other` is the frame with the first.
-    PayloadChanged,
-    /// Data mapped behind the DATA_FIN that `other` showed; `value` is how many bytes.
-    DataBehindFin,
-    /// A join to the address that C=1 forbade.
-    JoinDenied,
-    /// MP_FASTCLOSE with a key that is not the receiver's.
-    FastcloseKeyWrong,
 }
 
 /// What the outside world lends a connection for one segment.
@@ -349,20 +300,10 @@ impl Connection {
             if bare.segments > 0 && bare.acknowledged.is_none() {
                 subflow.seldom.bare[peer].acknowledged = Some(env.at.frame);
             }
+            let owner = Owner { connection: self.id, number, side: peer, subflow: input.subflow };
             let (tally, data) = (&mut self.checksums[peer], &self.data[peer]);
             half.mappings.acknowledged(acked, |complete| {
-                let judgement = tally.settle(&complete, data, input.subflow);
-                if O::WANTS_DATA && complete.placed.checksum.is_some() {
-                    env.observer.checked(Checked {
-                        connection: self.id,
-                        number,
-                        side: peer,
-                        subflow: input.subflow,
-                        offset: data.offset(complete.placed.position),
-                        len: complete.placed.len,
-                        judgement,
-                    });
-                }
+                settle(tally, data, &complete, owner, env.observer);
             });
         } else if input.options.control
             && input.segment.payload_len == 0
@@ -435,18 +376,6 @@ impl Connection {
     #[inline]
     fn tell<O: Observer>(&self, subflow: Option<u16>, what: What, env: &mut Env<'_, O>) {
         env.observer.event(Event { connection: self.id, number: self.number(), subflow, at: env.at, what });
-    }
-
-    pub(crate) fn anomaly(
-        &mut self,
-        kind: AnomalyKind,
-        input: &Input<'_, '_>,
-        at: Moment,
-        other: Option<Mark>,
-        value: u64,
-    ) {
-        let anomaly = Anomaly { kind, frame: at.frame, subflow: input.subflow, side: input.side, other, value };
-        self.note(anomaly);
     }
 
     pub(crate) fn note(&mut self, anomaly: Anomaly) {

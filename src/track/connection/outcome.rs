@@ -1,5 +1,6 @@
 //! What a connection and its subflows amount to: state, outcome, close. Read from what was seen, at any time.
 
+use super::checksums::{Owner, settle};
 use super::{Connection, Env, FallbackCause, Input};
 use crate::track::mark::{Mark, Moment};
 use crate::track::observer::Observer;
@@ -352,10 +353,12 @@ impl Connection {
         self.take_back_fallback();
         self.conclude_bare(env);
         for side in Side::BOTH {
+            let owner = self.owner(side, 0);
             let (tally, data) = (&mut self.checksums[side], &self.data[side]);
             for (index, subflow) in self.subflows.iter_mut().enumerate() {
+                let owner = Owner { subflow: index as u16, ..owner };
                 subflow.halves[side].mappings.close(|complete| {
-                    tally.settle(&complete, data, index as u16);
+                    settle(tally, data, &complete, owner, env.observer);
                 });
             }
         }
@@ -386,7 +389,7 @@ pub(super) fn amend_reset(reset: &mut Reset, input: &Input<'_, '_>) {
     }
     for option in input.options.control() {
         match option {
-            MptcpOption::MpTcprst(rst) if reset.reason.is_none() => reset.reason = Some((rst.reason, rst.transient())),
+            MptcpOption::MpTcprst(rst) if reset.reason.is_none() => reset.reason = Some((rst.why(), rst.transient())),
             MptcpOption::MpFastclose(_) => reset.fastclose = true,
             MptcpOption::MpFail(_) => reset.fail = true,
             _ => {}

@@ -1,7 +1,10 @@
 //! DSS and payload: placing mappings, and handing bytes to the data level (RFC 8684 §3.3).
 
+use std::num::NonZeroU64;
+
+use super::checksums::{Owner, settle};
 use super::unplaced::learn_base;
-use super::{AnomalyKind, Connection, Env, Input};
+use super::{AnomalyKind, Connection, Env, Input, Level};
 use crate::limits;
 use crate::track::data::{DataLevel, ORIGIN};
 use crate::track::half::{Half, Shown, SynSource, Taken};
@@ -27,7 +30,7 @@ impl Connection {
             let data = &mut self.data[peer];
             match data.position(ack) {
                 Some(position) => data.acknowledge(position),
-                None => self.anomaly(AnomalyKind::SequenceOutOfReach, input, env.at, None, 0),
+                None => self.anomaly(AnomalyKind::SequenceOutOfReach(Level::Data), input, env.at, None),
             }
         }
         if let Some(mapping) = &dss.mapping {
@@ -62,7 +65,7 @@ impl Connection {
             self.prove(input.side, mapping.dsn, true);
         }
         let Some(position) = self.data[input.side].position(mapping.dsn) else {
-            self.anomaly(AnomalyKind::SequenceOutOfReach, input, env.at, None, 0);
+            self.anomaly(AnomalyKind::SequenceOutOfReach(Level::Data), input, env.at, None);
             return;
         };
         if data_fin {
@@ -70,7 +73,7 @@ impl Connection {
         }
         let end = position + u64::from(len);
         if let Some((fin, shown)) = self.data[input.side].fin.filter(|fin| len > 0 && end > fin.0) {
-            self.anomaly(AnomalyKind::DataBehindFin, input, env.at, Some(shown), end - position.max(fin));
+            self.anomaly(AnomalyKind::DataBehindFin(end - position.max(fin)), input, env.at, Some(shown));
         }
         if len == 0 {
             return self.bare_data_fin(mapping, position, input, env);
@@ -156,9 +159,11 @@ impl Connection {
             Inserted::New => {
                 if half.mappings.is_overfull() {
                     // Nobody acknowledges: the oldest goes, as if it had been.
+                    let number = self.number.map(NonZeroU64::get);
+                    let owner = Owner { connection: self.id, number, side: input.side, subflow: input.subflow };
                     let (tally, data) = (&mut self.checksums[input.side], &self.data[input.side]);
                     half.mappings.acknowledged(0, |complete| {
-                        tally.settle(&complete, data, input.subflow);
+                        settle(tally, data, &complete, owner, env.observer);
                     });
                 }
                 half.note_mapping_end(placed.end(), placed.position + u64::from(placed.len));
@@ -166,13 +171,13 @@ impl Connection {
                     self.resolve_unmapped(&placed, input.side, input.subflow, env);
                 }
                 match (self.checksum_agreed(), placed.checksum) {
-                    (Some(true), None) => self.anomaly(AnomalyKind::ChecksumAbsent, input, env.at, None, 0),
-                    (Some(false), Some(_)) => self.anomaly(AnomalyKind::ChecksumNotNegotiated, input, env.at, None, 0),
+                    (Some(true), None) => self.anomaly(AnomalyKind::ChecksumAbsent, input, env.at, None),
+                    (Some(false), Some(_)) => self.anomaly(AnomalyKind::ChecksumNotNegotiated, input, env.at, None),
                     _ => {}
                 }
             }
             Inserted::Conflict(earlier) => {
-                self.anomaly(AnomalyKind::MappingConflict, input, env.at, Some(earlier), u64::from(placed.ssn));
+                self.anomaly(AnomalyKind::MappingConflict { ssn: placed.ssn }, input, env.at, Some(earlier));
             }
         }
     }
@@ -186,7 +191,7 @@ impl Connection {
         let stamp = input.options.timestamps.map(|(value, _)| value);
         let mark = env.at.frame;
         let Some(taken) = half.take(segment.seq, segment.payload_len, stamp, mark, env.at.time) else {
-            self.anomaly(AnomalyKind::SequenceOutOfReach, input, env.at, None, 1);
+            self.anomaly(AnomalyKind::SequenceOutOfReach(Level::Subflow), input, env.at, None);
             return;
         };
         let mut completes = Completes::default();
@@ -214,7 +219,7 @@ impl Connection {
             repaired |= complete.again && judgement == Judgement::Again;
         }
         if changed.is_some() {
-            self.anomaly(AnomalyKind::PayloadChanged, input, env.at, changed, repaired.into());
+            self.anomaly(AnomalyKind::PayloadChanged { repaired }, input, env.at, changed);
         }
     }
 

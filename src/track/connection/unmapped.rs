@@ -9,7 +9,7 @@ use crate::track::mark::Moment;
 use crate::track::observer::Observer;
 use crate::track::side::Side;
 use crate::track::subflow::{Reset, Subflow};
-use crate::wire::Mapping;
+use crate::wire::{Mapping, ResetReason};
 
 /// Payload without options after which a connection that never showed a mapping counts as fallen back at once, instead of
 /// when its capture ends.
@@ -112,7 +112,9 @@ impl Connection {
     pub(super) fn flush_unmapped<O: Observer>(&mut self, env: &mut Env<'_, O>) {
         for side in Side::BOTH {
             let reset = self.subflows.first().and_then(Subflow::reset);
-            let refused = |reset: Reset| reset.by == side.peer() && reset.reason.is_some_and(|reason| reason.0 == 6);
+            let refused = |reset: Reset| {
+                reset.by == side.peer() && reset.reason.is_some_and(|why| why.0 == ResetReason::MIDDLEBOX)
+            };
             if reset.is_some_and(refused) {
                 continue;
             }
