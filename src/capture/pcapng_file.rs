@@ -46,7 +46,7 @@ pub(super) struct PcapngFile {
     more: u32,
     /// Index, among the input's, of the section's first interface.
     first_interface: usize,
-    /// A packet's time, for simple packet blocks, which have none: that of the last, or of the next where there is no last.
+    /// A packet's time, for simple packet blocks, which have none: that of the last.
     time: Option<i64>,
 }
 
@@ -112,10 +112,7 @@ impl PcapngFile {
         }
         match kind {
             ENHANCED_PACKET | PACKET => self.packet(kind, body, consumed),
-            SIMPLE_PACKET => {
-                let after = rest.get(consumed..).unwrap_or(&[]);
-                self.simple_packet(body, consumed, after)
-            }
+            SIMPLE_PACKET => self.simple_packet(body, consumed),
             INTERFACE_DESCRIPTION => self.interface(body, consumed, interfaces),
             SECTION_HEADER => self.section(body, consumed, interfaces.len()),
             _ => Step::Skip(consumed),
@@ -155,10 +152,10 @@ impl PcapngFile {
         })
     }
 
-    /// A simple packet block: of the first interface, cut at its snaplen. It has no time: it gets its predecessor's, or that of
-    /// the first packet `after` it that has one; or none.
+    /// A simple packet block: of the first interface, cut at its snaplen. It has no time: it gets its predecessor's, or
+    /// none. (The next packet's may not have been read yet.)
     #[cold]
-    fn simple_packet(&mut self, block: &[u8], consumed: usize, after: &[u8]) -> Step {
+    fn simple_packet(&mut self, block: &[u8], consumed: usize) -> Step {
         let Some((&[_, _, _, _, _, _, _, _, w0, w1, w2, w3], rest)) = block.split_first_chunk::<SIMPLE_HEADER>() else {
             return Step::Damaged(Damage::TooShort(consumed as u32));
         };
@@ -168,8 +165,7 @@ impl PcapngFile {
             None => return Step::Damaged(Damage::UnknownInterface(0)),
         };
         let interface = *interface;
-        let time = self.time.or_else(|| self.clone().next_time(after)).unwrap_or(Timestamp::UNKNOWN.0);
-        self.time = Some(time);
+        let time = self.time.unwrap_or(Timestamp::UNKNOWN.0);
         let wire_len = self.u32([w0, w1, w2, w3]);
         let kept = if interface.snaplen == 0 { wire_len } else { wire_len.min(interface.snaplen) };
         Step::Frame(Record {
@@ -181,20 +177,6 @@ impl PcapngFile {
             interface: self.first_interface as u16,
             link: interface.link,
         })
-    }
-
-    /// The time of the first packet that has one, as far as what has been read goes.
-    fn next_time(mut self, mut rest: &[u8]) -> Option<i64> {
-        // None is looked for on the way.
-        self.time = Some(Timestamp::UNKNOWN.0);
-        let mut interfaces = Vec::new();
-        loop {
-            rest = match self.step(rest, &mut interfaces) {
-                Step::Frame(record) if record.time != Timestamp::UNKNOWN.0 => return Some(record.time),
-                Step::Frame(Record { consumed, .. }) | Step::Skip(consumed) => rest.get(consumed..)?,
-                Step::Need(_) | Step::Damaged(_) => return None,
-            };
-        }
     }
 
     /// A section header: what follows is in its byte order and of its interfaces only.

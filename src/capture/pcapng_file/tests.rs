@@ -109,8 +109,8 @@ fn simple_packets_are_of_the_first_interface_and_its_snaplen() {
     ];
     let (seen, _, _) = frames(&file.concat());
     let expected: [Seen; 3] = [
-        // No time of its own, and no predecessor: the next one's.
-        (0, 101, 4000, 3, b"abc".to_vec()),
+        // No time of its own, and no predecessor.
+        (0, 101, Timestamp::UNKNOWN.0, 3, b"abc".to_vec()),
         (1, 1, 4000, 1, b"x".to_vec()),
         // No time of its own: its predecessor's.
         (0, 101, 4000, 9, b"abcde".to_vec()),
