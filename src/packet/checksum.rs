@@ -1,7 +1,7 @@
 //! The Internet checksum's sum (RFC 1071), as TCP and DSS checksums use it.
 //!
 //! Sums are of big-endian 16-bit words, folded, and not complemented: sums of parts add up with [`add16`]. A part that
-//! starts at an odd offset of the whole has its words shifted by a byte, which [`swap`] puts right (RFC 1071 §2 (B)).
+//! starts at an odd offset of the whole has its words shifted by a byte, which [`at_offset`] puts right (RFC 1071 §2 (B)).
 
 /// Bytes of one turn of the loop: four lanes fill the two 128-bit registers that every `x86_64` and `aarch64` has.
 const TURN: usize = 16;
