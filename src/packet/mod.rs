@@ -288,6 +288,10 @@ impl TcpFlags {
     pub fn fin(self) -> bool {
         self.any(Self::FIN)
     }
+    /// The first packet of a handshake: a SYN, not a SYN/ACK.
+    pub fn opens(self) -> bool {
+        self.syn() && !self.ack()
+    }
     /// SYN.
     pub fn syn(self) -> bool {
         self.any(Self::SYN)

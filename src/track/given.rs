@@ -157,7 +157,7 @@ impl Connection {
 
     /// Whether the HMAC of a join is right if `key` is that of `side`.
     fn joins_prove(&self, side: Side, key: Key, dialect: Dialect) -> bool {
-        let Some(peer) = self.ends[side.peer()].key.map(|known| known.key) else { return false };
+        let Some(peer) = self.key_of(side.peer()) else { return false };
         self.subflows.iter().any(|subflow| {
             let (initiator, responder) = if subflow.initiator == side { (key, peer) } else { (peer, key) };
             subflow.join.as_ref().is_some_and(|join| {

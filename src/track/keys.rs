@@ -4,7 +4,7 @@ use super::mark::Mark;
 use super::sparse::Sparse;
 use crate::crypto::{Identity, Key, Suite, Token, identify};
 use crate::limits;
-use crate::wire::AddAddrForm;
+use crate::wire::{AddAddrForm, RawSequence};
 
 /// Which rules a connection follows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,11 +180,8 @@ impl EndIdentity {
     }
 
     /// A first data sequence number was seen: it proves the key whose IDSN it follows. True if that changed the key.
-    pub fn prove_by_dsn(&mut self, low: u32, high: Option<u32>) -> bool {
-        let follows = |known: &KnownKey| {
-            let first = known.identity.first_dsn();
-            first as u32 == low && high.is_none_or(|high| high == (first >> 32) as u32)
-        };
+    pub fn prove_by_dsn(&mut self, first: RawSequence) -> bool {
+        let follows = |known: &KnownKey| first.is_of(known.identity.first_dsn());
         if self.proven || self.key.is_none() {
             return false;
         }

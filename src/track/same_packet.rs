@@ -6,7 +6,7 @@
 
 use super::mark::Mark;
 use super::side::{PerSide, Side};
-use super::tap::fold;
+use super::tap::{fingerprint, fold};
 use crate::limits;
 use crate::packet::Segment;
 use crate::wire::{self, Dss, MptcpOption, RawSequence, Subtype, TcpOption, kind};
@@ -241,16 +241,8 @@ fn hash(bytes: &[u8]) -> u64 {
 
 /// What tells a packet from all others.
 fn key(owner: u64, shift: PerSide<u32>, from: Side, segment: &Segment<'_>, timestamps: Option<(u32, u32)>) -> u64 {
-    let (value, echo) = timestamps.unwrap_or((0, 0));
     let ack = if segment.flags.ack() { segment.ack.wrapping_sub(shift[from.peer()]) } else { 0 };
-    let sequence = u64::from(segment.seq.wrapping_sub(shift[from])) << 32 | u64::from(ack);
-    let packet = u64::from(segment.ip_id) << 48
-        | u64::from(segment.flags.0) << 40
-        | u64::from(segment.payload_len & 0xff_ffff) << 16
-        | u64::from(segment.window);
-    let stamps = u64::from(value) << 32 | u64::from(echo);
-    let first = fold(owner ^ 0x243f_6a88_85a3_08d3, sequence ^ 0x1319_8a2e_0370_7344);
-    let second = fold(packet ^ 0xa409_3822_299f_31d0, stamps ^ 0x082e_fa98_ec4e_6c89);
+    let numbers = [segment.seq.wrapping_sub(shift[from]), ack];
     // 0 is a free slot's.
-    fold(first, second ^ 0x4528_21e6_38d0_1377).max(1)
+    fingerprint(owner, numbers, 0, segment, timestamps).max(1)
 }

@@ -90,6 +90,28 @@ pub(super) fn fold(a: u64, b: u64) -> u64 {
     (product as u64) ^ ((product >> 64) as u64)
 }
 
+/// What tells a segment of flow `owner` from all others. Its sequence and acknowledgement numbers may be counted from elsewhere.
+#[inline]
+pub(super) fn fingerprint(
+    owner: u64,
+    [seq, ack]: [u32; 2],
+    options: u64,
+    segment: &Segment<'_>,
+    timestamps: Option<(u32, u32)>,
+) -> u64 {
+    let (value, echo) = timestamps.unwrap_or((0, 0));
+    let sequence = u64::from(seq) << 32 | u64::from(ack);
+    let packet = u64::from(segment.ip_id) << 48
+        | u64::from(segment.flags.0) << 40
+        | options << 32
+        | u64::from(segment.payload_len);
+    let stamps = u64::from(value) << 32 | u64::from(echo);
+    // Numbers without pattern: the binary places of pi.
+    let first = fold(owner ^ 0x243f_6a88_85a3_08d3, sequence ^ 0x1319_8a2e_0370_7344);
+    let second = fold(packet ^ 0xa409_3822_299f_31d0, stamps ^ 0x082e_fa98_ec4e_6c89);
+    fold(first ^ u64::from(segment.window), second ^ 0x4528_21e6_38d0_1377)
+}
+
 /// Where a segment was captured: its tap, and for cooked headers whether it came or left.
 #[inline]
 pub(crate) fn place(segment: &Segment<'_>, tap: u16) -> u16 {
@@ -156,19 +178,9 @@ impl Recent {
         timestamps: Option<(u32, u32)>,
         tap: u16,
     ) -> Option<u16> {
-        let (value, echo) = timestamps.unwrap_or((0, 0));
-        let sequence = u64::from(segment.seq) << 32 | u64::from(segment.ack);
         let bare = segment.ip_id == 0 && segment.flags.rst();
         let options = if bare { segment.options.len() as u64 & 0xff } else { 0 };
-        let packet = u64::from(segment.ip_id) << 48
-            | u64::from(segment.flags.0) << 40
-            | options << 32
-            | u64::from(segment.payload_len);
-        let stamps = u64::from(value) << 32 | u64::from(echo);
-        // Numbers without pattern: the binary places of pi.
-        let first = fold(owner ^ 0x243f_6a88_85a3_08d3, sequence ^ 0x1319_8a2e_0370_7344);
-        let second = fold(packet ^ 0xa409_3822_299f_31d0, stamps ^ 0x082e_fa98_ec4e_6c89);
-        let fingerprint = fold(first ^ u64::from(segment.window), second ^ 0x4528_21e6_38d0_1377);
+        let fingerprint = fingerprint(owner, [segment.seq, segment.ack], options, segment, timestamps);
         let index = self.set_of(fingerprint);
         let set = self.sets.get_mut(index)?;
         let slot = fingerprint & !PLACE | u64::from(place(segment, tap));

@@ -173,6 +173,15 @@ impl Mapping {
 }
 
 impl RawSequence {
+    /// Whether it is this number, as far as it shows.
+    #[inline]
+    pub const fn is_of(self, whole: u64) -> bool {
+        match self {
+            Self::Short(low) => low == whole as u32,
+            Self::Long(all) => all == whole,
+        }
+    }
+
     /// Octets on the wire: 4 or 8.
     #[inline]
     pub const fn octets(self) -> u8 {

@@ -369,12 +369,19 @@ impl Script {
         frame
     }
 
+    /// SYN and SYN/ACK of a join, and the frame of the latter.
+    pub(crate) fn join_answered(&mut self, client: Address, server: Address, id: u8, backup: [bool; 2]) -> (Flow, u64) {
+        let mut flow = Flow::new(client, server);
+        let (syn, syn_ack) = (flow.join_syn(id, backup[0]), flow.join_syn_ack(backup[1]));
+        self.send(&mut flow, Side::Client, SYN, &[syn], 0);
+        let frame = self.send(&mut flow, Side::Server, SYN | ACK, &[syn_ack], 0);
+        (flow, frame)
+    }
+
     /// A whole join, and the answer that confirms it.
     pub(crate) fn join(&mut self, client: Address, server: Address, id: u8, backup: [bool; 2]) -> Flow {
-        let mut flow = Flow::new(client, server);
-        let (syn, syn_ack, ack) = (flow.join_syn(id, backup[0]), flow.join_syn_ack(backup[1]), flow.join_ack());
-        self.send(&mut flow, Side::Client, SYN, &[syn], 0);
-        self.send(&mut flow, Side::Server, SYN | ACK, &[syn_ack], 0);
+        let (mut flow, _) = self.join_answered(client, server, id, backup);
+        let ack = flow.join_ack();
         self.now -= 5 * MS;
         self.send(&mut flow, Side::Client, ACK, &[ack], 0);
         self.send(&mut flow, Side::Server, ACK, &[data_ack(Side::Client, 0)], 0);

@@ -60,13 +60,17 @@ fn in_order(stretch: &Stretch<'_>, side: Side, difference: &Difference) -> [Mark
     if passed_lower_first(stretch, side) { [lower, higher] } else { [higher, lower] }
 }
 
-/// `frame 1#70 and not in frame 2#71, the same packet`; and how often, if more than once.
-fn where_seen(finder: &Finder<'_, '_>, [with, without]: [Mark; 2], count: u32) -> String {
-    let more = match count {
+/// ` (the first of 3 packets)`, if there are more than one.
+fn first_of(count: u32) -> String {
+    match count {
         1 => String::new(),
         _ => format!(" (the first of {})", text::counted(u64::from(count), "packet")),
-    };
-    format!("in frame {} and not in frame {}{more}", finder.frame(with), finder.frame(without))
+    }
+}
+
+/// `in frame 1#70 and not in frame 2#70`; and how often, if more than once.
+fn where_seen(finder: &Finder<'_, '_>, [with, without]: [Mark; 2], count: u32) -> String {
+    format!("in frame {} and not in frame {}{}", finder.frame(with), finder.frame(without), first_of(count))
 }
 
 fn removed(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, side: Side, gone: &[&Difference]) {
@@ -94,10 +98,7 @@ fn changed(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, side: Side, other
         let [before, behind] = in_order(stretch, side, difference);
         parts.push(match difference.how {
             How::Changed(which) => {
-                let more = match difference.count {
-                    1 => String::new(),
-                    count => format!(" (the first of {})", text::counted(u64::from(count), "packet")),
-                };
+                let more = first_of(difference.count);
                 let (before, behind) = (finder.frame(before), finder.frame(behind));
                 format!("{} differs between frames {before} and {behind}{more}", what(difference.subtype, which))
             }

@@ -26,7 +26,7 @@ impl Tracker {
     /// Holds a segment of a plain flow that a SYN began; for a new flow the oldest makes room.
     #[cold]
     pub(super) fn hold(&mut self, id: FlowId, arrival: &Arrival<'_, '_>) {
-        let is_syn = arrival.segment.flags.syn() && !arrival.segment.flags.ack();
+        let is_syn = arrival.segment.flags.opens();
         let Some(flow) = self.flows.get_mut(id) else { return };
         let input = arrival.frame.id.input;
         if let Some(more) = &mut flow.more {
@@ -53,7 +53,7 @@ impl Tracker {
             self.flows.get_mut(id).and_then(|flow| flow.more.as_mut()).map(|more| std::mem::take(&mut more.held));
         let Some(held) = held.filter(|held| !held.is_empty()) else { return Vec::new() };
         let same = |first: &HeldSegment| first.segment.seq == segment.seq && first.id.input != arrival.frame.id.input;
-        let is_syn = segment.flags.syn() && !segment.flags.ack();
+        let is_syn = segment.flags.opens();
         if is_syn && held.first().is_some_and(same) { held } else { Vec::new() }
     }
 

@@ -110,7 +110,7 @@ impl Tracker {
             return if arrival.segment.flags.syn() { self.new_flow(key, arrival, observer) } else { current };
         };
         let Some(record) = state.subflows.get(usize::from(subflow)) else { return current };
-        if arrival.segment.flags.syn() && !arrival.segment.flags.ack() {
+        if arrival.segment.flags.opens() {
             let same = record.syn.as_ref().is_some_and(|syn| syn.seq == arrival.segment.seq)
                 || record.halves[side].syn().is_some_and(|syn| syn as u32 == arrival.segment.seq);
             let simultaneous = side != record.initiator && record.syn_ack.is_none() && record.syn.is_some();
@@ -182,7 +182,7 @@ impl Tracker {
     #[cold]
     fn new_flow<O: Observer>(&mut self, key: FlowKey, arrival: &Arrival<'_, '_>, observer: &mut O) -> Assigned {
         let options = arrival.options;
-        let is_syn = arrival.segment.flags.syn() && !arrival.segment.flags.ack();
+        let is_syn = arrival.segment.flags.opens();
         let is_join = options.join.is_some() && (is_syn || options.capable.is_none());
         let late = options.mptcp && options.join.is_none() && options.capable.is_none() && !arrival.segment.flags.syn();
         let found = if late { self.by_stream(arrival, observer) } else { None };
@@ -228,7 +228,7 @@ impl Tracker {
         arrival: &Arrival<'_, '_>,
         observer: &mut O,
     ) -> Assigned {
-        let is_syn = arrival.segment.flags.syn() && !arrival.segment.flags.ack();
+        let is_syn = arrival.segment.flags.opens();
         if arrival.options.mptcp {
             self.counts.tcp_connections = self.counts.tcp_connections.saturating_sub(u64::from(!is_syn));
             let syn = self.flows.get_mut(id).map(|flow| flow.syn);
@@ -409,10 +409,8 @@ fn opened_unseen(state: &Connection, record: &Subflow, from: Side, arrival: &Arr
     if arrival.segment.flags.syn() {
         return record.halves[from].syn().is_some_and(|syn| syn as u32 != arrival.segment.seq);
     }
-    let differs = |side: Side, shown: Option<Key>| {
-        let known = state.ends[side].key.map(|known| known.key);
-        known.zip(shown).is_some_and(|(known, shown)| known != shown)
-    };
+    let differs =
+        |side: Side, shown: Option<Key>| state.key_of(side).zip(shown).is_some_and(|(known, shown)| known != shown);
     let capable = arrival.options.capable;
     capable.is_some_and(|shown| differs(from, shown.sender_key) && differs(from.peer(), shown.receiver_key))
 }

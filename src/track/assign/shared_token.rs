@@ -102,11 +102,10 @@ fn ends_of(join: &Subflow) -> (std::net::IpAddr, std::net::IpAddr) {
 }
 
 fn keys(state: &Connection) -> Option<[Key; 2]> {
-    Some([state.ends.client.key?.key, state.ends.server.key?.key])
+    Some([state.key_of(Side::Client)?, state.key_of(Side::Server)?])
 }
 
 /// What the HMACs of a join say if it joins that end of a connection.
 fn proof(state: &Connection, joined: Side, join: &Join) -> JoinProof {
-    let key = |side: Side| state.ends[side].key.map(|known| known.key);
-    join.verify(state.dialect.map(Dialect::suite), key(joined.peer()), key(joined), None, false)
+    join.verify(state.dialect.map(Dialect::suite), state.key_of(joined.peer()), state.key_of(joined), None, false)
 }

@@ -52,7 +52,7 @@ impl Tracker {
         if view.is_none() && primary_directions & direction == 0 {
             return None;
         }
-        let new_syn = arrival.segment.flags.syn() && !arrival.segment.flags.ack();
+        let new_syn = arrival.segment.flags.opens();
         let fits = view.filter(|view| !new_syn || self.holds_syn(view.0, view.1, arrival.segment.seq));
         let (view, view_subflow, low) = match fits {
             Some(view) => view,

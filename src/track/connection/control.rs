@@ -75,8 +75,8 @@ impl Announced {
 impl Connection {
     /// Checks the HMAC of an announcement; `None` where it has none.
     pub fn prove_announced(&self, announced: &Announced) -> Option<Verdict> {
-        let key = |side: Side| self.ends[side].key.map(|known| known.key);
-        announced.verify(self.dialect.map(Dialect::suite), key(announced.by), key(announced.by.peer()))
+        let (sender, receiver) = (self.key_of(announced.by), self.key_of(announced.by.peer()));
+        announced.verify(self.dialect.map(Dialect::suite), sender, receiver)
     }
 
     /// The MPTCP options of a segment that are none of MP_CAPABLE, MP_JOIN and DSS, and one that cannot be told apart.

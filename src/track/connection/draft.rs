@@ -13,12 +13,7 @@ impl Connection {
     #[cold]
     pub(super) fn try_draft(&mut self, side: Side, first: RawSequence) {
         let Some(known) = self.ends[side].key.filter(|_| self.may_be_draft()) else { return };
-        let draft = identify(Dialect::DraftV1.suite(), known.key).idsn.wrapping_add(1);
-        let fits = match first {
-            RawSequence::Short(low) => low == draft as u32,
-            RawSequence::Long(dsn) => dsn == draft,
-        };
-        if fits {
+        if first.is_of(identify(Dialect::DraftV1.suite(), known.key).first_dsn()) {
             self.become_draft();
             self.ends[side].proven = true;
         }

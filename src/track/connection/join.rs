@@ -5,7 +5,6 @@ use crate::track::half::SynSource;
 use crate::track::keys::Dialect;
 use crate::track::mark::{Mark, Moment};
 use crate::track::observer::{Event, Observer, What};
-use crate::track::side::Side;
 use crate::track::subflow::{Join, JoinProof, Subflow};
 use crate::wire::{MpJoin, Subtype};
 
@@ -28,10 +27,15 @@ impl Join {
 impl Connection {
     /// Checks the handshake of a join of this connection.
     pub fn prove_join(&self, subflow: &Subflow, join: &Join) -> JoinProof {
-        let key = |side: Side| self.ends[side].key.map(|known| known.key);
         let responder = subflow.initiator.peer();
         let suite = self.dialect.map(Dialect::suite);
-        join.verify(suite, key(subflow.initiator), key(responder), self.ends[responder].token(), self.orphan)
+        join.verify(
+            suite,
+            self.key_of(subflow.initiator),
+            self.key_of(responder),
+            self.ends[responder].token(),
+            self.orphan,
+        )
     }
 
     pub(super) fn join_syn(&mut self, input: &Input<'_, '_>) {

@@ -36,6 +36,7 @@ use super::observer::{ConnectionId, Event, Observer, What};
 use super::side::{PerSide, Side};
 use super::sparse::{Sparse, empty};
 use super::subflow::{Bare, Subflow};
+use crate::crypto::Key;
 use crate::frame::Timestamp;
 use crate::packet::options::Options;
 use crate::packet::{Segment, TcpFlags};
@@ -380,6 +381,11 @@ impl Connection {
 
     pub(crate) fn note(&mut self, anomaly: Anomaly) {
         self.seldom.note(anomaly);
+    }
+
+    /// The key taken for right of one end.
+    pub fn key_of(&self, side: Side) -> Option<Key> {
+        self.ends[side].key.map(|known| known.key)
     }
 
     /// The initial subflow, if it was seen.

@@ -107,7 +107,7 @@ impl SubflowState {
 impl Subflow {
     /// Its state.
     pub fn state(&self) -> SubflowState {
-        let data = self.halves.client.payload_bytes + self.halves.server.payload_bytes > 0;
+        let data = self.has_payload();
         let handshake_seen = self.syn.is_some() || self.syn_ack.is_some();
         if let Some(reset) = self.reset() {
             let refused_join =
@@ -135,10 +135,14 @@ impl Subflow {
     /// shows more.
     pub fn was_given_up(&self) -> bool {
         let (Some(reset), Some(join)) = (self.reset(), self.join.as_deref()) else { return false };
-        let data = self.halves.client.payload_bytes + self.halves.server.payload_bytes > 0;
+        let data = self.has_payload();
         let other_options = self.options[self.initiator].is_some_and(|(first, _)| first != reset.at.frame);
         let went_on = (other_options || self.third_ack.is_some()) && !join.is_unanswered();
         reset.by == self.initiator && self.initiator_known && !data && !went_on && join.confirmed.is_none()
+    }
+
+    fn has_payload(&self) -> bool {
+        self.halves.client.payload_bytes + self.halves.server.payload_bytes > 0
     }
 
     fn other_side_spoke(&self) -> bool {

@@ -42,11 +42,7 @@ impl Connection {
     /// The first DSN or DATA_ACK is IDSN + 1: it proves the key. `is_first`: there was none before.
     #[inline]
     fn prove(&mut self, side: Side, first: RawSequence, is_first: bool) {
-        let (low, high) = match first {
-            RawSequence::Short(low) => (low, None),
-            RawSequence::Long(dsn) => (dsn as u32, Some((dsn >> 32) as u32)),
-        };
-        if self.ends[side].prove_by_dsn(low, high) {
+        if self.ends[side].prove_by_dsn(first) {
             self.keys_changed(side);
         }
         if is_first && !self.ends[side].proven {

@@ -43,10 +43,8 @@ pub(super) fn a_join_whose_third_ack_lacks_its_option() {
         let mut script = Script::default();
         let mut first = script.open();
         script.data(&mut first, Client, 0, 1, 100);
-        let mut join = Flow::new(CLIENT_2, SERVER);
-        let (syn, syn_ack, ack) = (join.join_syn(2, false), join.join_syn_ack(false), join.join_ack());
-        script.send(&mut join, Client, SYN, &[syn], 0);
-        script.send(&mut join, Server, SYN | ACK, &[syn_ack], 0);
+        let (mut join, _) = script.join_answered(CLIENT_2, SERVER, 2, [false; 2]);
+        let ack = join.join_ack();
         let third = script.send(&mut join, Client, ACK, if bare { &[] } else { std::slice::from_ref(&ack) }, 0);
         script.send(&mut join, Server, RST | ACK, &[reason(1)], 0);
         if bare {
@@ -65,10 +63,7 @@ fn a_join_whose_third_ack_was_not_captured() {
             let mut script = Script::default();
             let mut first = script.open();
             script.data(&mut first, Client, 0, 1, 100);
-            let mut join = Flow::new(CLIENT_2, SERVER);
-            let (syn, syn_ack) = (join.join_syn(2, false), join.join_syn_ack(false));
-            script.send(&mut join, Client, SYN, &[syn], 0);
-            script.send(&mut join, Server, SYN | ACK, &[syn_ack], 0);
+            let (mut join, _) = script.join_answered(CLIENT_2, SERVER, 2, [false; 2]);
             if by_server {
                 script.send(&mut join, Server, ACK, &[data_ack(Client, 100)], 0);
                 script.send(&mut join, Client, ACK, &[], 0);
@@ -100,10 +95,7 @@ pub(super) fn unanswered_and_unfinished_joins() {
 
     let mut script = Script::default();
     let mut first = script.open();
-    let mut join = Flow::new(CLIENT_2, SERVER);
-    let (syn, syn_ack) = (join.join_syn(2, false), join.join_syn_ack(false));
-    script.send(&mut join, Client, SYN, &[syn], 0);
-    let frame = script.send(&mut join, Server, SYN | ACK, &[syn_ack], 0);
+    let (_, frame) = script.join_answered(CLIENT_2, SERVER, 2, [false; 2]);
     silent(&script, "join-incomplete");
     script.wait(2 * SECOND);
     script.data(&mut first, Client, 0, 1, 100);
@@ -280,10 +272,8 @@ fn a_third_ack_that_is_never_answered() {
             let mut script = Script::default();
             let mut first = script.open();
             script.data(&mut first, Client, 0, 1, 100);
-            let mut join = Flow::new(CLIENT_2, SERVER);
-            let (syn, syn_ack, ack) = (join.join_syn(2, false), join.join_syn_ack(false), join.join_ack());
-            script.send(&mut join, Client, SYN, &[syn], 0);
-            script.send(&mut join, Server, SYN | ACK, &[syn_ack], 0);
+            let (mut join, _) = script.join_answered(CLIENT_2, SERVER, 2, [false; 2]);
+            let ack = join.join_ack();
             let mut frames = Vec::new();
             for _ in 0..copies {
                 frames.push(script.send(&mut join, Client, ACK, std::slice::from_ref(&ack), 0));
@@ -311,10 +301,7 @@ fn a_join_without_third_ack_in_a_connection_that_closes() {
         for (wait, told) in [(2 * SECOND, true), (50 * MS, false)] {
             let mut script = Script::default();
             let mut first = script.open();
-            let mut join = Flow::new(CLIENT_2, SERVER);
-            let (syn, syn_ack) = (join.join_syn(2, false), join.join_syn_ack(false));
-            script.send(&mut join, Client, SYN, &[syn], 0);
-            let frame = script.send(&mut join, Server, SYN | ACK, &[syn_ack], 0);
+            let (_, frame) = script.join_answered(CLIENT_2, SERVER, 2, [false; 2]);
             script.wait(wait);
             script.data(&mut first, Client, 0, 1, 100);
             script.send(&mut first, Client, ACK, &[data_fin(Client, 100)], 0);
@@ -336,10 +323,7 @@ fn a_join_whose_later_segments_are_there() {
     in_both_versions(|_| {
         let mut script = Script::default();
         let mut first = script.open();
-        let mut join = Flow::new(CLIENT_2, SERVER);
-        let (syn, syn_ack) = (join.join_syn(2, false), join.join_syn_ack(false));
-        script.send(&mut join, Client, SYN, &[syn], 0);
-        script.send(&mut join, Server, SYN | ACK, &[syn_ack], 0);
+        let (mut join, _) = script.join_answered(CLIENT_2, SERVER, 2, [false; 2]);
         script.send(&mut join, Client, ACK, &[data_ack(Server, 0)], 0);
         script.wait(2 * SECOND);
         script.data(&mut first, Client, 0, 1, 100);

@@ -239,10 +239,8 @@ pub(super) fn a_third_ack_that_is_lost() {
             script.lost = 0;
             let mut flow = script.open();
             script.data(&mut flow, Client, 0, 1, 100);
-            let mut join = Flow::new(CLIENT_2, SERVER);
-            let (syn, syn_ack, ack) = (join.join_syn(2, false), join.join_syn_ack(false), join.join_ack());
-            script.send(&mut join, Client, SYN, &[syn], 0);
-            script.send(&mut join, Server, SYN | ACK, &[syn_ack], 0);
+            let (mut join, _) = script.join_answered(CLIENT_2, SERVER, 2, [false; 2]);
+            let ack = join.join_ack();
             match (input, stripped) {
                 (0, _) => _ = script.send(&mut join, Client, ACK, &[ack], 0),
                 (_, true) => _ = script.send(&mut join, Client, ACK, &[], 0),
