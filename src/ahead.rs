@@ -23,8 +23,8 @@ use crate::capture::{BlockReturn, CaptureError, FileSource, InputInfo, Source, j
 use crate::frame::{Frame, FrameId, LinkType, Timestamp};
 use crate::limits;
 use crate::packet::checksum::sum16;
-use crate::packet::options::{Options, UsualOptions};
-use crate::packet::{Decoded, Decoder, Segment};
+use crate::packet::options::{Options, Parsed, Unusual, Usual};
+use crate::packet::{Decoded, Decoder, Header, Malformed, Segment};
 
 /// Batches that wait for the tracker. Their blocks are missing from those that go round below, but come back: the tracker
 /// waits only where no batch does.
@@ -54,8 +54,8 @@ struct Batch {
     /// Bytes that do not lie in the block: payload of reassembled datagrams.
     reassembled: Vec<u8>,
     entries: Vec<Entry>,
-    /// Options in no usual layout, without their bytes.
-    others: Vec<Options<'static>>,
+    /// What only segments with options in no usual layout have.
+    unusual: Vec<Unusual>,
     /// SYNs and SYN/ACKs with MP_CAPABLE in it.
     handshakes: usize,
     /// The tracker had caught up when it was begun: what the tracker can do itself is left to it.
@@ -75,20 +75,28 @@ struct Entry {
     interface: u16,
     wire_len: u32,
     data: Span,
-    /// Without its bytes.
-    decoded: Decoded<'static>,
-    options_at: Span,
-    payload: Span,
-    options: Read,
+    holds: Holds,
+    /// What the rest is of: that of no segment where there is none.
+    header: Header,
+    /// The options and the payload behind them.
+    bytes: Span,
+    options_len: u8,
+    usual: Usual,
+    /// The place in [`Batch::unusual`] of what it has beside these, or [`NOTHING`].
+    unusual: u32,
 }
 
-/// Options of a frame.
-enum Read {
-    /// It has none.
-    Nothing,
-    Usual(UsualOptions),
-    /// Their place among those of the batch that are laid out otherwise.
-    Other(u32),
+/// No place.
+const NOTHING: u32 = u32::MAX;
+
+/// As [`Decoded`], without the segment.
+#[derive(Clone, Copy)]
+enum Holds {
+    Tcp,
+    NotIp,
+    NotTcp,
+    Malformed(Malformed),
+    FragmentHeld,
 }
 
 /// A place in a batch.
@@ -117,27 +125,35 @@ impl Ahead {
         Ok(Self { batches, used, used_blocks, caught_up, input, batch, next, info, incomplete_fragments, thread })
     }
 
-    /// What the frame moved to holds.
+    /// The frame moved to, what it holds, and the options of its segment.
     #[inline]
-    pub fn decoded(&self) -> Decoded<'_> {
-        let Some(entry) = self.entry() else { return Decoded::NotIp };
-        match entry.decoded {
-            Decoded::Tcp(segment) => {
-                Decoded::Tcp(segment.with_bytes(self.batch.slice(entry.options_at), self.batch.slice(entry.payload)))
+    pub fn shown(&self) -> (Frame<'_>, Decoded<'_>, Option<Options<'_>>) {
+        let Some(entry) = self.entry() else { return (Frame::nothing(), Decoded::NotIp, None) };
+        let decoded = match entry.holds {
+            Holds::Tcp => {
+                let bytes = self.batch.slice(entry.bytes);
+                let (options, payload) = bytes.split_at_checked(usize::from(entry.options_len)).unwrap_or((bytes, &[]));
+                let segment = Segment { header: &entry.header, options, payload };
+                let options = Options::new(&segment, &entry.usual, self.batch.unusual.get(entry.unusual as usize));
+                return (self.frame_of(entry), Decoded::Tcp(segment), Some(options));
             }
-            other => other,
-        }
+            Holds::NotIp => Decoded::NotIp,
+            Holds::NotTcp => Decoded::NotTcp,
+            Holds::Malformed(malformed) => Decoded::Malformed(malformed),
+            Holds::FragmentHeld => Decoded::FragmentHeld,
+        };
+        (self.frame_of(entry), decoded, None)
     }
 
-    /// The options of that segment.
     #[inline]
-    pub fn options(&self) -> Option<Options<'_>> {
-        let entry = self.entry()?;
-        let bytes = self.batch.slice(entry.options_at);
-        match &entry.options {
-            Read::Nothing => None,
-            Read::Usual(usual) => Some(usual.with_bytes(bytes)),
-            Read::Other(place) => Some(self.batch.others.get(*place as usize)?.with_bytes(bytes)),
+    fn frame_of(&self, entry: &Entry) -> Frame<'_> {
+        Frame {
+            id: FrameId { number: entry.number, input: self.input },
+            time: entry.time,
+            link: entry.link,
+            interface: entry.interface,
+            data: self.batch.slice(entry.data),
+            wire_len: entry.wire_len,
         }
     }
 
@@ -168,7 +184,7 @@ impl Ahead {
         let mut used = std::mem::replace(&mut self.batch, batch);
         self.used_blocks.give_back(&mut used.bytes);
         used.entries.clear();
-        used.others.clear();
+        used.unusual.clear();
         used.reassembled.clear();
         // Fails at the end only, when nobody needs it.
         let _ = self.used.try_send(used);
@@ -204,17 +220,12 @@ impl Source for Ahead {
 
     #[inline]
     fn frame(&self) -> Frame<'_> {
-        match self.entry() {
-            Some(entry) => Frame {
-                id: FrameId { number: entry.number, input: self.input },
-                time: entry.time,
-                link: entry.link,
-                interface: entry.interface,
-                data: self.batch.slice(entry.data),
-                wire_len: entry.wire_len,
-            },
-            None => Frame::nothing(),
-        }
+        self.entry().map_or_else(Frame::nothing, |entry| self.frame_of(entry))
+    }
+
+    #[inline]
+    fn time(&self) -> Timestamp {
+        self.entry().map_or_else(Timestamp::default, |entry| entry.time)
     }
 
     fn inputs(&self) -> Vec<&InputInfo> {
@@ -297,63 +308,71 @@ impl Batch {
     fn add(&mut self, source: &FileSource, decoder: &mut Decoder) {
         let frame = source.frame();
         let data = Span { start: source.frame_at() as u32, len: frame.data.len() as u32, reassembled: false };
-        let decoded = decoder.decode(&frame);
-        let (mut options_at, mut payload, mut options) = (Span::default(), Span::default(), Read::Nothing);
-        let decoded = match decoded {
-            Decoded::Tcp(mut segment) => {
-                let checksum;
-                (options, checksum) = match UsualOptions::of(&segment) {
-                    Some(usual) => (Read::Usual(usual), usual.has_checksum()),
-                    None => self.read_other(&segment),
-                };
-                // The tracker would have to fetch the payload from this core: it does where it waits anyway.
-                if checksum && !self.hurry {
-                    segment.payload_sum = Some(sum16(segment.payload));
-                }
-                options_at = self.place(segment.options, &frame, data);
-                payload = self.place(segment.payload, &frame, data);
-                Decoded::Tcp(segment.without_bytes())
-            }
-            Decoded::NotIp => Decoded::NotIp,
-            Decoded::NotTcp => Decoded::NotTcp,
-            Decoded::Malformed(malformed) => Decoded::Malformed(malformed),
-            Decoded::FragmentHeld => Decoded::FragmentHeld,
-        };
-        self.entries.push(Entry {
+        let mut entry = Entry {
             time: frame.time,
             number: frame.id.number,
             link: frame.link,
             interface: frame.interface,
             wire_len: frame.wire_len,
             data,
-            decoded,
-            options_at,
-            payload,
-            options,
-        });
+            holds: Holds::Tcp,
+            header: Header::NONE,
+            bytes: Span::default(),
+            options_len: 0,
+            usual: Usual::default(),
+            unusual: NOTHING,
+        };
+        match decoder.decode(&frame) {
+            Decoded::Tcp(segment) => {
+                entry.header = *segment.header;
+                let checksum = if let Some(usual) = Usual::of(&segment) {
+                    entry.usual = usual;
+                    usual.has_checksum()
+                } else {
+                    self.read_others(&segment, &mut entry)
+                };
+                // The tracker would have to fetch the payload from this core: it does where it waits anyway.
+                if checksum && !self.hurry {
+                    entry.header.payload_sum = Some(sum16(segment.payload));
+                }
+                entry.options_len = segment.options.len() as u8;
+                entry.bytes = self.place(&segment, &frame, data);
+            }
+            Decoded::NotIp => entry.holds = Holds::NotIp,
+            Decoded::NotTcp => entry.holds = Holds::NotTcp,
+            Decoded::Malformed(malformed) => entry.holds = Holds::Malformed(malformed),
+            Decoded::FragmentHeld => entry.holds = Holds::FragmentHeld,
+        }
+        self.entries.push(entry);
     }
 
     /// Reads options in no usual layout; tells whether the payload is covered by a checksum that stands there.
-    fn read_other(&mut self, segment: &Segment<'_>) -> (Read, bool) {
-        let options = Options::of(segment);
-        self.handshakes += usize::from(options.capable.is_some() && segment.flags.syn());
-        let place = self.others.len() as u32;
-        self.others.push(options.with_bytes(&[]));
-        (Read::Other(place), options.has_checksum())
+    #[inline(never)]
+    fn read_others(&mut self, segment: &Segment<'_>, entry: &mut Entry) -> bool {
+        let parsed = Parsed::of(segment);
+        entry.usual = parsed.usual;
+        if let Some(unusual) = parsed.unusual {
+            self.handshakes += usize::from(unusual.capable.is_some() && segment.flags.syn());
+            entry.unusual = self.unusual.len() as u32;
+            self.unusual.push(unusual);
+        }
+        parsed.has_checksum()
     }
 
-    /// Where bytes of a frame lie; what does not lie in it is kept.
+    /// Where options and payload lie; what does not lie in the frame is kept. The payload is behind the options.
     #[inline]
-    fn place(&mut self, bytes: &[u8], frame: &Frame<'_>, data: Span) -> Span {
-        if bytes.is_empty() {
+    fn place(&mut self, segment: &Segment<'_>, frame: &Frame<'_>, data: Span) -> Span {
+        let len = segment.options.len() + segment.payload.len();
+        if len == 0 {
             return Span::default();
         }
-        let offset = bytes.as_ptr().addr().wrapping_sub(frame.data.as_ptr().addr());
-        if offset < frame.data.len() && bytes.len() <= frame.data.len() - offset {
-            return Span { start: data.start + offset as u32, len: bytes.len() as u32, reassembled: false };
+        let offset = segment.options.as_ptr().addr().wrapping_sub(frame.data.as_ptr().addr());
+        if offset < frame.data.len() && len <= frame.data.len() - offset {
+            return Span { start: data.start + offset as u32, len: len as u32, reassembled: false };
         }
         let start = self.reassembled.len() as u32;
-        self.reassembled.extend_from_slice(bytes);
-        Span { start, len: bytes.len() as u32, reassembled: true }
+        self.reassembled.extend_from_slice(segment.options);
+        self.reassembled.extend_from_slice(segment.payload);
+        Span { start, len: len as u32, reassembled: true }
     }
 }

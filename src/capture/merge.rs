@@ -55,7 +55,7 @@ impl<S: Source> Merge<S> {
     fn advance_source(&mut self, index: usize) -> Option<Timestamp> {
         let source = self.sources.get_mut(index)?;
         match source.advance() {
-            Ok(true) => Some(source.frame().time),
+            Ok(true) => Some(source.time()),
             Ok(false) => None,
             Err(problem) => {
                 self.problems.push(problem);

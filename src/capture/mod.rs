@@ -46,7 +46,7 @@ pub use step::Damage;
 pub(crate) use stream::{BlockReturn, join};
 pub use write::PcapngWriter;
 
-use crate::frame::{Frame, LinkType};
+use crate::frame::{Frame, LinkType, Timestamp};
 
 /// One ordered sequence of frames.
 ///
@@ -62,6 +62,11 @@ pub trait Source {
     /// the last one.
     fn frame(&self) -> Frame<'_>;
 
+    /// Its time.
+    fn time(&self) -> Timestamp {
+        self.frame().time
+    }
+
     /// What is known so far of the inputs that the frames come from. Interfaces of a pcapng show as they are met.
     fn inputs(&self) -> Vec<&InputInfo>;
 }
@@ -72,6 +77,9 @@ impl<S: Source + ?Sized> Source for Box<S> {
     }
     fn frame(&self) -> Frame<'_> {
         (**self).frame()
+    }
+    fn time(&self) -> Timestamp {
+        (**self).time()
     }
     fn inputs(&self) -> Vec<&InputInfo> {
         (**self).inputs()

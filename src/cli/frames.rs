@@ -78,7 +78,10 @@ impl Frames for Merge<Ahead> {
     fn show<T>(&mut self, take: impl FnOnce(&Frame<'_>, &Decoded<'_>, Option<&Options<'_>>, Inputs<'_, '_>) -> T) -> T {
         let inputs = || self.inputs();
         match self.current() {
-            Some(ahead) => take(&ahead.frame(), &ahead.decoded(), ahead.options().as_ref(), &inputs),
+            Some(ahead) => {
+                let (frame, decoded, options) = ahead.shown();
+                take(&frame, &decoded, options.as_ref(), &inputs)
+            }
             None => take(&Frame::nothing(), &Decoded::NotIp, None, &inputs),
         }
     }

@@ -10,14 +10,20 @@
 //! Read here rather than by etherparse, which takes only headers that were captured whole.
 
 use super::view::{IpHeader, Layer, Malformed, Reason, View};
-use super::{Decoded, Segment, TapHint, TcpFlags};
+use super::{Decoded, Header, Segment, TapHint, TcpFlags};
 
 /// Bytes of the header without options.
 const FIXED: usize = 20;
 
-/// The segment that `view` starts with, and what the layers around it told.
+/// The segment that `view` starts with, and what the layers around it told; its headers are kept in `kept`.
 #[inline]
-pub(super) fn segment<'a>(view: View<'a>, ip: &IpHeader, encapsulations: u8, tap: TapHint) -> Decoded<'a> {
+pub(super) fn segment<'a>(
+    view: View<'a>,
+    ip: &IpHeader,
+    encapsulations: u8,
+    tap: TapHint,
+    kept: &'a mut Header,
+) -> Decoded<'a> {
     let Some((header, rest)) = view.bytes.split_first_chunk::<FIXED>() else {
         return malformed(if view.len < FIXED { Reason::Short } else { Reason::Cut });
     };
@@ -37,7 +43,7 @@ pub(super) fn segment<'a>(view: View<'a>, ip: &IpHeader, encapsulations: u8, tap
         Some((options, payload)) => (options, payload, false),
         None => (rest, &[][..], true),
     };
-    Decoded::Tcp(Segment {
+    *kept = Header {
         ip: ip.pair,
         source_port: u16::from_be_bytes([from_0, from_1]),
         destination_port: u16::from_be_bytes([to_0, to_1]),
@@ -45,9 +51,7 @@ pub(super) fn segment<'a>(view: View<'a>, ip: &IpHeader, encapsulations: u8, tap
         ack: u32::from_be_bytes([ack_0, ack_1, ack_2, ack_3]),
         flags: TcpFlags(flags),
         window: u16::from_be_bytes([window_0, window_1]),
-        options,
         options_cut,
-        payload,
         payload_len: u32::try_from(view.len - header_len).unwrap_or(u32::MAX),
         payload_sum: None,
         ip_id: ip.id,
@@ -55,7 +59,8 @@ pub(super) fn segment<'a>(view: View<'a>, ip: &IpHeader, encapsulations: u8, tap
         source_routed: ip.source_routed,
         encapsulations,
         tap,
-    })
+    };
+    Decoded::Tcp(Segment { header: kept, options, payload })
 }
 
 #[cold]

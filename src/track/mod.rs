@@ -47,7 +47,7 @@ use crate::frame::{Frame, Timestamp};
 use crate::limits;
 use crate::packet::{Decoded, Segment};
 
-use crate::packet::options::Options;
+use crate::packet::options::{Options, Parsed};
 use connection::{Connection, Env, Input};
 use flow::{FlowId, FlowTable};
 use mark::{Mark, Moment};
@@ -226,11 +226,12 @@ impl Tracker {
         }
         match decoded {
             Decoded::Tcp(segment) => {
-                let read_now;
+                let (parsed, read_now);
                 let options = if let Some(read_before) = options {
                     read_before
                 } else {
-                    read_now = Options::of(segment);
+                    parsed = Parsed::of(segment);
+                    read_now = parsed.options(segment);
                     &read_now
                 };
                 return self.segment(frame, segment, options, observer);
@@ -256,7 +257,7 @@ impl Tracker {
         let tap = self.taps.of(frame, segment);
         let mut assigned = self.assign(frame, segment, options, at, tap, observer);
         if self.tokens.orphans > 0
-            && options.join.is_some()
+            && options.join().is_some()
             && let Assigned::To(place) = &mut assigned
         {
             *place = self.by_hmac(*place, options, at, observer).unwrap_or(*place);

@@ -4,8 +4,8 @@
 use super::Arrival;
 use crate::frame::{Frame, FrameId, LinkType, Timestamp};
 use crate::limits;
-use crate::packet::Segment;
-use crate::packet::options::Options;
+use crate::packet::options::Parsed;
+use crate::packet::{Header, Segment};
 use crate::track::flow::{FlowId, More};
 use crate::track::mark::Moment;
 use crate::track::observer::Observer;
@@ -18,7 +18,7 @@ pub(crate) struct HeldSegment {
     time: Timestamp,
     interface: u16,
     tap: u16,
-    segment: Segment<'static>,
+    header: Header,
     options: Vec<u8>,
 }
 
@@ -52,7 +52,7 @@ impl Tracker {
         let held =
             self.flows.get_mut(id).and_then(|flow| flow.more.as_mut()).map(|more| std::mem::take(&mut more.held));
         let Some(held) = held.filter(|held| !held.is_empty()) else { return Vec::new() };
-        let same = |first: &HeldSegment| first.segment.seq == segment.seq && first.id.input != arrival.frame.id.input;
+        let same = |first: &HeldSegment| first.header.seq == segment.seq && first.id.input != arrival.frame.id.input;
         let is_syn = segment.flags.opens();
         if is_syn && held.first().is_some_and(same) { held } else { Vec::new() }
     }
@@ -60,11 +60,12 @@ impl Tracker {
     /// Hands them to the view that their input gives of the connection, which exists by now.
     pub(super) fn hand_on<O: Observer>(&mut self, held: Vec<HeldSegment>, observer: &mut O) {
         self.counts.tcp_connections = self.counts.tcp_connections.saturating_sub(u64::from(!held.is_empty()));
-        for HeldSegment { id, time, interface, tap, segment, options } in held {
-            let segment = Segment { options: &options, ..segment };
+        for HeldSegment { id, time, interface, tap, header, options } in held {
+            let segment = Segment { header: &header, options: &options, payload: &[] };
+            let parsed = Parsed::of(&segment);
             let frame = Frame { id, time, link: LinkType::RAW, interface, data: &[], wire_len: 0 };
             let at = Moment { frame: id.into(), time };
-            let assigned = self.assign(&frame, &segment, &Options::of(&segment), at, tap, observer);
+            let assigned = self.assign(&frame, &segment, &parsed.options(&segment), at, tap, observer);
             if matches!(assigned, Assigned::View(_) | Assigned::Copy(_)) {
                 self.counts.tcp_segments = self.counts.tcp_segments.saturating_sub(1);
                 self.counts.duplicates += 1;
@@ -81,7 +82,7 @@ impl Arrival<'_, '_> {
             time: self.frame.time,
             interface: self.frame.interface,
             tap: self.tap,
-            segment: self.segment.without_bytes(),
+            header: *self.segment.header,
             options: self.segment.options.to_vec(),
         }
     }

@@ -75,7 +75,7 @@ impl Tracker {
         if flow.is_view {
             return self.feed_view(connection, subflow, side, &arrival);
         }
-        let eventful = flow.more.is_some() || segment.flags.syn() || options.capable.is_some();
+        let eventful = flow.more.is_some() || segment.flags.syn() || options.capable().is_some();
         let copied = flow.directions & COPIED != 0;
         let place = Place { connection, subflow, from: side };
         if let Some(original) = self.recent.original(owner, segment, options.timestamps, tap) {
@@ -116,7 +116,7 @@ impl Tracker {
             let simultaneous = side != record.initiator && record.syn_ack.is_none() && record.syn.is_some();
             if same
                 && state.is_nameless()
-                && let Some(MpJoin::Syn { token, nonce, .. }) = arrival.options.join
+                && let Some(&MpJoin::Syn { token, nonce, .. }) = arrival.options.join()
             {
                 self.late_join_syn((connection, subflow), (token, nonce), arrival);
                 return self.late_place(id, connection, arrival, observer);
@@ -183,12 +183,12 @@ impl Tracker {
     fn new_flow<O: Observer>(&mut self, key: FlowKey, arrival: &Arrival<'_, '_>, observer: &mut O) -> Assigned {
         let options = arrival.options;
         let is_syn = arrival.segment.flags.opens();
-        let is_join = options.join.is_some() && (is_syn || options.capable.is_none());
-        let late = options.mptcp && options.join.is_none() && options.capable.is_none() && !arrival.segment.flags.syn();
+        let is_join = options.join().is_some() && (is_syn || options.capable().is_none());
+        let late = options.mptcp && options.join().is_none() && options.capable().is_none() && !arrival.segment.flags.syn();
         let found = if late { self.by_stream(arrival, observer) } else { None };
         if !is_join && found.is_none() {
             self.counts.tcp_connections += 1;
-            self.counts.asked_for_mptcp += u64::from(is_syn && options.capable.is_some());
+            self.counts.asked_for_mptcp += u64::from(is_syn && options.capable().is_some());
         }
         if !options.mptcp {
             let flow = Flow { syn: arrival.segment.seq, ..self.flow(PLAIN, 0, arrival, Side::Client) };
@@ -199,10 +199,10 @@ impl Tracker {
             return Assigned::Plain;
         }
         let source = source_side(arrival);
-        let placed = match options.join {
+        let placed = match options.join() {
             _ if found.is_some() => found,
-            Some(MpJoin::Syn { token, nonce, .. }) if is_syn => self.join(token, nonce, arrival, observer),
-            Some(_) if options.capable.is_none() => self.unknown_join(source, arrival, observer),
+            Some(&MpJoin::Syn { token, nonce, .. }) if is_syn => self.join(token, nonce, arrival, observer),
+            Some(_) if options.capable().is_none() => self.unknown_join(source, arrival, observer),
             _ => self.initial(source, arrival, observer),
         };
         let Some((connection, subflow, source)) = placed else { return Assigned::Plain };
@@ -351,7 +351,7 @@ impl Subflow {
             destination_port: if turned { segment.source_port } else { segment.destination_port },
             initiator,
             initiator_known: segment.flags.syn(),
-            role_shown: segment.flags.syn() || arrival.options.capable.is_some() || arrival.options.join.is_some(),
+            role_shown: segment.flags.syn() || arrival.options.capable().is_some() || arrival.options.join().is_some(),
             handshake_open: true,
             carries: false,
             halves: PerSide::default(),
@@ -383,8 +383,8 @@ fn opens_anew(state: &Connection, record: &Subflow, arrival: &Arrival<'_, '_>, f
         return false;
     }
     let options = arrival.options;
-    let other = match (&record.join, options.join, options.capable) {
-        (Some(join), Some(MpJoin::Syn { token, nonce, .. }), _) => {
+    let other = match (&record.join, options.join(), options.capable()) {
+        (Some(join), Some(&MpJoin::Syn { token, nonce, .. }), _) => {
             join.token.zip(join.initiator_nonce).is_some_and(|known| known != (token, nonce))
         }
         (Some(_), None, Some(_)) | (None, Some(MpJoin::Syn { .. }), None) => true,
@@ -411,7 +411,7 @@ fn opened_unseen(state: &Connection, record: &Subflow, from: Side, arrival: &Arr
     }
     let differs =
         |side: Side, shown: Option<Key>| state.key_of(side).zip(shown).is_some_and(|(known, shown)| known != shown);
-    let capable = arrival.options.capable;
+    let capable = arrival.options.capable();
     capable.is_some_and(|shown| differs(from, shown.sender_key) && differs(from.peer(), shown.receiver_key))
 }
 
@@ -428,10 +428,10 @@ fn flow_side(source: Side, from_low: bool) -> Side {
 /// The side that sends the first segment seen of a flow: told by its flags and MP_CAPABLE, or else guessed by the ports.
 fn source_side(arrival: &Arrival<'_, '_>) -> Side {
     let segment = arrival.segment;
-    let capable_of_client = arrival.options.capable.is_some_and(|capable| capable.receiver_key.is_some());
+    let capable_of_client = arrival.options.capable().is_some_and(|capable| capable.receiver_key.is_some());
     if segment.flags.syn() {
         if segment.flags.ack() { Side::Server } else { Side::Client }
-    } else if capable_of_client || matches!(arrival.options.join, Some(MpJoin::Ack { .. })) {
+    } else if capable_of_client || matches!(arrival.options.join(), Some(MpJoin::Ack { .. })) {
         Side::Client
     } else if segment.source_port < segment.destination_port {
         Side::Server

@@ -47,7 +47,7 @@ impl Tracker {
         let orphan = self.connection(place.connection).filter(|state| state.orphan && state.view_of.is_none())?;
         let token = orphan.ends.server.token_named?;
         let mut join = Join::clone(orphan.subflows.get(usize::from(place.subflow))?.join.as_deref()?);
-        match options.join? {
+        match *options.join()? {
             MpJoin::Syn { .. } => return None,
             MpJoin::SynAck { hmac, nonce, .. } => {
                 (join.syn_ack_hmac, join.responder_nonce) = (Some(hmac), Some(nonce));

@@ -84,7 +84,7 @@ impl Connection {
         for option in input.options.control() {
             self.control(&option, input, env, effects);
         }
-        if let Some(what) = input.options.broken {
+        if let Some(what) = input.options.unusual().and_then(|unusual| unusual.broken) {
             let subtype = match what {
                 wire::What::Subtype(subtype) => Some(subtype),
                 wire::What::Kind(_) => None,

@@ -99,7 +99,7 @@ impl Connection {
     }
 
     fn initial_syn<O: Observer>(&mut self, input: &Input<'_, '_>, env: &mut Env<'_, O>, effects: &mut Effects) {
-        let capable = input.options.capable;
+        let capable = input.options.capable().copied();
         if self.handshake.syns.len() < limits::SYNS {
             if self.handshake.syns.is_empty() {
                 // Most connections have one.
@@ -151,11 +151,11 @@ impl Connection {
         // What the snaplen cut off may have been the option.
         let cut = input.segment.options_cut;
         // Each end repeats its SYN with an ACK, and no server's key with it: Linux goes on as TCP.
-        let no_key = !cut && input.options.capable.is_none_or(|capable| capable.sender_key.is_none());
+        let no_key = !cut && input.options.capable().is_none_or(|capable| capable.sender_key.is_none());
         if let Some(crossed) = self.handshake.crossed.filter(|_| no_key && self.handshake.syn.is_some()) {
             self.fall_back(FallbackCause::SimultaneousOpen, crossed, None, env);
         }
-        let Some(capable) = input.options.capable else {
+        let Some(&capable) = input.options.capable() else {
             if !cut {
                 self.handshake.bare_syn_ack.get_or_insert(env.at.frame);
                 if self.handshake.syn.is_some() && self.handshake.syn_ack.is_none() {
@@ -385,7 +385,7 @@ impl Connection {
 }
 
 fn syn_seen<O: Observer>(input: &Input<'_, '_>, env: &Env<'_, O>) -> SynSeen {
-    let options = input.options;
+    let (options, unusual) = (input.options, input.options.unusual());
     let mut repeats = Sparse::<Repeats>::default();
     if input.segment.payload_len > 0 {
         repeats.fast_open = input.segment.payload_len;
@@ -393,9 +393,9 @@ fn syn_seen<O: Observer>(input: &Input<'_, '_>, env: &Env<'_, O>) -> SynSeen {
     SynSeen {
         first: env.at,
         seq: input.segment.seq,
-        mss: options.mss,
-        window_scale: options.window_scale,
-        sack_permitted: options.sack_permitted,
+        mss: unusual.and_then(|unusual| unusual.mss),
+        window_scale: unusual.and_then(|unusual| unusual.window_scale),
+        sack_permitted: unusual.is_some_and(|unusual| unusual.sack_permitted),
         timestamps: options.timestamps.is_some(),
         nop_run: options.nop_run,
         ttl: input.segment.ttl,

@@ -39,7 +39,7 @@ impl Connection {
     }
 
     pub(super) fn join_syn(&mut self, input: &Input<'_, '_>) {
-        let Some(MpJoin::Syn { backup, address_id, token, nonce, .. }) = input.options.join else { return };
+        let Some(&MpJoin::Syn { backup, address_id, token, nonce, .. }) = input.options.join() else { return };
         let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return };
         subflow.address_ids[input.side] = Some(address_id);
         subflow.backup[input.side] = backup;
@@ -65,7 +65,7 @@ impl Connection {
         let proven = self.proof_of(input.subflow).is_some_and(|proof| proof.syn_ack.is_verified());
         let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return };
         let Some(join) = &mut subflow.join else { return };
-        let Some(MpJoin::SynAck { backup, address_id, hmac, nonce, .. }) = input.options.join else {
+        let Some(&MpJoin::SynAck { backup, address_id, hmac, nonce, .. }) = input.options.join() else {
             if !input.segment.options_cut {
                 join.bare_syn_ack.get_or_insert(env.at.frame);
             }

@@ -252,8 +252,7 @@ impl Connection {
         }
         let options = input.options;
         if options.mptcp {
-            let usual = options.capable.is_none() && options.join.is_none() && options.broken.is_none();
-            if !usual || options.control || options.repeated {
+            if options.has_more_than_dss() {
                 self.cold_options(input, env, &mut effects);
             }
             if let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) {
@@ -306,7 +305,7 @@ impl Connection {
             half.mappings.acknowledged(acked, |complete| {
                 settle(tally, data, &complete, owner, env.observer);
             });
-        } else if input.options.control
+        } else if input.options.has_control()
             && input.segment.payload_len == 0
             && !input.segment.flags.any(TcpFlags::FIN | TcpFlags::RST)
         {
@@ -318,10 +317,10 @@ impl Connection {
     #[cold]
     #[inline(never)]
     fn cold_options<O: Observer>(&mut self, input: &Input<'_, '_>, env: &mut Env<'_, O>, effects: &mut Effects) {
-        if let Some(capable) = &input.options.capable {
+        if let Some(capable) = input.options.capable() {
             self.capable(capable, input, env, effects);
         }
-        if let Some(join) = &input.options.join {
+        if let Some(join) = input.options.join() {
             self.join_ack(join, input, env);
         }
         self.controls(input, env, effects);
