@@ -16,7 +16,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use mptcp_inspect::capture::{self, FileSource, OpenOptions, Source};
 use mptcp_inspect::frame::{Frame, FrameId, LinkType, Timestamp};
 use mptcp_inspect::packet::checksum::sum16;
-use mptcp_inspect::packet::options::Options;
+use mptcp_inspect::packet::options::Parsed;
 use mptcp_inspect::packet::{Decoded, Decoder};
 use mptcp_inspect::report::style::Look;
 use mptcp_inspect::report::{Selection, TrackedReport, json, tree};
@@ -107,7 +107,7 @@ fn stages(criterion: &mut Criterion) {
             bench.iter(|| {
                 for decoded in &decoded {
                     let Decoded::Tcp(segment) = decoded else { panic!("{decoded:?}") };
-                    black_box(Options::of(segment));
+                    black_box(Parsed::of(segment));
                 }
             });
         });

@@ -126,7 +126,7 @@ impl Ahead {
     }
 
     /// The frame moved to, what it holds, and the options of its segment.
-    #[inline]
+    #[inline(always)]
     pub fn shown(&self) -> (Frame<'_>, Decoded<'_>, Option<Options<'_>>) {
         let Some(entry) = self.entry() else { return (Frame::nothing(), Decoded::NotIp, None) };
         let decoded = match entry.holds {
@@ -145,7 +145,7 @@ impl Ahead {
         (self.frame_of(entry), decoded, None)
     }
 
-    #[inline]
+    #[inline(always)]
     fn frame_of(&self, entry: &Entry) -> Frame<'_> {
         Frame {
             id: FrameId { number: entry.number, input: self.input },

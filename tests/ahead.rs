@@ -11,7 +11,7 @@ use std::time::Duration;
 use mptcp_inspect::ahead::Ahead;
 use mptcp_inspect::capture::{FileSource, OpenOptions, Source, open, read};
 use mptcp_inspect::packet::checksum::sum16;
-use mptcp_inspect::packet::options::Options;
+use mptcp_inspect::packet::options::{Options, Parsed};
 use mptcp_inspect::packet::{Decoded, Decoder};
 
 const READ_AHEAD: OpenOptions = OpenOptions { read_ahead: true };
@@ -27,8 +27,9 @@ fn said(source: &impl Source, decoded: &Decoded<'_>, options: &str) -> Said {
 }
 
 fn options_of(decoded: &Decoded<'_>, read_ahead: Option<&Options<'_>>) -> String {
-    match decoded {
-        Decoded::Tcp(segment) => format!("{:?}", read_ahead.copied().unwrap_or_else(|| Options::of(segment))),
+    match (decoded, read_ahead) {
+        (Decoded::Tcp(_), Some(options)) => format!("{options:?}"),
+        (Decoded::Tcp(segment), None) => format!("{:?}", Parsed::of(segment).options(segment)),
         _ => String::new(),
     }
 }
@@ -64,12 +65,15 @@ fn ahead(source: FileSource) -> Vec<Said> {
         match ahead.advance() {
             Ok(true) => {
                 assert!(ahead.inputs()[0].packets >= ahead.frame().id.number);
-                let mut decoded = ahead.decoded();
-                let options = options_of(&decoded, ahead.options().as_ref());
-                if let Decoded::Tcp(segment) = &mut decoded
-                    && let Some(sum) = segment.payload_sum.take()
-                {
-                    assert_eq!(sum, sum16(segment.payload));
+                let (_, mut decoded, options) = ahead.shown();
+                let options = options_of(&decoded, options.as_ref());
+                let mut header;
+                if let Decoded::Tcp(segment) = &mut decoded {
+                    header = *segment.header;
+                    if let Some(sum) = header.payload_sum.take() {
+                        assert_eq!(sum, sum16(segment.payload));
+                    }
+                    segment.header = &header;
                 }
                 all.push(said(&ahead, &decoded, &options));
             }

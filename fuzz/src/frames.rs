@@ -1,7 +1,7 @@
 //! Frames of one link type: a byte chooses the link type, then each frame has a length in two bytes.
 
 use mptcp_inspect::frame::{Frame, FrameId, LinkType, Timestamp};
-use mptcp_inspect::packet::options::Options;
+use mptcp_inspect::packet::options::Parsed;
 use mptcp_inspect::packet::{Decoded, Decoder};
 
 use super::bytes::Bytes;
@@ -44,7 +44,8 @@ pub fn run(input: &[u8]) {
         assert!(segment.options.len() <= 40);
         assert!(segment.payload.len() <= segment.payload_len as usize, "{segment:?}");
         assert!(segment.payload_len <= 1 << 20, "{segment:?}");
-        let options = Options::of(&segment);
+        let parsed = Parsed::of(&segment);
+        let options = parsed.options(&segment);
         assert!(options.mptcp || options.control().count() == 0);
     }
     assert!(one.incomplete_fragments() <= number);

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use mptcp_inspect::crypto::{Key, Nonce, Suite, identify};
 use mptcp_inspect::frame::{Frame, FrameId, LinkType, Timestamp};
 use mptcp_inspect::packet::checksum::{add16, sum16};
-use mptcp_inspect::packet::{Decoded, IpPair, Segment, TapHint, TcpFlags};
+use mptcp_inspect::packet::{Decoded, Header, IpPair, Segment, TapHint, TcpFlags};
 use mptcp_inspect::track::Tracker;
 use mptcp_inspect::track::observer::Observer;
 use mptcp_inspect::wire::{Dss, Mapping, MpCapable, MpJoin, MptcpOption, RawSequence, pad_to_words};
@@ -168,7 +168,7 @@ impl Packet {
     /// Feeds it to a tracker.
     pub fn feed<O: Observer>(&self, number: u64, tracker: &mut Tracker, observer: &mut O) {
         let (ip, source_port, destination_port) = self.tuple;
-        let segment = Segment {
+        let header = Header {
             ip,
             source_port,
             destination_port,
@@ -176,9 +176,7 @@ impl Packet {
             ack: self.ack,
             flags: TcpFlags(self.flags),
             window: 1000,
-            options: &self.options,
             options_cut: false,
-            payload: &self.payload,
             payload_len: self.payload.len() as u32 + self.cut,
             payload_sum: None,
             ip_id: self.ip_id,
@@ -187,6 +185,7 @@ impl Packet {
             encapsulations: 0,
             tap: TapHint::default(),
         };
+        let segment = Segment { header: &header, options: &self.options, payload: &self.payload };
         let frame = Frame {
             id: FrameId { number, input: self.tap.0 },
             time: Timestamp(self.time),

@@ -50,28 +50,53 @@ impl<S: Source> Merge<S> {
         std::mem::take(&mut self.problems)
     }
 
-    /// Advances one source: the time of its next frame, `None` at its end.
+    /// Advances one source; false at its end.
     #[inline]
-    fn advance_source(&mut self, index: usize) -> Option<Timestamp> {
-        let source = self.sources.get_mut(index)?;
-        match source.advance() {
-            Ok(true) => Some(source.time()),
-            Ok(false) => None,
-            Err(problem) => {
+    fn advance_source(&mut self, index: usize) -> bool {
+        match self.sources.get_mut(index).map(Source::advance) {
+            Some(Ok(moved)) => moved,
+            Some(Err(problem)) => {
                 self.problems.push(problem);
-                None
+                false
             }
+            None => false,
         }
     }
 
+    /// The time of the frame that a source is at.
+    fn time_of(&self, index: usize) -> Timestamp {
+        self.sources.get(index).map_or_else(Timestamp::default, Source::time)
+    }
+
+    /// The current source has moved: another may have the earliest frame now.
+    #[inline(never)]
+    fn choose(&mut self) {
+        let candidate = Reverse((self.time_of(self.current), self.current));
+        if let Some(mut earliest) = self.waiting.peek_mut()
+            && *earliest > candidate
+        {
+            let Reverse((_, index)) = std::mem::replace(&mut *earliest, candidate);
+            self.current = index;
+        }
+    }
+
+    /// The current source is at its end, or nothing has been read yet: moves to the source with the earliest frame.
     #[cold]
-    fn start(&mut self) {
-        self.started = true;
-        for index in 0..self.sources.len() {
-            if let Some(time) = self.advance_source(index) {
-                self.waiting.push(Reverse((time, index)));
+    fn next_source(&mut self) -> bool {
+        if !self.started {
+            self.started = true;
+            for index in 0..self.sources.len() {
+                if self.advance_source(index) {
+                    self.waiting.push(Reverse((self.time_of(index), index)));
+                }
             }
         }
+        let next = self.waiting.pop();
+        self.live = next.is_some();
+        if let Some(Reverse((_, index))) = next {
+            self.current = index;
+        }
+        self.live
     }
 }
 
@@ -79,26 +104,13 @@ impl<S: Source> Source for Merge<S> {
     /// Never an error: see [`problems`](Merge::problems).
     #[inline]
     fn advance(&mut self) -> Result<bool, CaptureError> {
-        if !self.started {
-            self.start();
-        } else if self.live
-            && let Some(time) = self.advance_source(self.current)
-        {
-            let candidate = Reverse((time, self.current));
-            if let Some(mut earliest) = self.waiting.peek_mut()
-                && *earliest > candidate
-            {
-                let Reverse((_, index)) = std::mem::replace(&mut *earliest, candidate);
-                self.current = index;
+        if self.live && self.advance_source(self.current) {
+            if !self.waiting.is_empty() {
+                self.choose();
             }
             return Ok(true);
         }
-        let next = self.waiting.pop();
-        self.live = next.is_some();
-        if let Some(Reverse((_, index))) = next {
-            self.current = index;
-        }
-        Ok(self.live)
+        Ok(self.next_source())
     }
 
     #[inline]

@@ -239,13 +239,13 @@ impl Usual {
         let mut rest = bytes;
         let mut timestamps = None;
         if let [kind::NO_OPERATION, kind::NO_OPERATION, kind::TIMESTAMPS, 10, tail @ ..] = rest {
-            let Some((&[v0, v1, v2, v3, e0, e1, e2, e3], tail)) = tail.split_first_chunk() else { return None };
+            let (&[v0, v1, v2, v3, e0, e1, e2, e3], tail) = tail.split_first_chunk()?;
             timestamps = Some((u32::from_be_bytes([v0, v1, v2, v3]), u32::from_be_bytes([e0, e1, e2, e3])));
             rest = tail;
         }
         let (mut nops, mut read) = (0, None);
         if let &[kind::MPTCP, length, third, ..] = rest {
-            let Some((option, tail)) = rest.split_at_checked(usize::from(length)) else { return None };
+            let (option, tail) = rest.split_at_checked(usize::from(length))?;
             if third >> 4 != Subtype::DSS.0 || tail.iter().any(|&byte| byte != kind::NO_OPERATION) {
                 return None;
             }

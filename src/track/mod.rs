@@ -48,9 +48,9 @@ use crate::limits;
 use crate::packet::{Decoded, Segment};
 
 use crate::packet::options::{Options, Parsed};
+use assign::Arrival;
 use connection::{Connection, Env, Input};
 use flow::{FlowId, FlowTable};
-use mark::{Mark, Moment};
 use observer::{ConnectionId, Observer, Silent};
 use same_packet::SamePacket;
 use side::{PerSide, Side};
@@ -253,20 +253,19 @@ impl Tracker {
         options: &Options<'_>,
         observer: &mut O,
     ) -> Assigned {
-        let at = Moment { frame: Mark::from(frame.id), time: frame.time };
-        let tap = self.taps.of(frame, segment);
-        let mut assigned = self.assign(frame, segment, options, at, tap, observer);
+        let arrival = Arrival::new(frame, segment, options, self.taps.of(frame, segment));
+        let mut assigned = self.assign(&arrival, observer);
         if self.tokens.orphans > 0
             && options.join().is_some()
             && let Assigned::To(place) = &mut assigned
         {
-            *place = self.by_hmac(*place, options, at, observer).unwrap_or(*place);
+            *place = self.by_hmac(*place, &arrival, observer).unwrap_or(*place);
         }
         if self.streams.are_kept()
             && options.dss.is_some()
             && let Assigned::To(place) = &mut assigned
         {
-            *place = self.by_later_stream(*place, segment, options, at, observer).unwrap_or(*place);
+            *place = self.by_later_stream(*place, &arrival, observer).unwrap_or(*place);
         }
         match assigned {
             Assigned::Copy(_) => self.counts.duplicates += 1,
@@ -281,13 +280,13 @@ impl Tracker {
             }
         }
         match assigned {
-            Assigned::To(Place { connection, subflow, from }) => {
-                self.feed(connection, subflow, from, segment, options, at, observer);
+            Assigned::To(place) => {
+                self.feed(place, &arrival, observer);
                 if self.config.compare {
-                    self.compare(Place { connection, subflow, from }, PerSide::default(), segment, options, at);
+                    self.compare(place, PerSide::default(), &arrival);
                 }
             }
-            Assigned::Plain if segment.flags.syn() => self.blanked.note(segment, options, at.frame),
+            Assigned::Plain if segment.flags.syn() => self.blanked.note(segment, options, arrival.at.frame),
             Assigned::View(_) | Assigned::Plain | Assigned::Copy(_) => {}
         }
         assigned
@@ -295,17 +294,9 @@ impl Tracker {
 
     /// Lets a connection make what it will of a segment.
     #[inline]
-    #[expect(clippy::too_many_arguments, reason = "one private call on the hot path")]
-    fn feed<O: Observer>(
-        &mut self,
-        connection: ConnectionId,
-        subflow: u16,
-        from: Side,
-        segment: &Segment<'_>,
-        options: &Options<'_>,
-        at: Moment,
-        observer: &mut O,
-    ) {
+    fn feed<O: Observer>(&mut self, place: Place, arrival: &Arrival<'_, '_>, observer: &mut O) {
+        let Place { connection, subflow, from } = place;
+        let &Arrival { segment, options, at, .. } = arrival;
         let Some(state) = self.connections.get_mut(connection) else {
             self.counts.evicted += 1;
             return;

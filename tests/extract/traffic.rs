@@ -4,8 +4,8 @@ use std::net::Ipv4Addr;
 
 use mptcp_inspect::crypto::{Key, Nonce, Suite, identify};
 use mptcp_inspect::frame::{Frame, FrameId, LinkType, Timestamp};
-use mptcp_inspect::packet::options::Options;
-use mptcp_inspect::packet::{IpPair, Segment, TapHint, TcpFlags};
+use mptcp_inspect::packet::options::Parsed;
+use mptcp_inspect::packet::{Header, IpPair, Segment, TapHint, TcpFlags};
 use mptcp_inspect::track::observer::Observer;
 use mptcp_inspect::track::{Config, Tracker};
 use mptcp_inspect::wire::{Dss, Mapping, MpCapable, MpJoin, MptcpOption, RawSequence};
@@ -146,7 +146,7 @@ pub(crate) fn track<O: Observer>(packets: &[Packet], observer: &mut O) -> Tracke
         let port = 40_000 + packet.subflow;
         let (ip, source_port, destination_port) =
             if packet.from_client { (pair, port, 80) } else { (pair.reversed(), 80, port) };
-        let segment = Segment {
+        let header = Header {
             ip,
             source_port,
             destination_port,
@@ -154,9 +154,7 @@ pub(crate) fn track<O: Observer>(packets: &[Packet], observer: &mut O) -> Tracke
             ack: packet.ack,
             flags: TcpFlags(packet.flags),
             window: 1000,
-            options: &packet.options,
             options_cut: false,
-            payload: &packet.payload,
             payload_len: packet.payload.len() as u32,
             payload_sum: None,
             ip_id: index as u16 + 1,
@@ -165,7 +163,8 @@ pub(crate) fn track<O: Observer>(packets: &[Packet], observer: &mut O) -> Tracke
             encapsulations: 0,
             tap: TapHint::default(),
         };
-        tracker.segment(&frame, &segment, &Options::of(&segment), observer);
+        let segment = Segment { header: &header, options: &packet.options, payload: &packet.payload };
+        tracker.segment(&frame, &segment, &Parsed::of(&segment).options(&segment), observer);
     }
     tracker.finish(observer);
     tracker

@@ -7,7 +7,6 @@ use crate::limits;
 use crate::packet::options::Parsed;
 use crate::packet::{Header, Segment};
 use crate::track::flow::{FlowId, More};
-use crate::track::mark::Moment;
 use crate::track::observer::Observer;
 use crate::track::{Assigned, Tracker};
 
@@ -64,8 +63,8 @@ impl Tracker {
             let segment = Segment { header: &header, options: &options, payload: &[] };
             let parsed = Parsed::of(&segment);
             let frame = Frame { id, time, link: LinkType::RAW, interface, data: &[], wire_len: 0 };
-            let at = Moment { frame: id.into(), time };
-            let assigned = self.assign(&frame, &segment, &parsed.options(&segment), at, tap, observer);
+            let options = parsed.options(&segment);
+            let assigned = self.assign(&Arrival::new(&frame, &segment, &options, tap), observer);
             if matches!(assigned, Assigned::View(_) | Assigned::Copy(_)) {
                 self.counts.tcp_segments = self.counts.tcp_segments.saturating_sub(1);
                 self.counts.duplicates += 1;

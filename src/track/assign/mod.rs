@@ -15,7 +15,7 @@ pub(super) use held::HeldSegment;
 use super::connection::Connection;
 use super::expire::Left;
 use super::flow::{COPIED, Flow, FlowId, FlowKey, PLAIN, RECENT};
-use super::mark::Moment;
+use super::mark::{Mark, Moment};
 use super::observer::{ConnectionId, Event, Observer, What};
 use super::side::{PerSide, Side};
 use super::sparse::Sparse;
@@ -34,80 +34,84 @@ const STALE_NS: u64 = 120_000_000_000;
 /// Time after the end of a subflow from which on a SYN of the same sequence number is no stray copy of its own.
 const STRAY_NS: u64 = 1_000_000_000;
 
-/// What assigning a segment works with.
-struct Arrival<'s, 'p> {
-    frame: &'s Frame<'p>,
-    segment: &'s Segment<'p>,
-    options: &'s Options<'p>,
-    at: Moment,
-    tap: u16,
-    from_low: bool,
+/// A segment, and what is known of it before anyone knows whose it is.
+pub(super) struct Arrival<'s, 'p> {
+    pub(super) frame: &'s Frame<'p>,
+    pub(super) segment: &'s Segment<'p>,
+    pub(super) options: &'s Options<'p>,
+    pub(super) at: Moment,
+    pub(super) tap: u16,
+    pub(super) key: FlowKey,
+    /// It comes from the lower endpoint of its flow.
+    pub(super) from_low: bool,
+}
+
+impl<'s, 'p> Arrival<'s, 'p> {
+    #[inline]
+    pub(super) fn new(frame: &'s Frame<'p>, segment: &'s Segment<'p>, options: &'s Options<'p>, tap: u16) -> Self {
+        let (key, from_low) = FlowKey::of(segment);
+        let at = Moment { frame: Mark::from(frame.id), time: frame.time };
+        Self { frame, segment, options, at, tap, key, from_low }
+    }
+
+    /// As in [`Flow::directions`].
+    #[inline]
+    fn direction(&self) -> u8 {
+        if self.from_low { 1 } else { 2 }
+    }
 }
 
 impl Tracker {
     /// Finds where a segment belongs, and makes the place if it is the first there.
     #[inline]
-    pub(super) fn assign<O: Observer>(
-        &mut self,
-        frame: &Frame<'_>,
-        segment: &Segment<'_>,
-        options: &Options<'_>,
-        at: Moment,
-        tap: u16,
-        observer: &mut O,
-    ) -> Assigned {
-        let (key, from_low) = FlowKey::of(segment);
-        let arrival = Arrival { frame, segment, options, at, tap, from_low };
-        let Some(id) = self.flows.find(key) else { return self.new_flow(key, &arrival, observer) };
-        let Some(flow) = self.flows.get_mut(id) else { return Assigned::Plain };
-        let direction = if from_low { 1 } else { 2 };
+    pub(super) fn assign<O: Observer>(&mut self, arrival: &Arrival<'_, '_>, observer: &mut O) -> Assigned {
+        let &Arrival { frame, segment, options, tap, from_low, .. } = arrival;
+        let Some(id) = self.flows.find(arrival.key) else { return self.new_flow(arrival, observer) };
+        let Some(mut flow) = self.flows.get_mut(id) else { return Assigned::Plain };
         if flow.tap == tap {
-            flow.directions |= direction | RECENT;
-        } else if let Some(elsewhere) = self.at_other_tap(id, &arrival, observer) {
-            return elsewhere;
+            flow.directions |= arrival.direction() | RECENT;
+        } else {
+            if let Some(elsewhere) = self.at_other_tap(id, arrival, observer) {
+                return elsewhere;
+            }
+            let Some(now) = self.flows.get_mut(id) else { return Assigned::Plain };
+            flow = now;
         }
-        let Some(flow) = self.flows.get_mut(id) else { return Assigned::Plain };
         if flow.connection == PLAIN {
-            return self.plain_flow(key, id, &arrival, observer);
+            return self.plain_flow(id, arrival, observer);
         }
         let (connection, subflow, side) = (flow.connection, flow.subflow, flow.sender(from_low));
         let owner = owner(connection, subflow, side);
         if flow.is_view {
-            return self.feed_view(connection, subflow, side, &arrival);
+            return self.feed_view(connection, subflow, side, arrival);
         }
         let eventful = flow.more.is_some() || segment.flags.syn() || options.capable().is_some();
         let copied = flow.directions & COPIED != 0;
         let place = Place { connection, subflow, from: side };
         if let Some(original) = self.recent.original(owner, segment, options.timestamps, tap) {
             self.note_interface(connection, subflow, frame);
-            self.note_copy(id, place, original, &arrival);
+            self.note_copy(id, place, original, arrival);
             return Assigned::Copy(Some(place));
         }
-        if copied && self.is_cut_anew(place, &arrival) {
+        if copied && self.is_cut_anew(place, arrival) {
             return Assigned::Copy(Some(place));
         }
         if eventful {
-            return self.eventful(key, id, &arrival, observer);
+            return self.eventful(id, arrival, observer);
         }
         Assigned::To(place)
     }
 
     /// A SYN, MP_CAPABLE, or a flow whose 4-tuple was taken over lately.
     #[cold]
-    fn eventful<O: Observer>(
-        &mut self,
-        key: FlowKey,
-        id: FlowId,
-        arrival: &Arrival<'_, '_>,
-        observer: &mut O,
-    ) -> Assigned {
+    fn eventful<O: Observer>(&mut self, id: FlowId, arrival: &Arrival<'_, '_>, observer: &mut O) -> Assigned {
         let Some(flow) = self.flows.get_mut(id) else { return Assigned::Plain };
         let (connection, subflow, side) = (flow.connection, flow.subflow, flow.sender(arrival.from_low));
         let first_tap = flow.tap;
         let previous = flow.more.as_ref().and_then(|more| more.previous);
         let current = Assigned::To(Place { connection, subflow, from: side });
         let Some(state) = self.connections.get(connection) else {
-            return if arrival.segment.flags.syn() { self.new_flow(key, arrival, observer) } else { current };
+            return if arrival.segment.flags.syn() { self.new_flow(arrival, observer) } else { current };
         };
         let Some(record) = state.subflows.get(usize::from(subflow)) else { return current };
         if arrival.segment.flags.opens() {
@@ -128,14 +132,14 @@ impl Tracker {
             let alive =
                 !record.is_closed() && arrival.at.time.since(record.last.time) < STALE_NS && record.syn_ack.is_some();
             let old = (connection, subflow, flow_side(side, arrival.from_low));
-            let assigned = self.new_flow(key, arrival, observer);
+            let assigned = self.new_flow(arrival, observer);
             if alive && let Some(flow) = self.flows.get_mut(id) {
                 flow.more.get_or_insert_default().previous = Some(old);
             }
             return assigned;
         }
         if opened_unseen(state, record, side, arrival) {
-            return self.new_flow(key, arrival, observer);
+            return self.new_flow(arrival, observer);
         }
         let Some((old_connection, old_subflow, old_low)) = previous else { return current };
         if record.syn_ack.is_some() {
@@ -180,11 +184,12 @@ impl Tracker {
 
     /// The first segment of a 4-tuple, or of a new incarnation of one.
     #[cold]
-    fn new_flow<O: Observer>(&mut self, key: FlowKey, arrival: &Arrival<'_, '_>, observer: &mut O) -> Assigned {
+    fn new_flow<O: Observer>(&mut self, arrival: &Arrival<'_, '_>, observer: &mut O) -> Assigned {
         let options = arrival.options;
         let is_syn = arrival.segment.flags.opens();
         let is_join = options.join().is_some() && (is_syn || options.capable().is_none());
-        let late = options.mptcp && options.join().is_none() && options.capable().is_none() && !arrival.segment.flags.syn();
+        let late =
+            options.mptcp && options.join().is_none() && options.capable().is_none() && !arrival.segment.flags.syn();
         let found = if late { self.by_stream(arrival, observer) } else { None };
         if !is_join && found.is_none() {
             self.counts.tcp_connections += 1;
@@ -192,7 +197,7 @@ impl Tracker {
         }
         if !options.mptcp {
             let flow = Flow { syn: arrival.segment.seq, ..self.flow(PLAIN, 0, arrival, Side::Client) };
-            let id = self.insert_flow(key, flow);
+            let id = self.insert_flow(arrival.key, flow);
             if self.config.compare {
                 self.hold(id, arrival);
             }
@@ -207,7 +212,7 @@ impl Tracker {
         };
         let Some((connection, subflow, source)) = placed else { return Assigned::Plain };
         let flow = self.flow(connection, subflow, arrival, source);
-        self.insert_flow(key, flow);
+        self.insert_flow(arrival.key, flow);
         if self.connection(connection).is_some_and(|state| state.view_of.is_some()) {
             return self.feed_view(connection, subflow, source, arrival);
         }
@@ -221,20 +226,14 @@ impl Tracker {
 
     /// A segment of a flow that had no MPTCP so far.
     #[cold]
-    fn plain_flow<O: Observer>(
-        &mut self,
-        key: FlowKey,
-        id: FlowId,
-        arrival: &Arrival<'_, '_>,
-        observer: &mut O,
-    ) -> Assigned {
+    fn plain_flow<O: Observer>(&mut self, id: FlowId, arrival: &Arrival<'_, '_>, observer: &mut O) -> Assigned {
         let is_syn = arrival.segment.flags.opens();
         if arrival.options.mptcp {
             self.counts.tcp_connections = self.counts.tcp_connections.saturating_sub(u64::from(!is_syn));
             let syn = self.flows.get_mut(id).map(|flow| flow.syn);
             let answers = arrival.segment.flags.syn() && syn == Some(arrival.segment.ack.wrapping_sub(1)) && !is_syn;
             let held = self.held_elsewhere(id, arrival);
-            let assigned = self.new_flow(key, arrival, observer);
+            let assigned = self.new_flow(arrival, observer);
             self.hand_on(held, observer);
             if answers
                 && let Some(Place { connection, .. }) = assigned.place()
@@ -262,7 +261,7 @@ impl Tracker {
             connection,
             subflow,
             low_side: flow_side(source, arrival.from_low),
-            directions: if arrival.from_low { 1 } else { 2 },
+            directions: arrival.direction(),
             tap: arrival.tap,
             is_view: self.connection(connection).is_some_and(|state| state.view_of.is_some()),
             syn: 0,

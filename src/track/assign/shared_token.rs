@@ -1,11 +1,10 @@
 //! A token that live connections with different keys have: a join that names it is kept apart until its HMAC says whose it is.
 
+use super::Arrival;
 use super::join::fittest;
 use crate::crypto::{Key, Nonce, Token};
-use crate::packet::options::Options;
 use crate::track::connection::Connection;
 use crate::track::keys::Dialect;
-use crate::track::mark::Moment;
 use crate::track::observer::{ConnectionId, Observer};
 use crate::track::side::Side;
 use crate::track::subflow::{Join, JoinProof, Subflow};
@@ -40,14 +39,13 @@ impl Tracker {
     pub(in crate::track) fn by_hmac<O: Observer>(
         &mut self,
         place: Place,
-        options: &Options<'_>,
-        at: Moment,
+        arrival: &Arrival<'_, '_>,
         observer: &mut O,
     ) -> Option<Place> {
         let orphan = self.connection(place.connection).filter(|state| state.orphan && state.view_of.is_none())?;
         let token = orphan.ends.server.token_named?;
         let mut join = Join::clone(orphan.subflows.get(usize::from(place.subflow))?.join.as_deref()?);
-        match *options.join()? {
+        match *arrival.options.join()? {
             MpJoin::Syn { .. } => return None,
             MpJoin::SynAck { hmac, nonce, .. } => {
                 (join.syn_ack_hmac, join.responder_nonce) = (Some(hmac), Some(nonce));
@@ -55,7 +53,7 @@ impl Tracker {
             MpJoin::Ack { hmac, .. } => join.ack_hmac = Some(hmac),
         }
         let (connection, joined) = self.proven_owner(token, &join)?;
-        self.move_part(place, (connection, joined), at, observer)
+        self.move_part(place, (connection, joined), arrival.at, observer)
     }
 
     /// Whether orphans that name the token of `joined` may become joins of this connection: an HMAC proves that they are, or

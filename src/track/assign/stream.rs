@@ -5,7 +5,6 @@ use super::Arrival;
 use super::join::uses;
 use crate::limits;
 use crate::packet::Segment;
-use crate::packet::options::Options;
 use crate::track::connection::Connection;
 use crate::track::mark::Moment;
 use crate::track::observer::{ConnectionId, Event, Observer, What};
@@ -51,11 +50,10 @@ impl Tracker {
     pub(in crate::track) fn by_later_stream<O: Observer>(
         &mut self,
         place: Place,
-        segment: &Segment<'_>,
-        options: &Options<'_>,
-        at: Moment,
+        arrival: &Arrival<'_, '_>,
         observer: &mut O,
     ) -> Option<Place> {
+        let &Arrival { segment, options, at, .. } = arrival;
         let dss = options.dss.as_ref()?;
         let part = self.connection(place.connection).filter(|state| state.view_of.is_none() && state.may_be_part())?;
         let number = part.number();

@@ -3,11 +3,8 @@
 
 use super::{Arrival, owner};
 use crate::limits;
-use crate::packet::Segment;
-use crate::packet::options::Options;
 use crate::track::connection::Connection;
 use crate::track::flow::{FlowId, OtherTap, PLAIN};
-use crate::track::mark::Moment;
 use crate::track::observer::{ConnectionId, Event, Observer, Silent, What};
 use crate::track::same_packet::Look;
 use crate::track::side::{PerSide, Side};
@@ -93,7 +90,7 @@ impl Tracker {
         let Some(subflow) = self.admit(connection, template) else { return Some(Assigned::Copy(None)) };
         let flow = self.flows.get_mut(id)?;
         (flow.connection, flow.subflow, flow.is_view, flow.tap) = (connection, subflow, false, arrival.tap);
-        flow.directions = if arrival.from_low { 1 } else { 2 };
+        flow.directions = arrival.direction();
         let taps = &mut flow.more.get_or_insert_default().taps;
         taps.retain(|tap| tap.input != arrival.frame.id.input);
         taps.push(earlier);
@@ -125,24 +122,18 @@ impl Tracker {
             return Assigned::Copy(self.place_in_main(view, subflow, from));
         }
         // The nonce of a join is known only then.
-        self.feed(view, subflow, from, arrival.segment, arrival.options, arrival.at, &mut Silent);
+        self.feed(place, arrival, &mut Silent);
         let Some(place) = self.place_in_main(view, subflow, from) else { return Assigned::Copy(None) };
         let shift = self.shift_of(view, subflow, place);
-        self.compare(place, shift, arrival.segment, arrival.options, arrival.at);
+        self.compare(place, shift, arrival);
         Assigned::View(place)
     }
 
     /// Compares a segment with the same packet at other inputs. `shift` is what sequence numbers are ahead there of those in
     /// the connection itself.
     #[cold]
-    pub(in crate::track) fn compare(
-        &mut self,
-        place: Place,
-        shift: PerSide<u32>,
-        segment: &Segment<'_>,
-        options: &Options<'_>,
-        at: Moment,
-    ) {
+    pub(in crate::track) fn compare(&mut self, place: Place, shift: PerSide<u32>, arrival: &Arrival<'_, '_>) {
+        let &Arrival { segment, options, at, .. } = arrival;
         let owner = owner(place.connection, place.subflow, place.from);
         let look = self.same_packet.look(owner, shift, place.from, segment, options.timestamps, at.frame);
         let Some(look) = look.filter(Look::is_eventful) else { return };
