@@ -2,12 +2,12 @@
 //! shows whose token a group of orphans named, they move into their connection; so does a join whose SYN, with the token,
 //! comes behind its SYN/ACK.
 
-use super::Tracker;
 use super::connection::Connection;
 use super::flow::FlowKey;
 use super::observer::ConnectionId;
 use super::side::Side;
 use super::subflow::Subflow;
+use super::{Place, Tracker};
 use crate::limits;
 
 impl Tracker {
@@ -59,18 +59,15 @@ impl Tracker {
             .skip(base)
             .map(|(index, subflow)| {
                 let (key, from_low) = FlowKey::new(subflow.ip, subflow.source_port, subflow.destination_port);
-                let low = if from_low { subflow.initiator } else { subflow.initiator.peer() };
-                (key, index as u16, low)
+                let place = Place { connection: id, subflow: index as u16, from: subflow.initiator };
+                (key, place.turned(from_low))
             })
             .collect();
-        for (key, subflow, low_side) in moved {
+        for (key, low) in moved {
             if let Some(flow) = self.flows.find(key).and_then(|flow| self.flows.get_mut(flow))
-                && flow.connection == orphan.id
+                && flow.low.connection == orphan.id
             {
-                flow.connection = id;
-                flow.subflow = subflow;
-                flow.low_side = low_side;
-                flow.is_view = is_view;
+                (flow.low, flow.is_view) = (low, is_view);
             }
         }
     }

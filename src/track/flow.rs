@@ -5,9 +5,9 @@ use std::net::IpAddr;
 
 use hashbrown::HashTable;
 
+use super::Place;
 use super::assign::HeldSegment;
 use super::observer::ConnectionId;
-use super::side::Side;
 use crate::packet::{IpPair, Segment};
 
 /// Index of a flow in the table.
@@ -24,12 +24,8 @@ pub(crate) const COPIED: u8 = 8;
 /// What is known of one 4-tuple.
 #[derive(Clone, Debug)]
 pub(crate) struct Flow {
-    /// Its connection, or [`PLAIN`].
-    pub(crate) connection: ConnectionId,
-    /// Its subflow.
-    pub(crate) subflow: u16,
-    /// The side with the lower endpoint.
-    pub(crate) low_side: Side,
+    /// The place of what the lower endpoint sends; its connection may be [`PLAIN`].
+    pub(crate) low: Place,
     /// Directions seen at the primary tap: 1 from the lower endpoint, 2 from the higher.
     pub(crate) directions: u8,
     /// The tap that showed it first.
@@ -47,8 +43,9 @@ pub(crate) struct Flow {
 pub(crate) struct More {
     /// Other inputs that show it.
     pub(crate) taps: Vec<OtherTap>,
-    /// A new SYN came while this one was alive: until it is answered, segments that fit only the old one go there.
-    pub(crate) previous: Option<(ConnectionId, u16, Side)>,
+    /// A new SYN came while this one was alive: until it is answered, segments that fit only the old one go there. As
+    /// [`Flow::low`].
+    pub(crate) previous: Option<Place>,
     /// How a flow without MPTCP began.
     pub(crate) held: Vec<HeldSegment>,
 }
@@ -58,15 +55,16 @@ pub(crate) struct More {
 pub(crate) struct OtherTap {
     pub(crate) input: u16,
     pub(crate) directions: u8,
-    /// The view it belongs to; `None` while it shows only a direction that the primary tap does not.
-    pub(crate) view: Option<(ConnectionId, u16, Side)>,
+    /// Its place in the view it belongs to, as [`Flow::low`]; `None` while it shows only a direction that the primary tap does
+    /// not.
+    pub(crate) view: Option<Place>,
 }
 
 impl Flow {
-    /// The side that sent a segment.
+    /// Whether it has no MPTCP so far.
     #[inline]
-    pub(crate) fn sender(&self, from_low: bool) -> Side {
-        if from_low { self.low_side } else { self.low_side.peer() }
+    pub(crate) fn is_plain(&self) -> bool {
+        self.low.connection == PLAIN
     }
 }
 
@@ -243,7 +241,7 @@ impl FlowTable {
 
     /// Both ends of every flow without MPTCP.
     pub(crate) fn plain(&self) -> impl Iterator<Item = [(IpAddr, u16); 2]> {
-        let plain = self.flows.iter().zip(&self.keys).filter(|(flow, _)| flow.connection == PLAIN);
+        let plain = self.flows.iter().zip(&self.keys).filter(|(flow, _)| flow.is_plain());
         plain.filter_map(|(_, key)| Some(key.as_ref()?.key().ends()))
     }
 
@@ -314,7 +312,7 @@ impl FlowTable {
     /// Forgets the flow of this key if it belongs to `connection`.
     pub(crate) fn remove(&mut self, key: FlowKey, connection: ConnectionId) {
         let Some(id) = self.find(key) else { return };
-        if self.get_mut(id).is_some_and(|flow| flow.connection == connection) {
+        if self.get_mut(id).is_some_and(|flow| flow.low.connection == connection) {
             self.vacate(id as usize);
         }
     }
@@ -329,7 +327,7 @@ impl FlowTable {
             let place = self.hand;
             self.hand = if place + 1 < places { place + 1 } else { 0 };
             let (Some(flow), Some(Some(_))) = (self.flows.get_mut(place), self.keys.get(place)) else { continue };
-            if flow.connection != PLAIN {
+            if !flow.is_plain() {
                 continue;
             }
             if flow.directions & RECENT != 0 {
@@ -344,7 +342,7 @@ impl FlowTable {
         let Some(key) = self.keys.get_mut(place).and_then(Option::take) else { return };
         self.forget(key.key(), place);
         if let Some(flow) = self.flows.get_mut(place) {
-            flow.connection = PLAIN;
+            flow.low.connection = PLAIN;
             flow.more = None;
         }
         self.free.push(place as FlowId);
@@ -356,12 +354,11 @@ mod tests {
     use std::net::Ipv6Addr;
 
     use super::*;
+    use crate::track::side::Side;
 
     fn flow(connection: ConnectionId) -> Flow {
         Flow {
-            connection,
-            subflow: 0,
-            low_side: Side::Client,
+            low: Place { connection, subflow: 0, from: Side::Client },
             directions: 1,
             tap: 0,
             is_view: false,
@@ -393,7 +390,7 @@ mod tests {
         for _ in 0..2 {
             for number in 0..4_000 {
                 let found = table.find(key(number, number % 2 == 0));
-                let connection = found.and_then(|id| table.get_mut(id)).map(|flow| flow.connection);
+                let connection = found.and_then(|id| table.get_mut(id)).map(|flow| flow.low.connection);
                 assert_eq!(connection, (number >= 1_000).then_some(number));
                 assert_eq!(table.find(key(number, number % 2 == 1)), None);
             }

@@ -171,6 +171,21 @@ pub struct Place {
     pub from: Side,
 }
 
+impl Place {
+    /// Where what the lower endpoint of a flow sends has this place: that of a segment from there, or from the other end.
+    /// And the other way round.
+    #[inline]
+    fn turned(self, from_low: bool) -> Self {
+        if from_low { self } else { Self { from: self.from.peer(), ..self } }
+    }
+
+    /// What tells the directions of all subflows apart, as a number.
+    #[inline]
+    fn number(self) -> u64 {
+        u64::from(self.connection) << 17 | u64::from(self.subflow) << 1 | u64::from(self.from == Side::Client)
+    }
+}
+
 impl Assigned {
     /// The place of the segment, or of what it is a copy of.
     pub fn place(self) -> Option<Place> {

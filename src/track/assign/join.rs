@@ -2,14 +2,14 @@
 
 use std::net::IpAddr;
 
-use super::{Arrival, flow_side};
+use super::Arrival;
 use crate::crypto::{Nonce, Token};
 use crate::limits;
-use crate::track::Tracker;
 use crate::track::connection::Connection;
 use crate::track::observer::{ConnectionId, Event, Observer, What};
 use crate::track::side::Side;
 use crate::track::subflow::{Join, Subflow};
+use crate::track::{Place, Tracker};
 
 impl Tracker {
     /// A join's SYN: its token names the end being joined.
@@ -19,7 +19,7 @@ impl Tracker {
         nonce: Nonce,
         arrival: &Arrival<'_, '_>,
         observer: &mut O,
-    ) -> Option<(ConnectionId, u16, Side)> {
+    ) -> Option<Place> {
         let input = arrival.frame.id.input;
         let found = if self.is_shared(token) { self.known_join(token, nonce) } else { self.choose(token, arrival) };
         let (mut connection, joined) = match found {
@@ -28,7 +28,8 @@ impl Tracker {
         };
         let source = if names_its_own(self.connection(connection)?, joined, arrival) { joined } else { joined.peer() };
         if let Some(subflow) = self.connections.get_mut(connection)?.with_nonce(token, nonce) {
-            return self.join_again((connection, subflow), source, (token, nonce), arrival, observer);
+            let place = Place { connection, subflow, from: source };
+            return self.join_again(place, (token, nonce), arrival, observer);
         }
         // At the tap of another end: the view that already shows this input.
         if let Some(view) = self.view_at(connection, input) {
@@ -51,18 +52,18 @@ impl Tracker {
             let (at, what) = (arrival.at, What::SubflowOpened);
             observer.event(Event { connection, number, subflow: Some(subflow), at, what });
         }
-        Some((connection, subflow, source))
+        Some(Place { connection, subflow, from: source })
     }
 
     /// A join that is known, under another 4-tuple or at another tap.
     fn join_again<O: Observer>(
         &mut self,
-        (connection, subflow): (ConnectionId, u16),
-        source: Side,
+        place: Place,
         (token, nonce): (Token, Nonce),
         arrival: &Arrival<'_, '_>,
         observer: &mut O,
-    ) -> Option<(ConnectionId, u16, Side)> {
+    ) -> Option<Place> {
+        let Place { connection, subflow, from } = place;
         let input = arrival.frame.id.input;
         let shown_here = self.connection(connection)?.subflows.get(usize::from(subflow))?.interface.0 == input;
         let views = self.connections.views_of(connection).filter(|view| view.input == input);
@@ -81,11 +82,9 @@ impl Tracker {
             } else {
                 state.seldom.left_out.tuples += 1;
             }
-            return Some((alias_of, subflow, source));
+            return Some(Place { connection: alias_of, subflow, from });
         }
-        let low_side = flow_side(source, arrival.from_low);
-        let (view, subflow, low) = self.open_view(connection, subflow, low_side, arrival, observer)?;
-        Some((view, subflow, if arrival.from_low { low } else { low.peer() }))
+        self.open_view(place, arrival, observer)
     }
 
     /// The connection that a token names: a live one before a closed one, one with a known address before another, the
@@ -126,7 +125,7 @@ impl Tracker {
     #[cold]
     pub(super) fn late_join_syn(
         &mut self,
-        (orphan, subflow): (ConnectionId, u16),
+        Place { connection: orphan, subflow, .. }: Place,
         (token, nonce): (Token, Nonce),
         arrival: &Arrival<'_, '_>,
     ) {
@@ -156,7 +155,7 @@ impl Tracker {
         source: Side,
         arrival: &Arrival<'_, '_>,
         observer: &mut O,
-    ) -> Option<(ConnectionId, u16, Side)> {
+    ) -> Option<Place> {
         self.keep_streams();
         let id = self.open_connection(arrival, observer)?;
         let state = self.connections.get_mut(id)?;
@@ -164,7 +163,7 @@ impl Tracker {
         state.add_subflow(Subflow::new(arrival, source, Side::Client, Some(Join::default())));
         let (at, what) = (arrival.at, What::SubflowOpened);
         observer.event(Event { connection: id, number: None, subflow: Some(0), at, what });
-        Some((id, 0, source))
+        Some(Place { connection: id, subflow: 0, from: source })
     }
 }
 

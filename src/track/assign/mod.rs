@@ -77,19 +77,17 @@ impl Tracker {
             let Some(now) = self.flows.get_mut(id) else { return Assigned::Plain };
             flow = now;
         }
-        if flow.connection == PLAIN {
+        if flow.is_plain() {
             return self.plain_flow(id, arrival, observer);
         }
-        let (connection, subflow, side) = (flow.connection, flow.subflow, flow.sender(from_low));
-        let owner = owner(connection, subflow, side);
+        let place = flow.low.turned(from_low);
         if flow.is_view {
-            return self.feed_view(connection, subflow, side, arrival);
+            return self.feed_view(place, arrival);
         }
         let eventful = flow.more.is_some() || segment.flags.syn() || options.capable().is_some();
         let copied = flow.directions & COPIED != 0;
-        let place = Place { connection, subflow, from: side };
-        if let Some(original) = self.recent.original(owner, segment, options.timestamps, tap) {
-            self.note_interface(connection, subflow, frame);
+        if let Some(original) = self.recent.original(place.number(), segment, options.timestamps, tap) {
+            self.note_interface(place, frame);
             self.note_copy(id, place, original, arrival);
             return Assigned::Copy(Some(place));
         }
@@ -106,10 +104,11 @@ impl Tracker {
     #[cold]
     fn eventful<O: Observer>(&mut self, id: FlowId, arrival: &Arrival<'_, '_>, observer: &mut O) -> Assigned {
         let Some(flow) = self.flows.get_mut(id) else { return Assigned::Plain };
-        let (connection, subflow, side) = (flow.connection, flow.subflow, flow.sender(arrival.from_low));
+        let place = flow.low.turned(arrival.from_low);
+        let Place { connection, subflow, from: side } = place;
         let first_tap = flow.tap;
         let previous = flow.more.as_ref().and_then(|more| more.previous);
-        let current = Assigned::To(Place { connection, subflow, from: side });
+        let current = Assigned::To(place);
         let Some(state) = self.connections.get(connection) else {
             return if arrival.segment.flags.syn() { self.new_flow(arrival, observer) } else { current };
         };
@@ -122,7 +121,7 @@ impl Tracker {
                 && state.is_nameless()
                 && let Some(&MpJoin::Syn { token, nonce, .. }) = arrival.options.join()
             {
-                self.late_join_syn((connection, subflow), (token, nonce), arrival);
+                self.late_join_syn(place, (token, nonce), arrival);
                 return self.late_place(id, connection, arrival, observer);
             }
             let anew = same && record.is_closed() && opens_anew(state, record, arrival, first_tap);
@@ -131,17 +130,16 @@ impl Tracker {
             }
             let alive =
                 !record.is_closed() && arrival.at.time.since(record.last.time) < STALE_NS && record.syn_ack.is_some();
-            let old = (connection, subflow, flow_side(side, arrival.from_low));
             let assigned = self.new_flow(arrival, observer);
             if alive && let Some(flow) = self.flows.get_mut(id) {
-                flow.more.get_or_insert_default().previous = Some(old);
+                flow.more.get_or_insert_default().previous = Some(place.turned(arrival.from_low));
             }
             return assigned;
         }
         if opened_unseen(state, record, side, arrival) {
             return self.new_flow(arrival, observer);
         }
-        let Some((old_connection, old_subflow, old_low)) = previous else { return current };
+        let Some(old) = previous else { return current };
         if record.syn_ack.is_some() {
             if let Some(more) = self.flows.get_mut(id).and_then(|flow| flow.more.as_mut()) {
                 more.previous = None;
@@ -157,8 +155,7 @@ impl Tracker {
         if fits_new {
             return current;
         }
-        let from = if arrival.from_low { old_low } else { old_low.peer() };
-        Assigned::To(Place { connection: old_connection, subflow: old_subflow, from })
+        Assigned::To(old.turned(arrival.from_low))
     }
 
     /// Where the segments of a flow belong whose connection was `before`, until a token told more.
@@ -170,16 +167,17 @@ impl Tracker {
         observer: &mut O,
     ) -> Assigned {
         let Some(flow) = self.flows.get_mut(id) else { return Assigned::Plain };
-        let (connection, subflow, from) = (flow.connection, flow.subflow, flow.sender(arrival.from_low));
+        let place = flow.low.turned(arrival.from_low);
         if flow.is_view {
-            return self.feed_view(connection, subflow, from, arrival);
+            return self.feed_view(place, arrival);
         }
+        let Place { connection, subflow, .. } = place;
         if connection != before {
             let number = self.connection(connection).and_then(Connection::number);
             let (at, what) = (arrival.at, What::SubflowOpened);
             observer.event(Event { connection, number, subflow: Some(subflow), at, what });
         }
-        Assigned::To(Place { connection, subflow, from })
+        Assigned::To(place)
     }
 
     /// The first segment of a 4-tuple, or of a new incarnation of one.
@@ -196,7 +194,10 @@ impl Tracker {
             self.counts.asked_for_mptcp += u64::from(is_syn && options.capable().is_some());
         }
         if !options.mptcp {
-            let flow = Flow { syn: arrival.segment.seq, ..self.flow(PLAIN, 0, arrival, Side::Client) };
+            let flow = Flow {
+                syn: arrival.segment.seq,
+                ..self.flow(Place { connection: PLAIN, subflow: 0, from: Side::Client }, arrival)
+            };
             let id = self.insert_flow(arrival.key, flow);
             if self.config.compare {
                 self.hold(id, arrival);
@@ -210,18 +211,17 @@ impl Tracker {
             Some(_) if options.capable().is_none() => self.unknown_join(source, arrival, observer),
             _ => self.initial(source, arrival, observer),
         };
-        let Some((connection, subflow, source)) = placed else { return Assigned::Plain };
-        let flow = self.flow(connection, subflow, arrival, source);
+        let Some(place) = placed else { return Assigned::Plain };
+        let flow = self.flow(place, arrival);
         self.insert_flow(arrival.key, flow);
-        if self.connection(connection).is_some_and(|state| state.view_of.is_some()) {
-            return self.feed_view(connection, subflow, source, arrival);
+        if self.connection(place.connection).is_some_and(|state| state.view_of.is_some()) {
+            return self.feed_view(place, arrival);
         }
         // An alias of a subflow already seen (NAT): its packets were counted there.
-        let owner = owner(connection, subflow, source);
-        if self.recent.is_copy(owner, arrival.segment, options.timestamps, arrival.tap) {
-            return Assigned::Copy(Some(Place { connection, subflow, from: source }));
+        if self.recent.is_copy(place.number(), arrival.segment, options.timestamps, arrival.tap) {
+            return Assigned::Copy(Some(place));
         }
-        Assigned::To(Place { connection, subflow, from: source })
+        Assigned::To(place)
     }
 
     /// A segment of a flow that had no MPTCP so far.
@@ -256,14 +256,13 @@ impl Tracker {
         Assigned::Plain
     }
 
-    fn flow(&self, connection: ConnectionId, subflow: u16, arrival: &Arrival<'_, '_>, source: Side) -> Flow {
+    /// A flow whose first segment has this place.
+    fn flow(&self, place: Place, arrival: &Arrival<'_, '_>) -> Flow {
         Flow {
-            connection,
-            subflow,
-            low_side: flow_side(source, arrival.from_low),
+            low: place.turned(arrival.from_low),
             directions: arrival.direction(),
             tap: arrival.tap,
-            is_view: self.connection(connection).is_some_and(|state| state.view_of.is_some()),
+            is_view: self.connection(place.connection).is_some_and(|state| state.view_of.is_some()),
             syn: 0,
             more: None,
         }
@@ -276,12 +275,7 @@ impl Tracker {
     }
 
     /// A new connection, known by MP_CAPABLE or, in a capture that begins in the middle, by later options.
-    fn initial<O: Observer>(
-        &mut self,
-        source: Side,
-        arrival: &Arrival<'_, '_>,
-        observer: &mut O,
-    ) -> Option<(ConnectionId, u16, Side)> {
+    fn initial<O: Observer>(&mut self, source: Side, arrival: &Arrival<'_, '_>, observer: &mut O) -> Option<Place> {
         let id = self.open_connection(arrival, observer)?;
         let state = self.connections.get_mut(id)?;
         self.listed += 1;
@@ -295,7 +289,7 @@ impl Tracker {
         for (subflow, what) in [(None, What::ConnectionOpened), (Some(0), What::SubflowOpened)] {
             observer.event(Event { connection: id, number, subflow, at: arrival.at, what });
         }
-        Some((id, 0, source))
+        Some(Place { connection: id, subflow: 0, from: source })
     }
 
     /// Adds a subflow to a connection, and gives its index; beyond the limit it is counted only.
@@ -328,10 +322,10 @@ impl Tracker {
     }
 
     #[cold]
-    fn note_interface(&mut self, connection: ConnectionId, subflow: u16, frame: &Frame<'_>) {
+    fn note_interface(&mut self, place: Place, frame: &Frame<'_>) {
         let interface = (frame.id.input, frame.interface);
-        let state = self.connections.get_mut(connection);
-        let Some(record) = state.and_then(|state| state.subflows.get_mut(usize::from(subflow))) else { return };
+        let state = self.connections.get_mut(place.connection);
+        let Some(record) = state.and_then(|state| state.subflows.get_mut(usize::from(place.subflow))) else { return };
         let more = &record.seldom.more_interfaces;
         if record.interface != interface && !more.contains(&interface) && more.len() < limits::SUBFLOW_INTERFACES {
             record.seldom.more_interfaces.push(interface);
@@ -412,16 +406,6 @@ fn opened_unseen(state: &Connection, record: &Subflow, from: Side, arrival: &Arr
         |side: Side, shown: Option<Key>| state.key_of(side).zip(shown).is_some_and(|(known, shown)| known != shown);
     let capable = arrival.options.capable();
     capable.is_some_and(|shown| differs(from, shown.sender_key) && differs(from.peer(), shown.receiver_key))
-}
-
-/// What tells the two directions of all subflows apart, for the memory of recent segments.
-fn owner(connection: ConnectionId, subflow: u16, from: Side) -> u64 {
-    u64::from(connection) << 17 | u64::from(subflow) << 1 | u64::from(from == Side::Client)
-}
-
-/// The side with the lower endpoint, when `source` sent a segment that comes from the lower endpoint or not.
-fn flow_side(source: Side, from_low: bool) -> Side {
-    if from_low { source } else { source.peer() }
 }
 
 /// The side that sends the first segment seen of a flow: told by its flags and MP_CAPABLE, or else guessed by the ports.

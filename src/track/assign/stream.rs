@@ -15,11 +15,7 @@ use crate::wire::{Dss, RawSequence};
 
 impl Tracker {
     /// The place of a first segment without handshake in a connection that is known.
-    pub(super) fn by_stream<O: Observer>(
-        &mut self,
-        arrival: &Arrival<'_, '_>,
-        observer: &mut O,
-    ) -> Option<(ConnectionId, u16, Side)> {
+    pub(super) fn by_stream<O: Observer>(&mut self, arrival: &Arrival<'_, '_>, observer: &mut O) -> Option<Place> {
         self.keep_streams();
         let dss = arrival.options.dss.as_ref()?;
         let (mut connection, source) = self.connection_of(dss, arrival.segment, None)?;
@@ -33,7 +29,7 @@ impl Tracker {
             let (at, what) = (arrival.at, What::SubflowOpened);
             observer.event(Event { connection, number, subflow: Some(subflow), at, what });
         }
-        Some((connection, subflow, source))
+        Some(Place { connection, subflow, from: source })
     }
 
     /// From now on streams are kept: there is something that only they can place.

@@ -1,10 +1,10 @@
 //! The views that other taps give of a connection: captures of one connection at several places are told apart by input,
 //! and each but the first has a connection of its own in which nothing is counted twice.
 
-use super::{Arrival, owner};
+use super::Arrival;
 use crate::limits;
 use crate::track::connection::Connection;
-use crate::track::flow::{FlowId, OtherTap, PLAIN};
+use crate::track::flow::{FlowId, OtherTap};
 use crate::track::observer::{ConnectionId, Event, Observer, Silent, What};
 use crate::track::same_packet::Look;
 use crate::track::side::{PerSide, Side};
@@ -20,12 +20,10 @@ impl Tracker {
         arrival: &Arrival<'_, '_>,
         observer: &mut O,
     ) -> Option<Assigned> {
-        let direction = if arrival.from_low { 1 } else { 2 };
+        let direction = arrival.direction();
         let flow = self.flows.get_mut(id)?;
-        let (connection, primary_directions, first_tap) = (flow.connection, flow.directions, flow.tap);
-        let low_side = flow.low_side;
-        let subflow = flow.subflow;
-        if self.taps.input(first_tap) == arrival.frame.id.input || connection == PLAIN {
+        let (shown, primary_directions, first_tap) = (flow.low, flow.directions, flow.tap);
+        if self.taps.input(first_tap) == arrival.frame.id.input || flow.is_plain() {
             return None;
         }
         let flow = self.flows.get_mut(id)?;
@@ -43,17 +41,17 @@ impl Tracker {
         let other = more.taps.get_mut(index)?;
         other.directions |= direction;
         let view = other.view;
-        if view.is_none() && self.belongs_to_main(connection, input) {
+        if view.is_none() && self.belongs_to_main(shown.connection, input) {
             return self.promote(id, arrival, observer);
         }
         if view.is_none() && primary_directions & direction == 0 {
             return None;
         }
         let new_syn = arrival.segment.flags.opens();
-        let fits = view.filter(|view| !new_syn || self.holds_syn(view.0, view.1, arrival.segment.seq));
-        let (view, view_subflow, low) = match fits {
+        let fits = view.filter(|&view| !new_syn || self.holds_syn(view, arrival.segment.seq));
+        let view = match fits {
             Some(view) => view,
-            None => match self.open_view(connection, subflow, low_side, arrival, observer) {
+            None => match self.open_view(shown, arrival, observer) {
                 Some(view) => view,
                 // Beyond a limit: what other taps show is no part of this one's view.
                 None => return Some(Assigned::Copy(None)),
@@ -62,10 +60,9 @@ impl Tracker {
         if let Some(other) =
             self.flows.get_mut(id).and_then(|flow| flow.more.as_mut()).and_then(|more| more.taps.get_mut(index))
         {
-            other.view = Some((view, view_subflow, low));
+            other.view = Some(view);
         }
-        let from = if arrival.from_low { low } else { low.peer() };
-        Some(self.feed_view(view, view_subflow, from, arrival))
+        Some(self.feed_view(view.turned(arrival.from_low), arrival))
     }
 
     /// Whether a connection is a view, and the one that it is of shows this input.
@@ -77,56 +74,43 @@ impl Tracker {
     /// The connection itself shows a flow that one of its views showed first: from now on this tap is the first.
     fn promote<O: Observer>(&mut self, id: FlowId, arrival: &Arrival<'_, '_>, observer: &mut O) -> Option<Assigned> {
         let flow = self.flows.get_mut(id)?;
-        let (view, view_subflow, low_side) = (flow.connection, flow.subflow, flow.low_side);
-        let earlier = OtherTap {
-            input: self.taps.input(flow.tap),
-            directions: flow.directions,
-            view: Some((view, view_subflow, low_side)),
-        };
-        let shown = self.connection(view)?;
-        let template = shown.subflows.get(usize::from(view_subflow))?.clone_identity(arrival);
+        let low = flow.low;
+        let earlier = OtherTap { input: self.taps.input(flow.tap), directions: flow.directions, view: Some(low) };
+        let shown = self.connection(low.connection)?;
+        let template = shown.subflows.get(usize::from(low.subflow))?.clone_identity(arrival);
         let connection = shown.view_of?;
         let number = self.connection(connection)?.number();
         let Some(subflow) = self.admit(connection, template) else { return Some(Assigned::Copy(None)) };
         let flow = self.flows.get_mut(id)?;
-        (flow.connection, flow.subflow, flow.is_view, flow.tap) = (connection, subflow, false, arrival.tap);
+        flow.low = Place { connection, subflow, ..low };
+        (flow.is_view, flow.tap) = (false, arrival.tap);
         flow.directions = arrival.direction();
         let taps = &mut flow.more.get_or_insert_default().taps;
         taps.retain(|tap| tap.input != arrival.frame.id.input);
         taps.push(earlier);
-        let from = flow.sender(arrival.from_low);
+        let place = flow.low.turned(arrival.from_low);
         let (at, what) = (arrival.at, What::SubflowOpened);
         observer.event(Event { connection, number, subflow: Some(subflow), at, what });
-        let owner = owner(connection, subflow, from);
-        let place = Place { connection, subflow, from };
-        let copy = self.recent.is_copy(owner, arrival.segment, arrival.options.timestamps, arrival.tap);
+        let copy = self.recent.is_copy(place.number(), arrival.segment, arrival.options.timestamps, arrival.tap);
         Some(if copy { Assigned::Copy(Some(place)) } else { Assigned::To(place) })
     }
 
     /// Hands a segment to another tap's view of a connection, which no observer hears of. The place told is that in the
     /// connection itself.
-    pub(super) fn feed_view(
-        &mut self,
-        view: ConnectionId,
-        subflow: u16,
-        from: Side,
-        arrival: &Arrival<'_, '_>,
-    ) -> Assigned {
-        let owner = owner(view, subflow, from);
-        let place = Place { connection: view, subflow, from };
-        let original = self.recent.original(owner, arrival.segment, arrival.options.timestamps, arrival.tap);
+    pub(super) fn feed_view(&mut self, place: Place, arrival: &Arrival<'_, '_>) -> Assigned {
+        let &Arrival { segment, options, tap, .. } = arrival;
+        let original = self.recent.original(place.number(), segment, options.timestamps, tap);
         if let Some(original) = original {
             self.note_original(place, original, arrival);
         }
         if original.is_some() || self.is_cut_anew(place, arrival) {
-            return Assigned::Copy(self.place_in_main(view, subflow, from));
+            return Assigned::Copy(self.place_in_main(place));
         }
         // The nonce of a join is known only then.
         self.feed(place, arrival, &mut Silent);
-        let Some(place) = self.place_in_main(view, subflow, from) else { return Assigned::Copy(None) };
-        let shift = self.shift_of(view, subflow, place);
-        self.compare(place, shift, arrival);
-        Assigned::View(place)
+        let Some(in_main) = self.place_in_main(place) else { return Assigned::Copy(None) };
+        self.compare(in_main, self.shift_of(place, in_main), arrival);
+        Assigned::View(in_main)
     }
 
     /// Compares a segment with the same packet at other inputs. `shift` is what sequence numbers are ahead there of those in
@@ -134,8 +118,7 @@ impl Tracker {
     #[cold]
     pub(in crate::track) fn compare(&mut self, place: Place, shift: PerSide<u32>, arrival: &Arrival<'_, '_>) {
         let &Arrival { segment, options, at, .. } = arrival;
-        let owner = owner(place.connection, place.subflow, place.from);
-        let look = self.same_packet.look(owner, shift, place.from, segment, options.timestamps, at.frame);
+        let look = self.same_packet.look(place.number(), shift, place.from, segment, options.timestamps, at.frame);
         let Some(look) = look.filter(Look::is_eventful) else { return };
         let state = self.connections.get_mut(place.connection);
         let Some(record) = state.and_then(|state| state.subflows.get_mut(usize::from(place.subflow))) else { return };
@@ -143,11 +126,9 @@ impl Tracker {
     }
 
     /// What a firewall that shifts sequence numbers adds on the way from the first tap to a view's.
-    fn shift_of(&self, view: ConnectionId, subflow: u16, place: Place) -> PerSide<u32> {
-        let record = |id, index: u16| self.connection(id).and_then(|state| state.subflows.get(usize::from(index)));
-        let (Some(there), Some(here)) = (record(view, subflow), record(place.connection, place.subflow)) else {
-            return PerSide::default();
-        };
+    fn shift_of(&self, in_view: Place, in_main: Place) -> PerSide<u32> {
+        let record = |place: Place| self.connection(place.connection)?.subflows.get(usize::from(place.subflow));
+        let (Some(there), Some(here)) = (record(in_view), record(in_main)) else { return PerSide::default() };
         let shift = |side: Side| {
             let both = there.halves[side].syn().zip(here.halves[side].syn());
             both.map_or(0, |(there, here)| (there as u32).wrapping_sub(here as u32))
@@ -157,7 +138,7 @@ impl Tracker {
 
     /// Where a view's subflow is in the connection that it shows: the initial one first, a join where its nonce is, or where
     /// none is known its 4-tuple.
-    fn place_in_main(&self, view: ConnectionId, subflow: u16, from: Side) -> Option<Place> {
+    fn place_in_main(&self, Place { connection: view, subflow, from }: Place) -> Option<Place> {
         let state = self.connection(view)?;
         let connection = state.view_of?;
         let shown = state.subflows.get(usize::from(subflow))?;
@@ -173,23 +154,21 @@ impl Tracker {
         Some(Place { connection, subflow, from })
     }
 
-    fn holds_syn(&self, connection: ConnectionId, subflow: u16, seq: u32) -> bool {
-        let record = self.connection(connection).and_then(|state| state.subflows.get(usize::from(subflow)));
+    fn holds_syn(&self, place: Place, seq: u32) -> bool {
+        let record = self.connection(place.connection).and_then(|state| state.subflows.get(usize::from(place.subflow)));
         record.is_some_and(|record| record.syn.as_ref().is_none_or(|syn| syn.seq == seq))
     }
 
-    /// Finds or makes the view of a connection at another input, and in it the subflow.
+    /// Finds or makes the view of a connection at another input, and in it the subflow: gives what the place `shown` is there.
     pub(super) fn open_view<O: Observer>(
         &mut self,
-        of: ConnectionId,
-        of_subflow: u16,
-        low_side: Side,
+        shown: Place,
         arrival: &Arrival<'_, '_>,
         observer: &mut O,
-    ) -> Option<(ConnectionId, u16, Side)> {
-        let main = self.connection(of)?;
-        let of = main.view_of.unwrap_or(of);
-        let template = main.subflows.get(usize::from(of_subflow))?.clone_identity(arrival);
+    ) -> Option<Place> {
+        let main = self.connection(shown.connection)?;
+        let of = main.view_of.unwrap_or(shown.connection);
+        let template = main.subflows.get(usize::from(shown.subflow))?.clone_identity(arrival);
         let (dialect, ends) = (main.dialect, main.ends.clone());
         let is_join = template.join.is_some();
         let holds = |view: &Connection| view.subflows.iter().any(|known| known.same_tuple(&template));
@@ -224,7 +203,7 @@ impl Tracker {
             return None;
         }
         view.add_subflow(template);
-        Some((id, (view.subflows.len() - 1) as u16, low_side))
+        Some(Place { connection: id, subflow: (view.subflows.len() - 1) as u16, ..shown })
     }
 
     /// The view of a connection that another input gives.
