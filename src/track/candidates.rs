@@ -17,21 +17,24 @@ pub(crate) struct Candidates {
 }
 
 impl Candidates {
-    /// Takes note of an end. Of too many with the same number the oldest is forgotten.
-    pub(crate) fn insert(&mut self, number: u32, id: ConnectionId, side: Side) {
+    /// Takes note of an end. Of too many with the same number the oldest is forgotten. Gives whether there are others.
+    pub(crate) fn insert(&mut self, number: u32, id: ConnectionId, side: Side) -> bool {
         match self.latest.entry(number) {
-            Entry::Vacant(place) => drop(place.insert((id, side))),
+            Entry::Vacant(place) => {
+                place.insert((id, side));
+                false
+            }
             Entry::Occupied(mut latest) if *latest.get() != (id, side) => {
                 let more = self.more.entry(number).or_default();
-                if more.contains(&(id, side)) {
-                    return;
+                if !more.contains(&(id, side)) {
+                    more.push(latest.insert((id, side)));
+                    if more.len() > limits::SAME_NUMBER {
+                        more.remove(0);
+                    }
                 }
-                more.push(latest.insert((id, side)));
-                if more.len() > limits::SAME_NUMBER {
-                    more.remove(0);
-                }
+                true
             }
-            Entry::Occupied(_) => {}
+            Entry::Occupied(_) => self.more.contains_key(&number),
         }
     }
 

@@ -295,8 +295,12 @@ impl Tracker {
             }
         }
         match assigned {
-            Assigned::To(place) => {
-                self.feed(place, &arrival, observer);
+            Assigned::To(mut place) => {
+                if self.feed(place, &arrival, observer)
+                    && let Some(moved) = self.unite_twins(place.connection, &arrival, observer)
+                {
+                    (place, assigned) = (moved, Assigned::Copy(Some(moved)));
+                }
                 if self.config.compare {
                     self.compare(place, PerSide::default(), &arrival);
                 }
@@ -307,14 +311,14 @@ impl Tracker {
         assigned
     }
 
-    /// Lets a connection make what it will of a segment.
+    /// Lets a connection make what it will of a segment. Gives whether it showed a key that another connection has, too.
     #[inline]
-    fn feed<O: Observer>(&mut self, place: Place, arrival: &Arrival<'_, '_>, observer: &mut O) {
+    fn feed<O: Observer>(&mut self, place: Place, arrival: &Arrival<'_, '_>, observer: &mut O) -> bool {
         let Place { connection, subflow, from } = place;
         let &Arrival { segment, options, at, .. } = arrival;
         let Some(state) = self.connections.get_mut(connection) else {
             self.counts.evicted += 1;
-            return;
+            return false;
         };
         let mut env = Env { at, buffer: &mut self.buffer, compare: self.config.compare, observer };
         let input = Input { segment, options, side: from, subflow };
@@ -328,8 +332,9 @@ impl Tracker {
         if self.streams.are_kept() {
             self.streams.learn(state);
         }
+        let mut shared = false;
         if effects.keys {
-            self.tokens.learn(state, connection);
+            shared = self.tokens.learn(state, connection);
             if self.tokens.orphans > 0 && state.view_of.is_none() && !state.orphan {
                 self.adopt_orphans(connection);
             }
@@ -337,6 +342,7 @@ impl Tracker {
         if due {
             self.connections.account(connection);
         }
+        shared
     }
 
     /// The capture has ended: what was waiting is decided.

@@ -15,21 +15,23 @@ pub(crate) struct TokenTable {
 }
 
 impl TokenTable {
-    /// Takes note of the tokens of a connection whose keys became known.
-    pub(crate) fn learn(&mut self, connection: &mut Connection, id: ConnectionId) {
+    /// Takes note of the tokens of a connection whose keys became known. Gives whether another has one of them.
+    pub(crate) fn learn(&mut self, connection: &mut Connection, id: ConnectionId) -> bool {
+        let mut shared = false;
         for side in Side::BOTH {
             if let Some(token) = connection.ends[side].others.written().and_then(|others| others.dropped.take()) {
                 self.remove(token, id);
             }
             if let Some(token) = connection.ends[side].token() {
-                self.insert(token, id, side);
+                shared |= self.insert(token, id, side);
             }
         }
+        shared
     }
 
-    /// Takes note of one token.
-    pub(crate) fn insert(&mut self, token: Token, id: ConnectionId, side: Side) {
-        self.by_token.insert(token.0, id, side);
+    /// Takes note of one token. Gives whether another connection has it.
+    pub(crate) fn insert(&mut self, token: Token, id: ConnectionId, side: Side) -> bool {
+        self.by_token.insert(token.0, id, side)
     }
 
     /// Forgets a connection.

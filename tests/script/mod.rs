@@ -301,6 +301,18 @@ impl Script {
         self.frames.push((self.now, input, interface, link, packet));
     }
 
+    /// The packet that was recorded last shows on another interface, too, behind a device that puts `to` in the place of the
+    /// client's address `from`. What the server sends passes there first.
+    pub(crate) fn translated(&mut self, interface: u16, from: Address, to: Address) {
+        let here = self.frames.last().expect("a packet").clone();
+        let mut there = (here.0, here.1, interface, here.3, here.4.clone());
+        let from_client = here.4[12..16] == from.0;
+        let (address, port) = if from_client { (12, 20) } else { (16, 22) };
+        there.4[address..address + 4].copy_from_slice(&to.0);
+        there.4[port..port + 2].copy_from_slice(&to.1.to_be_bytes());
+        self.frames.insert(self.frames.len() - usize::from(!from_client), there);
+    }
+
     /// The segment that was sent last is sent again.
     pub(crate) fn again(
         &mut self,

@@ -236,10 +236,11 @@ fn translated_here(finder: &mut Finder<'_, '_>, index: u16, subflow: &Subflow) {
         return;
     };
     let text = format!(
-        "{} shows subflow {index} as {} → {} and, with the same token and nonce, as {} → {}: a NAT lies between its capture points.",
+        "{} shows subflow {index} as {} → {} and, with the same {}, as {} → {}: a NAT lies between its capture points.",
         finder.evidence.input_name(shown.interface.0),
         endpoint(shown.address_of(shown.initiator)),
         endpoint(shown.address_of(shown.initiator.peer())),
+        if shown.join.is_some() { "token and nonce" } else { "keys" },
         endpoint((ip.source(), *source)),
         endpoint((ip.destination(), *destination)),
     );

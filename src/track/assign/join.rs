@@ -4,7 +4,6 @@ use std::net::IpAddr;
 
 use super::Arrival;
 use crate::crypto::{Nonce, Token};
-use crate::limits;
 use crate::track::connection::Connection;
 use crate::track::observer::{ConnectionId, Event, Observer, What};
 use crate::track::side::Side;
@@ -75,13 +74,7 @@ impl Tracker {
         if let Some((alias_of, subflow)) = if shown_here { Some((connection, subflow)) } else { in_view } {
             // A NAT lies between two taps of one input.
             let alias = (arrival.segment.ip, arrival.segment.source_port, arrival.segment.destination_port);
-            let state = self.connections.get_mut(alias_of)?;
-            let record = state.subflows.get_mut(usize::from(subflow))?;
-            if record.seldom.also_seen_as.len() < limits::ALIASES {
-                record.seldom.also_seen_as.push(alias);
-            } else {
-                state.seldom.left_out.tuples += 1;
-            }
+            self.connections.get_mut(alias_of)?.note_alias(subflow, alias);
             return Some(Place { connection: alias_of, subflow, from });
         }
         self.open_view(place, arrival, observer)

@@ -1,5 +1,5 @@
 //! Which connection a segment belongs to: here by its 4-tuple, in `join` by the token of a join, in `shared_token` by its
-//! HMAC, in `stream` by its DSNs, in `views` by the tap that it was captured at.
+//! HMAC, in `stream` by its DSNs, in `views` by the tap that it was captured at, in `twin` where one input shows it twice.
 
 use std::num::NonZeroU64;
 
@@ -8,6 +8,7 @@ mod held;
 mod join;
 mod shared_token;
 mod stream;
+mod twin;
 mod views;
 
 pub(super) use held::HeldSegment;

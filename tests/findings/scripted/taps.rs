@@ -168,6 +168,54 @@ pub(super) fn two_captures_of_one_connection() {
     }
 }
 
+/// A router that translates addresses was captured on both sides: its connections show once, and nothing counts twice.
+#[test]
+fn both_sides_of_a_nat() {
+    in_both_versions(|version| {
+        let (outside, outside_2) = (([192, 0, 2, 1], 6000), ([192, 0, 2, 1], 6001));
+        let mut script = Script::default();
+        let (asked, answered, confirmed) = handshake();
+        let mut flow = Flow::new(CLIENT, SERVER);
+        let mut both = |script: &mut Script, side, flags, options: &[TcpOption<'_>], payload| {
+            script.send(&mut flow, side, flags, options, payload);
+            script.translated(1, CLIENT, outside);
+        };
+        both(&mut script, Client, SYN, &[asked], 0);
+        both(&mut script, Server, SYN | ACK, &[answered], 0);
+        both(&mut script, Client, ACK, &[confirmed], 0);
+        both(&mut script, Client, ACK, &[mapping(Client, 0, 1, 100, None)], 100);
+        both(&mut script, Server, ACK, &[mapping(Server, 0, 1, 50, None)], 50);
+        let mut join = Flow::new(CLIENT_2, SERVER);
+        for (side, flags) in [(Client, SYN), (Server, SYN | ACK), (Client, ACK)] {
+            let option = match (side, flags) {
+                (_, SYN) => join.join_syn(1, false),
+                (Server, _) => join.join_syn_ack(false),
+                _ => join.join_ack(),
+            };
+            script.send(&mut join, side, flags, &[option], 0);
+            script.translated(1, CLIENT_2, outside_2);
+        }
+        let report = script.report();
+        let capture = report.header().capture;
+        assert_eq!(report.connection_count(), 1, "version {version}");
+        assert_eq!(report.header().tcp_connections.seen, 1);
+        assert_eq!((capture.tcp_segments, capture.mptcp_segments, capture.duplicates), (8, 8, 8));
+        let connection = report.connection(0);
+        let tuples = connection.subflows.iter().map(|subflow| {
+            let [other] = subflow.also_seen_as.as_slice() else { panic!("{subflow:?}") };
+            (subflow.source.address, subflow.source.port, other.source.address, other.source.port)
+        });
+        let expected = [(CLIENT, outside), (CLIENT_2, outside_2)]
+            .map(|(inside, outside)| (inside.0.into(), inside.1, outside.0.into(), outside.1));
+        assert_eq!(tuples.collect::<Vec<_>>(), expected);
+        assert_eq!(connection.directions.client_to_server.bytes, Some(100));
+        assert_eq!(connection.subflows[0].directions.client_to_server.retransmitted_bytes, 0);
+        let findings: Vec<_> = connection.findings.iter().map(|found| (found.id, found.subflow)).collect();
+        let id = "path-translated-addresses";
+        assert_eq!(findings, [(id, Some(0)), (id, Some(1))]);
+    });
+}
+
 /// A host that forwards shows each packet at two interfaces, with 1700 others between: none of them was sent again.
 #[test]
 fn copies_that_come_late() {
