@@ -167,6 +167,8 @@ fn handshake(tally: &mut Tally<'_>, connection: &Connection) {
     let server_spoke = connection.initial().is_some_and(|initial| initial.options.server.is_some());
     tally.one(Side::Client, "MPTcpExtMPCapableSYNTX", asked);
     tally.one(Side::Server, "MPTcpExtMPCapableSYNRX", asked && agreed);
+    let attempts = connection.initial().map_or(0, Subflow::earlier_attempts);
+    tally.add(Side::Server, "MPTcpExtMPCapableSYNRX", if asked && agreed { attempts } else { 0 });
     tally.one(Side::Client, "MPTcpExtMPCapableSYNACKRX", asked && agreed && acknowledged);
     tally.one(Side::Client, "MPTcpExtMPCapableFallbackSYNACK", bare);
     let crossed = connection.fallback.is_some_and(|seen| seen.cause == FallbackCause::SimultaneousOpen);
@@ -182,6 +184,7 @@ fn join_handshake(tally: &mut Tally<'_>, connection: &Connection, subflow: &Subf
     let answered = join.syn_ack_hmac.is_some();
     tally.one(initiator, "MPTcpExtMPJoinSynTx", subflow.syn.is_some() && join.token.is_some());
     tally.one(responder, "MPTcpExtMPJoinSynRx", join.token.is_some() && answered);
+    tally.add(responder, "MPTcpExtMPJoinSynRx", if answered { subflow.earlier_attempts() } else { 0 });
     tally.one(initiator, "MPTcpExtMPJoinSynAckRx", answered && join.ack_hmac.is_some());
     tally.one(responder, "MPTcpExtMPJoinAckRx", answered && join.ack_hmac.is_some() && join.confirmed.is_some());
     let by_initiator = subflow.reset().is_some_and(|reset| reset.by == initiator);

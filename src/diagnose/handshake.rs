@@ -7,7 +7,7 @@ use crate::track::connection::outcome::Outcome;
 use crate::track::connection::{AnomalyKind, Connection, FallbackCause};
 use crate::track::mark::Mark;
 use crate::track::side::Side;
-use crate::track::subflow::Subflow;
+use crate::track::subflow::{Subflow, SynSeen};
 
 /// No stack sends a SYN again sooner: what comes faster is a copy, as a NAT or a bridge makes them.
 const RETRANSMISSION_NS: u64 = 200_000_000;
@@ -77,25 +77,37 @@ fn late(finder: &mut Finder<'_, '_>, connection: &Connection, initial: &Subflow)
     if connection.handshake.syn.is_none() || retried || syn.retransmissions() + syn_ack.retransmissions() == 0 {
         return;
     }
-    if let Some(text) =
-        late_opening(syn.retransmissions(), syn_ack.retransmissions(), syn_ack.last().time.since(syn.first.time))
-    {
-        finder.report(rule::SYN_RETRANSMITTED, Some(0), &[syn.first.frame, syn_ack.last().frame], text);
+    let mut frames = vec![syn.first.frame, syn_ack.last().frame];
+    if let Some(text) = late_opening(finder, initial, syn, syn_ack, &mut frames) {
+        finder.report(rule::SYN_RETRANSMITTED, Some(0), &frames, text);
     }
 }
 
-/// `The SYN was sent 3 times: the subflow opened 3.01 s late.`
-pub(super) fn late_opening(syn: u32, syn_ack: u32, delay: u64) -> Option<String> {
+/// `The SYN was sent 3 times before the handshake went on, 3.01 s after the first SYN.`
+pub(super) fn late_opening(
+    finder: &Finder<'_, '_>,
+    subflow: &Subflow,
+    syn: &SynSeen,
+    syn_ack: &SynSeen,
+    frames: &mut Vec<Mark>,
+) -> Option<String> {
+    let delay = syn_ack.last().time.since(syn.first.time);
     if delay < RETRANSMISSION_NS {
         return None;
     }
-    let (what, copies) = match (syn, syn_ack) {
+    let (what, copies) = match (syn.retransmissions(), syn_ack.retransmissions()) {
         (0, 0) => return None,
         (0, copies) => ("SYN/ACK", copies),
         (copies, _) => ("SYN", copies),
     };
+    let attempts = subflow.seldom.attempts.map_or_else(String::new, |(count, reset)| {
+        frames.push(reset.at.frame);
+        let (by, frame) = (reset.by.name(), finder.frame(reset.at.frame));
+        let what = text::counted(u64::from(count), "attempt");
+        format!(": {what} ended with a RST in the {by}'s name, the last in frame {frame}")
+    });
     Some(format!(
-        "The {what} was sent {} before the handshake went on, {} after the first SYN.",
+        "The {what} was sent {} before the handshake went on, {} after the first SYN{attempts}.",
         super::times(u64::from(copies) + 1),
         text::duration(delay),
     ))

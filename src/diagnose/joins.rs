@@ -436,9 +436,8 @@ fn unanswered_third_ack(finder: &mut Finder<'_, '_>, index: u16, subflow: &Subfl
 
 fn late(finder: &mut Finder<'_, '_>, index: u16, subflow: &Subflow) {
     let (Some(syn), Some(syn_ack)) = (&subflow.syn, &subflow.syn_ack) else { return };
-    if let Some(text) =
-        late_opening(syn.retransmissions(), syn_ack.retransmissions(), syn_ack.last().time.since(syn.first.time))
-    {
-        finder.report(rule::JOIN_RETRANSMITTED, Some(index), &[syn.first.frame, syn_ack.last().frame], text);
+    let mut frames = vec![syn.first.frame, syn_ack.last().frame];
+    if let Some(text) = late_opening(finder, subflow, syn, syn_ack, &mut frames) {
+        finder.report(rule::JOIN_RETRANSMITTED, Some(index), &frames, text);
     }
 }

@@ -86,6 +86,8 @@ pub struct Seldom {
     /// A join's SYN/ACK with another nonce than the first: the responder had forgotten that it answered. Its nonce, HMAC and
     /// frame.
     pub other_syn_ack: Option<(Nonce, [u8; 8], Mark)>,
+    /// Handshakes that a RST ended before the one that is told of: how many, and the last RST.
+    pub attempts: Option<(u32, Reset)>,
     /// Where inputs are compared: its RSTs, in order, without repeats.
     pub resets: Vec<RstSent>,
     /// Where inputs are compared: the first segment that the sender of the RST that ended it sent after it.
@@ -131,6 +133,7 @@ empty! {
         more_interfaces: Vec::new(),
         also_seen_as: Vec::new(),
         other_syn_ack: None,
+        attempts: None,
         resets: Vec::new(),
         after_reset: None,
         differences: Vec::new(),
@@ -340,6 +343,11 @@ impl Subflow {
         {
             seldom.after_reset.get_or_insert(frame);
         }
+    }
+
+    /// Handshakes that a RST ended before the one that is told of.
+    pub fn earlier_attempts(&self) -> u64 {
+        self.seldom.attempts.map_or(0, |attempts| u64::from(attempts.0))
     }
 
     /// Whether both ends have closed it.

@@ -39,8 +39,10 @@ pub(super) fn look(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>) {
 /// pass first, does not show this RST. One that a capture lost proves nothing: only that its sender went on as if it had sent
 /// none.
 fn forged(from: &Tap<'_>, to: &Tap<'_>, side: Side) -> Option<(Reset, Mark)> {
-    let reset = to.subflow.reset().filter(|reset| reset.by == side)?;
-    let after = to.subflow.seldom.after_reset?;
+    let ended = || Some((to.subflow.reset()?, to.subflow.seldom.after_reset?));
+    // The end in whose name it came began its handshake again.
+    let attempt = || Some((to.subflow.seldom.attempts?.1, to.subflow.syn.as_ref()?.last().frame));
+    let (reset, after) = ended().or_else(attempt).filter(|(reset, _)| reset.by == side)?;
     let sent = |half: &Half| half.syn().map(|syn| half.next.saturating_sub(syn));
     let (first, second) = (sent(&from.subflow.halves[side])?, sent(&to.subflow.halves[side])?);
     let shows_all = from.subflow.syn.is_some() && to.subflow.syn.is_some() && first >= second;

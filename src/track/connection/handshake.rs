@@ -68,6 +68,10 @@ impl Connection {
             }
             return;
         }
+        if is_ack && subflow.begins_again(input.segment.ack) {
+            self.begin_again(input.subflow);
+        }
+        let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return };
         let half = &mut subflow.halves[input.side];
         half.learn_syn(input.segment.seq, SynSource::Syn);
         let slot = if is_ack { &mut subflow.syn_ack } else { &mut subflow.syn };

@@ -9,6 +9,7 @@
 //! * `unmapped`: payload without a mapping, and the stream of a fallback
 //! * `unseen`: data and DATA_FINs that only their acknowledgement shows
 //! * `choice`: which path new data takes
+//! * `retry`: a handshake that begins again after a RST
 //! * [`outcome`]: what all of it amounts to
 
 use std::num::NonZeroU64;
@@ -23,6 +24,7 @@ pub mod handshake;
 mod join;
 pub mod outcome;
 pub mod payload;
+mod retry;
 mod seldom;
 mod subflows;
 mod unmapped;
