@@ -191,6 +191,12 @@ impl Flow {
         self
     }
 
+    /// The same before the server has sent anything.
+    pub(crate) fn unanswered(mut self) -> Self {
+        self.next[index(Side::Server)] = 0;
+        self
+    }
+
     fn token_of(side: Side) -> mptcp_inspect::crypto::Token {
         identify(suite(), key_of(side)).token
     }

@@ -186,6 +186,11 @@ impl Tracker {
     fn new_flow<O: Observer>(&mut self, arrival: &Arrival<'_, '_>, observer: &mut O) -> Assigned {
         let options = arrival.options;
         let is_syn = arrival.segment.flags.opens();
+        if options.mptcp && gives_up_unseen(arrival.segment) {
+            let nowhere = Place { connection: PLAIN, subflow: 0, from: Side::Client };
+            self.insert_flow(arrival.key, self.flow(nowhere, arrival));
+            return Assigned::Plain;
+        }
         let is_join = options.join().is_some() && (is_syn || options.capable().is_none());
         let late =
             options.mptcp && options.join().is_none() && options.capable().is_none() && !arrival.segment.flags.syn();
@@ -410,6 +415,12 @@ fn opened_unseen(state: &Connection, record: &Subflow, from: Side, arrival: &Arr
         |side: Side, shown: Option<Key>| state.key_of(side).zip(shown).is_some_and(|(known, shown)| known != shown);
     let capable = arrival.options.capable();
     capable.is_some_and(|shown| differs(from, shown.sender_key) && differs(from.peer(), shown.receiver_key))
+}
+
+/// Whether the first segment of a flow is the RST with which a socket gives up whose SYN was not captured and never answered:
+/// it has nothing to acknowledge, and acknowledges 0 (RFC 9293 §3.10.5). A connection that closes ends its joins so.
+fn gives_up_unseen(segment: &Segment<'_>) -> bool {
+    segment.flags.rst() && segment.flags.ack() && segment.ack == 0 && !segment.flags.syn()
 }
 
 /// The side that sends the first segment seen of a flow: told by its flags and MP_CAPABLE, or else guessed by the ports.

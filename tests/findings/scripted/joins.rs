@@ -430,9 +430,27 @@ fn handshakes_that_begin_again_after_a_rst() {
             }
             let id = if initial { "syn-retransmitted" } else { "join-retransmitted" };
             let message = script.the(id).message;
-            assert!(message.ends_with(&format!("with a RST in the client's name, the last in frame {last}.")), "{message}");
+            assert!(
+                message.ends_with(&format!("with a RST in the client's name, the last in frame {last}.")),
+                "{message}"
+            );
             silent(&script, "subflow-reset");
             silent(&script, "connection-reset");
         }
+    });
+}
+
+/// A connection closes while a join of it is under way that this capture shows nothing else of: no connection more.
+#[test]
+fn a_reset_that_gives_up_a_join_unseen() {
+    in_both_versions(|_| {
+        let mut script = Script::default();
+        let mut first = script.open();
+        script.send(&mut first, Client, RST | ACK, &[fastclose(SERVER_KEY)], 0);
+        let mut join = Flow::new(CLIENT_2, SERVER).unanswered();
+        script.send(&mut join, Client, RST | ACK, &[fastclose(SERVER_KEY)], 0);
+        let report = script.report();
+        assert_eq!((report.connection_count(), report.orphan_joins(&|_| true)), (1, 0));
+        assert_eq!(report.header().tcp_connections.seen, 1);
     });
 }
