@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use mptcp_inspect::frame::{Frame, FrameId, LinkType, Timestamp};
+use mptcp_inspect::packet::checksum::sum16;
 use mptcp_inspect::packet::{Decoded, Decoder};
 
 /// Folders with every link type, tag and tunnel there is, a snaplen, and both IP versions.
@@ -69,6 +70,11 @@ fn compare(file: &Path) -> usize {
         let seen = match decoder.decode(&frame) {
             Decoded::Tcp(segment) => {
                 segments += 1;
+                if let Some(intact) = segment.is_intact(sum16(segment.payload)) {
+                    let status = expected.get(&frame.id.number).map(|(_, status)| status.as_str());
+                    let (file, number) = (file.display(), frame.id.number);
+                    assert_eq!(status, Some(if intact { GOOD } else { BAD }), "{file} frame {number} (tshark's, ours)");
+                }
                 Some(format!(
                     "{} {} {} {} {} {} {}",
                     segment.ip.source(),
@@ -85,7 +91,7 @@ fn compare(file: &Path) -> usize {
         };
         assert_eq!(
             seen.as_ref(),
-            expected.get(&frame.id.number),
+            expected.get(&frame.id.number).map(|(segment, _)| segment),
             "{} frame {} (ours, tshark's)",
             file.display(),
             frame.id.number
@@ -95,9 +101,14 @@ fn compare(file: &Path) -> usize {
     segments
 }
 
-/// What tshark says of each frame with TCP: `source destination port port sequence length options`, innermost values.
-fn tshark(file: &Path) -> HashMap<u64, String> {
-    const FIELDS: [&str; 11] = [
+/// Of a checksum, in tshark's fields.
+const GOOD: &str = "1";
+const BAD: &str = "0";
+
+/// What tshark says of each frame with TCP: `source destination port port sequence length options`, innermost values, and what
+/// it thinks of the checksum.
+fn tshark(file: &Path) -> HashMap<u64, (String, String)> {
+    const FIELDS: [&str; 12] = [
         "frame.number",
         "frame.protocols",
         "ip.src",
@@ -109,10 +120,11 @@ fn tshark(file: &Path) -> HashMap<u64, String> {
         "tcp.seq_raw",
         "tcp.len",
         "tcp.options",
+        "tcp.checksum.status",
     ];
     let mut command = Command::new("tshark");
     command.arg("-r").arg(file).args(["-c", &FRAMES.to_string(), "-d", "udp.port==8472,vxlan"]);
-    command.args(["-T", "fields", "-E", "occurrence=l"]);
+    command.args(["-T", "fields", "-E", "occurrence=l", "-o", "tcp.check_checksum:TRUE"]);
     for field in FIELDS {
         command.args(["-e", field]);
     }
@@ -122,11 +134,10 @@ fn tshark(file: &Path) -> HashMap<u64, String> {
     let mut segments = HashMap::new();
     for line in text.lines() {
         let fields: Vec<_> = line.split('\t').collect();
-        let &[number, protocols, v4_source, v4_destination, v6_source, v6_destination, from, to, seq, len, options] =
-            fields.as_slice()
-        else {
+        let &[number, protocols, ref ends @ .., from, to, seq, len, options, status] = fields.as_slice() else {
             panic!("tshark: {line}");
         };
+        let &[v4_source, v4_destination, v6_source, v6_destination] = ends else { panic!("tshark: {line}") };
         // ICMP errors quote TCP headers.
         if from.is_empty() || protocols.contains("icmp") {
             continue;
@@ -134,7 +145,7 @@ fn tshark(file: &Path) -> HashMap<u64, String> {
         let is_v6 = protocols.split(':').rfind(|name| matches!(*name, "ip" | "ipv6")) == Some("ipv6");
         let (source, destination) = if is_v6 { (v6_source, v6_destination) } else { (v4_source, v4_destination) };
         let segment = format!("{source} {destination} {from} {to} {seq} {len} {options}");
-        segments.insert(number.parse().unwrap(), segment);
+        segments.insert(number.parse().unwrap(), (segment, status.to_owned()));
     }
     segments
 }

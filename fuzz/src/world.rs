@@ -179,6 +179,7 @@ impl Packet {
             options_cut: false,
             payload_len: self.payload.len() as u32 + self.cut,
             payload_sum: None,
+            checksum_rest: None,
             ip_id: self.ip_id,
             ttl: 64,
             source_routed: false,

@@ -35,6 +35,8 @@ pub struct Part<'a> {
     pub anchored: bool,
     /// TCP sent these bytes again.
     pub again: bool,
+    /// Whether TCP takes the segment that carried them; `None` where that cannot be told.
+    pub intact: Option<bool>,
 }
 
 /// What tells mappings of one stream apart: subflow, offset and length.
@@ -95,6 +97,8 @@ pub struct Stream {
     next: i64,
     stage: Stage,
     anchored: bool,
+    /// TCP checksums are right where this was captured: those that are not mean something.
+    intact: bool,
     /// What waits, by offset and order of arrival. None ends at or below `next`.
     pieces: BTreeMap<(i64, u64), Piece>,
     arrivals: u64,
@@ -132,6 +136,8 @@ struct Piece {
 enum Grade {
     /// TCP sent them again, and the first copy counts.
     Again,
+    /// TCP does not take them: their segment's checksum is wrong.
+    Damaged,
     /// Their checksum is wrong.
     Wrong,
     /// Their checksum will tell.
@@ -170,7 +176,10 @@ impl Stream {
                 return;
             }
         }
+        self.intact |= part.intact == Some(true);
         let grade = match part.mapping {
+            _ if part.intact == Some(false) && self.intact => Grade::Damaged,
+            None if part.again && self.is_damaged(part.offset, end) => Grade::Plain,
             _ if part.again => Grade::Again,
             Some(_) => Grade::Pending,
             None => Grade::Plain,
@@ -187,6 +196,12 @@ impl Stream {
         self.advance(limit, sink);
     }
 
+    /// Whether bytes wait there that TCP does not take.
+    fn is_damaged(&self, from: i64, to: i64) -> bool {
+        let mut damaged = self.pieces.range(..(to, 0)).filter(|(_, piece)| piece.grade == Grade::Damaged);
+        damaged.any(|(key, piece)| key.0 + piece.bytes.len() as i64 > from)
+    }
+
     /// Takes what a mapping's checksum says.
     pub fn checked<S: Sink>(&mut self, mapping: MappingName, judgement: Judgement, limit: usize, sink: &mut S) {
         let Some(end) = mapping.offset.checked_add(i64::from(mapping.len)) else { return };
@@ -196,10 +211,12 @@ impl Stream {
         for (key, piece) in self.pieces.range_mut(range) {
             if piece.mapping == Some(mapping) {
                 piece.grade = match judgement {
-                    Judgement::Again if piece.again && !same.contains(key) => Grade::Repaired,
+                    Judgement::Again if piece.again && piece.grade != Grade::Damaged && !same.contains(key) => {
+                        Grade::Repaired
+                    }
                     _ if piece.again => piece.grade,
                     Judgement::First | Judgement::Again => Grade::Right,
-                    Judgement::Neither if piece.grade != Grade::Right => Grade::Wrong,
+                    Judgement::Neither if piece.grade < Grade::Right && piece.grade != Grade::Damaged => Grade::Wrong,
                     Judgement::Unknown if piece.grade == Grade::Pending => Grade::Plain,
                     _ => piece.grade,
                 };
@@ -347,7 +364,7 @@ impl Stream {
         let len = bytes.len() as u64;
         match grade {
             Grade::Right | Grade::Repaired => self.outcome.verified += len,
-            Grade::Wrong => self.outcome.wrong.add(self.next.abs_diff(self.start), len),
+            Grade::Wrong | Grade::Damaged => self.outcome.wrong.add(self.next.abs_diff(self.start), len),
             Grade::Plain | Grade::Pending | Grade::Again => {}
         }
         if self.next < 0 {

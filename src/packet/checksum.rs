@@ -52,7 +52,8 @@ pub fn same(a: u16, b: u16) -> bool {
 }
 
 /// Folds 16-bit halves together until one is left.
-fn fold(sum: u64) -> u16 {
+#[inline]
+pub fn fold(sum: u64) -> u16 {
     let [a, b, c, d] = [sum >> 48, sum >> 32 & 0xffff, sum >> 16 & 0xffff, sum & 0xffff].map(|half| half as u16);
     add16(add16(a, b), add16(c, d))
 }

@@ -3,6 +3,8 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Deref;
 
+use super::checksum::{add16, same, sum16};
+
 /// Source and destination of an IP header, kept by family so that flow keys pack without conversion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum IpPair {
@@ -37,6 +39,19 @@ impl IpPair {
         match self {
             Self::V4 { source, destination } => Self::V4 { source: destination, destination: source },
             Self::V6 { source, destination } => Self::V6 { source: destination, destination: source },
+        }
+    }
+
+    /// The sum of both addresses in words of 32 bits, as checksums take it.
+    #[inline]
+    pub(super) fn sum(self) -> u64 {
+        let words = |address: Ipv6Addr| {
+            let bits = address.to_bits();
+            [bits, bits >> 32, bits >> 64, bits >> 96].map(|word| u64::from(word as u32)).iter().sum::<u64>()
+        };
+        match self {
+            Self::V4 { source, destination } => u64::from(source) + u64::from(destination),
+            Self::V6 { source, destination } => words(source) + words(destination),
         }
     }
 
@@ -130,6 +145,19 @@ pub struct Segment<'a> {
     pub payload: &'a [u8],
 }
 
+/// Larger payloads may have been put together by an interface or a host, which does not mend the checksum.
+const ONE_PACKET: u32 = 1500;
+
+impl Segment<'_> {
+    /// Whether its TCP checksum is right, so that its receiver takes it (RFC 9293 §3.1); `payload_sum` is the
+    /// [`sum16`] of the payload. `None` where that cannot be told.
+    #[inline]
+    pub fn is_intact(&self, payload_sum: u16) -> Option<bool> {
+        let rest = self.checksum_rest.filter(|_| self.payload_len <= ONE_PACKET)?;
+        Some(same(add16(add16(rest, sum16(self.options)), payload_sum), 0))
+    }
+}
+
 impl Deref for Segment<'_> {
     type Target = Header;
     #[inline]
@@ -161,6 +189,9 @@ pub struct Header {
     pub payload_len: u32,
     /// [`sum16`](super::checksum::sum16) of the captured payload, where it was taken while reading.
     pub payload_sum: Option<u16>,
+    /// The sum of all that the TCP checksum covers, the checksum included, but for options and payload; `None` where the
+    /// checksum says nothing: parts of the segment were not captured, or it was left to an interface to be filled in.
+    pub checksum_rest: Option<u16>,
     /// IPv4 identification; 0 for IPv6.
     pub ip_id: u16,
     /// TTL or hop limit.
@@ -186,6 +217,7 @@ impl Header {
         options_cut: false,
         payload_len: 0,
         payload_sum: None,
+        checksum_rest: None,
         ip_id: 0,
         ttl: 0,
         source_routed: false,

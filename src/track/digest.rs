@@ -16,6 +16,8 @@ pub struct Digest {
     pub sum: u16,
     /// Some payload was not summed: the snaplen cut it, the SYN is unknown, or it came in parts.
     pub incomplete: bool,
+    /// A segment has a right TCP checksum: those of others mean something.
+    intact: bool,
 }
 
 impl Digest {
@@ -30,6 +32,12 @@ impl Digest {
                 match syn.filter(|_| whole) {
                     Some(syn) => {
                         let sum = segment.payload_sum.unwrap_or_else(|| sum16(segment.payload));
+                        match segment.is_intact(sum) {
+                            Some(true) => self.intact = true,
+                            // Its receiver does not take it: what it got instead is no new payload here.
+                            Some(false) if self.intact => self.incomplete = true,
+                            _ => {}
+                        }
                         self.sum = add16(self.sum, at_offset(sum, start.wrapping_sub(syn + 1)));
                     }
                     None => self.incomplete = true,

@@ -122,7 +122,7 @@ impl Tracker {
     pub(super) fn let_go<O: Observer>(&mut self, id: ConnectionId, reason: Left, observer: &mut O) {
         let Some(mut connection) = self.connections.take(id) else { return };
         let at = connection.last;
-        connection.finish(&mut Env { at, buffer: &mut self.buffer, compare: false, observer });
+        connection.finish(&mut Env { at, buffer: &mut self.buffer, compare: false, intact: None, observer });
         self.buffer += connection.kept_bytes();
         for subflow in &connection.subflows {
             let aliases = subflow.seldom.also_seen_as.iter().copied();

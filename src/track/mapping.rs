@@ -2,8 +2,9 @@
 //! one's complement sums of its parts are enough, in any order.
 
 use super::mark::Mark;
-use super::sums::{Segment, Sums};
+use super::sums::{Summed, Sums};
 use crate::limits;
+use crate::packet::Segment;
 use crate::packet::checksum::{add16, at_offset, same, sum16};
 
 /// A mapping as its option said it, placed in unwrapped sequence space.
@@ -59,6 +60,8 @@ pub struct Mapping {
     others: Option<Others>,
     /// Some of its bytes were not captured.
     cut: bool,
+    /// A segment of it has a wrong TCP checksum: its receiver does not take it.
+    damaged: bool,
     pub(super) done: bool,
     last_frame: Mark,
 }
@@ -91,6 +94,9 @@ pub struct Complete {
     pub other_copy: Option<u16>,
     /// It was complete before: another copy of its bytes came.
     pub again: bool,
+    /// TCP does not take a segment of it, whose checksum is wrong where that of others is right: its receiver never got this
+    /// copy.
+    pub damaged: bool,
     /// The frame with its last byte.
     pub last_frame: Mark,
 }
@@ -111,9 +117,24 @@ pub struct Payload<'a> {
     pub bytes: &'a [u8],
     /// Their sum, if it was taken before.
     pub sum: Option<u16>,
+    /// The segment that carried them, if it is at hand.
+    pub segment: Option<&'a Segment<'a>>,
 }
 
 impl Payload<'_> {
+    /// Whether these are all of its bytes.
+    #[inline]
+    fn is_all(&self, (from, to): (u64, u64)) -> bool {
+        to - from == self.bytes.len() as u64
+    }
+
+    /// Whether TCP takes the segment of which these are all bytes; `None` where that cannot be told.
+    #[cold]
+    fn is_intact(&self, bytes: (u64, u64)) -> Option<bool> {
+        let segment = self.segment.filter(|_| self.is_all(bytes))?;
+        segment.is_intact(self.sum.unwrap_or_else(|| sum16(self.bytes)))
+    }
+
     /// The sum of `[from, to)` of a payload that begins at `start`.
     #[inline]
     fn sum_of(&self, start: u64, from: u64, to: u64) -> u16 {
@@ -133,6 +154,7 @@ impl Mapping {
             pieces: Vec::new(),
             others: None,
             cut: false,
+            damaged: false,
             done: false,
             last_frame: placed.frame,
         }
@@ -157,6 +179,10 @@ impl Mapping {
         let offset = (from - self.placed.start) as u32;
         let len = (to - from) as u32;
         if self.done || offset + len <= self.prefix {
+            // Its receiver drops this copy.
+            if sums.intact && payload.is_intact((from, to)) == Some(false) {
+                return None;
+            }
             return self.compare(offset, len, slice(payload.bytes, start, from, to), frame, sums);
         }
         let captured_end = start + payload.bytes.len() as u64;
@@ -166,6 +192,7 @@ impl Mapping {
         if self.pieces.is_empty() && offset == self.prefix {
             if self.placed.checksum.is_some() && !self.cut {
                 let sum = payload.sum_of(start, from, to);
+                self.note_damage(payload, (from, to), sum, sums);
                 self.sum = add16(self.sum, at_offset(sum, offset.into()));
                 if len < self.placed.len {
                     sums.push(from, len, sum, frame);
@@ -175,7 +202,20 @@ impl Mapping {
             self.last_frame = frame;
             None
         } else {
+            if let Some(sum) = payload.sum {
+                self.note_damage(payload, (from, to), sum, sums);
+            }
             self.cover_out_of_order(offset, len, slice(payload.bytes, start, from, to), frame, sums)
+        }
+    }
+
+    /// Looks whether TCP takes the segment whose payload, all of it, is now summed.
+    #[inline]
+    fn note_damage(&mut self, payload: Payload<'_>, (from, to): (u64, u64), sum: u16, sums: &mut Sums) {
+        match payload.segment.filter(|_| payload.is_all((from, to))).and_then(|segment| segment.is_intact(sum)) {
+            Some(true) => sums.intact = true,
+            Some(false) => self.damaged = true,
+            None => {}
         }
     }
 
@@ -195,8 +235,8 @@ impl Mapping {
                 .then_some(first_frame);
         }
         let Placed { start: whole, len: whole_len, frame: shown, .. } = self.placed;
-        let whole = Segment { frame: shown, start: whole, len: whole_len, sum: self.sum };
-        let part = Segment { frame, start, len, sum };
+        let whole = Summed { frame: shown, start: whole, len: whole_len, sum: self.sum };
+        let part = Summed { frame, start, len, sum };
         let (segment, again) = sums.part(part, self.is_complete().then_some(whole))?;
         let offset = u32::try_from(segment.start.checked_sub(self.placed.start)?).ok()?;
         self.note_other_copy(offset, at_offset(segment.sum, offset.into()), at_offset(again, offset.into()))
@@ -287,12 +327,13 @@ impl Mapping {
     /// What is to be judged once a segment was taken: all of it when it becomes complete, and again where a later copy has
     /// other bytes.
     #[inline]
-    pub(super) fn due(&mut self, changed: bool) -> Option<Complete> {
+    pub(super) fn due(&mut self, changed: bool, sums: &Sums) -> Option<Complete> {
         if !self.is_complete() {
             return None;
         }
         let again = std::mem::replace(&mut self.done, true);
-        (!again || changed).then(|| Complete { again, ..self.complete() })
+        let damaged = self.damaged && sums.intact;
+        (!again || changed).then(|| Complete { again, damaged, ..self.complete() })
     }
 
     pub(super) fn complete(&self) -> Complete {
@@ -306,6 +347,7 @@ impl Mapping {
             sum,
             other_copy: self.others.map(Others::sum),
             again: false,
+            damaged: false,
             last_frame: self.last_frame,
         }
     }

@@ -255,7 +255,7 @@ impl Open {
         if start >= back.placed.start {
             let changed = back.cover(start, payload, wire_end, frame, &mut self.sums);
             self.parts += usize::from(!back.pieces.is_empty());
-            if let Some(due) = back.due(changed.is_some()) {
+            if let Some(due) = back.due(changed.is_some(), &self.sums) {
                 complete(due);
             }
             if changed.is_some() {
@@ -285,7 +285,7 @@ impl Open {
                 break;
             }
             let changed = mapping.cover(start, payload, wire_end, frame, &mut self.sums);
-            if let Some(due) = mapping.due(changed.is_some()) {
+            if let Some(due) = mapping.due(changed.is_some(), &self.sums) {
                 complete(due);
             }
             if changed.is_some() {

@@ -320,7 +320,7 @@ impl Tracker {
             self.counts.evicted += 1;
             return false;
         };
-        let mut env = Env { at, buffer: &mut self.buffer, compare: self.config.compare, observer };
+        let mut env = Env { at, buffer: &mut self.buffer, compare: self.config.compare, intact: None, observer };
         let input = Input { segment, options, side: from, subflow };
         let effects = state.segment(&input, &mut env);
         if self.config.compare
@@ -354,9 +354,15 @@ impl Tracker {
         for connection in self.connections.iter_mut() {
             let at = connection.last;
             if connection.view_of.is_some() {
-                connection.finish(&mut Env { at, buffer: &mut self.buffer, compare: false, observer: &mut Silent });
+                connection.finish(&mut Env {
+                    at,
+                    buffer: &mut self.buffer,
+                    compare: false,
+                    intact: None,
+                    observer: &mut Silent,
+                });
             } else {
-                connection.finish(&mut Env { at, buffer: &mut self.buffer, compare: false, observer });
+                connection.finish(&mut Env { at, buffer: &mut self.buffer, compare: false, intact: None, observer });
             }
         }
         self.link_views();

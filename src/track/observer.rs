@@ -64,6 +64,8 @@ pub struct Data<'a> {
     pub mapping: Option<(i64, u32)>,
     /// The subflow carried these bytes before: TCP sent them again. They are told only where their mapping is still known.
     pub again: bool,
+    /// Whether TCP takes the segment that carried them: its checksum is right. `None` where that cannot be told.
+    pub intact: Option<bool>,
 }
 
 /// The outcome of a mapping's checksum, for extraction.

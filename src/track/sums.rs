@@ -13,15 +13,18 @@ pub(super) struct Sums {
     first: Segments,
     /// Parts of segments that came again: together they may be one.
     again: Segments,
+    /// A segment has a right TCP checksum: those of others mean something.
+    pub(super) intact: bool,
 }
 
 impl Sums {
-    pub(super) const EMPTY: Self = Self { first: Segments(VecDeque::new()), again: Segments(VecDeque::new()) };
+    pub(super) const EMPTY: Self =
+        Self { first: Segments(VecDeque::new()), again: Segments(VecDeque::new()), intact: false };
 
     /// Adds a segment's payload, with its one's complement sum as if it began at an even offset.
     #[inline]
     pub(super) fn push(&mut self, start: u64, len: u32, sum: u16, frame: Mark) {
-        self.first.push(Segment { frame, start, len, sum });
+        self.first.push(Summed { frame, start, len, sum });
     }
 
     /// The sum of these bytes as they came first, and the frame with the first of them: where one or several segments are just
@@ -32,7 +35,7 @@ impl Sums {
 
     /// A part of a segment came again, in the mapping `whole` if that is one segment. Where all of the segment has: its
     /// bounds, and its sums as it came first and again.
-    pub(super) fn part(&mut self, part: Segment, whole: Option<Segment>) -> Option<(Segment, u16)> {
+    pub(super) fn part(&mut self, part: Summed, whole: Option<Summed>) -> Option<(Summed, u16)> {
         self.again.push(part);
         let segment = self.first.at(part.start).or(whole)?;
         Some((segment, self.again.of(segment.start, segment.len)?.0))
@@ -47,13 +50,13 @@ impl Sums {
 
     /// Bytes on the heap.
     pub(super) fn heap_bytes(&self) -> usize {
-        (self.first.0.capacity() + self.again.0.capacity()) * size_of::<Segment>()
+        (self.first.0.capacity() + self.again.0.capacity()) * size_of::<Summed>()
     }
 }
 
 /// A segment's payload, or the part of it that was new.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Segment {
+pub(super) struct Summed {
     /// The frame that carried it.
     pub(super) frame: Mark,
     /// Its first byte's unwrapped sequence number.
@@ -66,12 +69,12 @@ pub(super) struct Segment {
 
 /// By their first bytes; no two have the same.
 #[derive(Clone, Debug, Default)]
-struct Segments(VecDeque<Segment>);
+struct Segments(VecDeque<Summed>);
 
 impl Segments {
     /// Adds one; the first goes where there are too many.
     #[inline]
-    fn push(&mut self, segment: Segment) {
+    fn push(&mut self, segment: Summed) {
         if self.0.back().is_none_or(|last| last.start < segment.start) {
             self.0.push_back(segment);
         } else {
@@ -83,7 +86,7 @@ impl Segments {
     }
 
     #[cold]
-    fn push_between(&mut self, segment: Segment) {
+    fn push_between(&mut self, segment: Summed) {
         let at = self.0.partition_point(|known| known.start < segment.start);
         if self.0.get(at).is_none_or(|known| known.start != segment.start) {
             self.0.insert(at, segment);
@@ -91,7 +94,7 @@ impl Segments {
     }
 
     /// The one that this byte is of.
-    fn at(&self, byte: u64) -> Option<Segment> {
+    fn at(&self, byte: u64) -> Option<Summed> {
         let after = self.0.partition_point(|known| known.start <= byte);
         self.0.get(after.checked_sub(1)?).copied().filter(|known| byte < known.start + u64::from(known.len))
     }
@@ -133,12 +136,12 @@ mod tests {
         (0..100_u32).map(|byte| (byte * 7 % 251) as u8).collect()
     }
 
-    fn segment(from: usize, to: usize) -> Segment {
+    fn segment(from: usize, to: usize) -> Summed {
         let frame = Mark::from(FrameId { number: from as u64 + 1, input: 0 });
-        Segment { frame, start: START + from as u64, len: (to - from) as u32, sum: sum16(&bytes()[from..to]) }
+        Summed { frame, start: START + from as u64, len: (to - from) as u32, sum: sum16(&bytes()[from..to]) }
     }
 
-    fn add(sums: &mut Sums, Segment { frame, start, len, sum }: Segment) {
+    fn add(sums: &mut Sums, Summed { frame, start, len, sum }: Summed) {
         sums.push(start, len, sum, frame);
     }
 

@@ -23,8 +23,8 @@ impl Observer for Upload {
     fn data(&mut self, data: Data<'_>) {
         assert_eq!((data.number, data.side, data.anchored), (Some(1), Side::Client, true));
         let mapping = data.mapping.map(|(offset, len)| MappingName { subflow: data.subflow, offset, len });
-        let Data { offset, bytes, anchored, again, .. } = data;
-        let part = Part { offset, bytes, mapping, anchored, again };
+        let Data { offset, bytes, anchored, again, intact, .. } = data;
+        let part = Part { offset, bytes, mapping, anchored, again, intact };
         self.stream.insert(part, LIMIT, &mut self.sink);
     }
 

@@ -59,6 +59,8 @@ pub(crate) struct Script {
     pub(crate) ttl: Option<u8>,
     /// Packets that this input did not get, so far.
     pub(crate) lost: u16,
+    /// TCP checksums are filled in; else they are 0, as where an interface does that.
+    pub(crate) tcp_checksums: bool,
     /// IPv4 identifications are 0, as IPv6 has none.
     pub(crate) no_ip_id: bool,
     /// What makes payload differ from that of other segments.
@@ -180,6 +182,16 @@ fn add_addr(id: u8, address: [u8; 4], port: Option<u16>, hmac: Option<[u8; 8]>, 
     TcpOption::Mptcp(MptcpOption::AddAddr(AddAddr { low_nibble, address_id: id, address: address.into(), port, hmac }))
 }
 
+/// The TCP checksum of an IPv4 packet without options (RFC 9293 §3.1), word by word.
+fn fill_in_checksum(packet: &mut [u8]) {
+    let tcp = packet[20..].to_vec();
+    let pseudo = [&packet[12..20], &[0, 6], &(tcp.len() as u16).to_be_bytes()].concat();
+    let words = [pseudo, tcp].concat();
+    let word = |pair: &[u8]| u32::from(pair[0]) << 8 | u32::from(*pair.get(1).unwrap_or(&0));
+    let sum = words.chunks(2).map(word).fold(0, |sum, word| ((sum + word) & 0xffff) + ((sum + word) >> 16));
+    packet[36..38].copy_from_slice(&(!(sum as u16)).to_be_bytes());
+}
+
 impl Flow {
     pub(crate) fn new(client: Address, server: Address) -> Self {
         Self { client, server, next: [1000, 5000], nonce: u32::from(client.1), server_nonce: Nonce(7) }
@@ -285,6 +297,9 @@ impl Script {
         packet.extend([((20 + options.len()) as u8 / 4) << 4, flags, 0xff, 0xff, 0, 0, 0, 0]);
         packet.extend(options);
         packet.extend((0..payload).map(|byte| byte as u8 ^ self.salt));
+        if self.tcp_checksums {
+            fill_in_checksum(&mut packet);
+        }
         flow.next[index(side)] = seq.wrapping_add(payload as u32 + u32::from(flags & (SYN | FIN) != 0));
         let link = match self.cooked {
             Some((index, packet_type)) => {
@@ -299,6 +314,12 @@ impl Script {
         };
         self.frames.push((self.now, self.input, self.interface, link, packet));
         self.frames.iter().filter(|frame| frame.1 == self.input).count() as u64
+    }
+
+    /// A byte of the payload recorded last changes on the way, and no checksum with it.
+    pub(crate) fn damage(&mut self) {
+        let (.., packet) = self.frames.last_mut().expect("a packet");
+        *packet.last_mut().expect("payload") ^= 0x10;
     }
 
     /// The packet that was recorded as number `index`, from 0, shows once more, on another interface.

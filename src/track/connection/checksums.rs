@@ -102,7 +102,7 @@ impl ChecksumTally {
             same(sum, 0)
         };
         if complete.again {
-            let repaired = complete.other_copy.is_some_and(right) && self.repair(placed, subflow);
+            let repaired = complete.other_copy.is_some_and(right) && self.repair(complete, subflow);
             return if repaired { Judgement::Again } else { Judgement::Unknown };
         }
         let judgement = match complete.other_copy {
@@ -122,6 +122,11 @@ impl ChecksumTally {
             }
             return judgement;
         }
+        // What its receiver got in the place of the damaged segment is not here, or not yet.
+        if complete.damaged {
+            self.missing += 1;
+            return Judgement::Unknown;
+        }
         self.mismatch += 1;
         if self.mismatches.len() < limits::MISMATCHES {
             let expected = !add16(low, high);
@@ -137,11 +142,16 @@ impl ChecksumTally {
         judgement
     }
 
-    /// A mapping is right after all: whether it had been told wrong.
-    fn repair(&mut self, placed: &Placed, subflow: u16) -> bool {
-        let Some(wrong) = self.find(placed, subflow) else { return false };
-        self.mismatches.remove(wrong);
-        self.mismatch -= 1;
+    /// A mapping is right after all: whether it had been told wrong, or lacked what its receiver got.
+    fn repair(&mut self, complete: &Complete, subflow: u16) -> bool {
+        if let Some(wrong) = self.find(&complete.placed, subflow) {
+            self.mismatches.remove(wrong);
+            self.mismatch -= 1;
+        } else if complete.damaged {
+            self.missing = self.missing.saturating_sub(1);
+        } else {
+            return false;
+        }
         self.verified += 1;
         true
     }
@@ -266,11 +276,14 @@ impl Connection {
         env: &mut Env<'_, O>,
     ) -> Judgement {
         let owner = self.owner(side, subflow);
+        let wrong = self.checksums[side].mismatch;
         let judgement = settle(&mut self.checksums[side], &self.data[side], complete, owner, env.observer);
         let dsn = || self.data[side].dsn(complete.placed.position).0;
         match judgement {
             Judgement::Neither => self.tell(Some(subflow), What::ChecksumMismatch(side, dsn()), env),
-            Judgement::Again if complete.again => self.tell(Some(subflow), What::ChecksumRepaired(side, dsn()), env),
+            Judgement::Again if self.checksums[side].mismatch < wrong => {
+                self.tell(Some(subflow), What::ChecksumRepaired(side, dsn()), env)
+            }
             _ => {}
         }
         judgement

@@ -383,6 +383,7 @@ impl Connection {
                 len: u64::from(accepted),
                 mapping: None,
                 again: false,
+                intact: None,
             });
         }
     }

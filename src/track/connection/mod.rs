@@ -165,6 +165,8 @@ pub(crate) struct Env<'a, O> {
     pub(crate) buffer: &'a mut usize,
     /// Whether other inputs may show the same connection.
     pub(crate) compare: bool,
+    /// Whether TCP takes the segment, where that was looked at: an observer of data wants to know.
+    pub(crate) intact: Option<bool>,
     pub(crate) observer: &'a mut O,
 }
 

@@ -6,6 +6,7 @@ use super::checksums::{Owner, settle};
 use super::unplaced::learn_base;
 use super::{AnomalyKind, Connection, Env, Input, Level};
 use crate::limits;
+use crate::packet::checksum::sum16;
 use crate::track::data::{DataLevel, ORIGIN};
 use crate::track::half::{Half, Shown, SynSource, Taken};
 use crate::track::mapping::{Complete, Payload, Placed};
@@ -191,7 +192,7 @@ impl Connection {
             return;
         };
         let mut completes = Completes::default();
-        let payload = Payload { bytes: segment.payload, sum: segment.payload_sum };
+        let payload = Payload { bytes: segment.payload, sum: segment.payload_sum, segment: Some(segment) };
         half.mappings.cover(taken.start, payload, taken.end, mark, |complete| completes.push(complete));
         let changed = half.mappings.take_changed();
         if env.compare {
@@ -202,6 +203,9 @@ impl Connection {
             let bare = &mut subflow.seldom.bare[input.side];
             bare.first.get_or_insert(mark);
             bare.segments = bare.segments.saturating_add(1);
+        }
+        if O::WANTS_DATA {
+            env.intact = segment.is_intact(segment.payload_sum.unwrap_or_else(|| sum16(segment.payload)));
         }
         for &(start, end) in taken.fresh_parts() {
             self.fresh(start, end, taken.start, input, env);
@@ -326,6 +330,7 @@ impl Connection {
                 .filter(|placed| placed.checksum.is_some())
                 .map(|placed| (data.offset(placed.position), placed.len)),
             again,
+            intact: env.intact,
         });
     }
 
@@ -394,7 +399,8 @@ impl Connection {
             checksum: mapping.checksum,
             frame: env.at.frame,
         };
-        let complete = Complete { placed, sum: Ok(0), other_copy: None, again: false, last_frame: env.at.frame };
+        let complete =
+            Complete { placed, sum: Ok(0), other_copy: None, again: false, damaged: false, last_frame: env.at.frame };
         self.settle(&complete, input.side, input.subflow, env);
     }
 }

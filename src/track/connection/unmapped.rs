@@ -78,7 +78,7 @@ impl Connection {
         let half = &mut record.halves[side];
         let pieces = half.seldom.unmapped.take(placed.start, placed.end());
         for piece in &pieces {
-            let payload = Payload { bytes: &piece.bytes, sum: None };
+            let payload = Payload { bytes: &piece.bytes, sum: None, segment: None };
             half.mappings.cover(piece.start, payload, piece.end, piece.frame, |complete| completes.push(complete));
         }
         for piece in pieces {

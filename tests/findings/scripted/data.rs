@@ -380,3 +380,55 @@ pub(super) fn payload_that_changes_on_a_retransmission() {
         check(&script, [early, again]);
     }
 }
+
+/// Segments that a link damages, as their TCP checksums show: their receiver drops them, so they make no DSS checksum wrong, and
+/// the last one is no copy of what it got. A device that repairs the TCP checksum is another matter.
+#[test]
+fn segments_that_tcp_does_not_take() {
+    for (mended, damaged, expected) in [
+        // Of each mapping: verified, wrong, not checkable.
+        (true, [true, false], (2, 0, 0)),
+        (true, [true, true], (2, 0, 0)),
+        (false, [true, true], (1, 0, 1)),
+    ] {
+        let mut script = Script::default();
+        script.tcp_checksums = true;
+        let mut flow = script.open_with(0x81, 0x81);
+        let option = |offset: u64| {
+            let ssn = 1 + offset as u32;
+            let payload = (0..200_u16).map(|byte| (byte % 100) as u8);
+            [mapping(Client, offset, ssn, 200, Some(checksum_of(offset, ssn, payload)))]
+        };
+        for offset in [0, 200] {
+            for half in [0, 1] {
+                script.send(&mut flow, Client, ACK, &option(offset), 100);
+                if offset == 200 && damaged[half] {
+                    script.damage();
+                }
+            }
+        }
+        if mended {
+            flow = flow.rewound(Client, 200);
+            for _ in 0..2 {
+                script.send(&mut flow, Client, ACK, &option(200), 100);
+            }
+            // Sent once more for nothing, and damaged.
+            script.again(&mut flow, Client, ACK, &option(200), 100);
+            script.damage();
+        }
+        let sent = script.report().connection(0).directions.client_to_server;
+        let checksums = &sent.checksums;
+        assert_eq!((checksums.verified, checksums.mismatch, checksums.unverifiable), expected, "{mended} {damaged:?}");
+        silent(&script, "checksum-mismatch");
+    }
+}
+
+#[test]
+fn payload_that_changes_together_with_its_tcp_checksum() {
+    let mut script = Script::default();
+    (script.tcp_checksums, script.salt) = (true, 1);
+    let mut flow = script.open_with(0x81, 0x81);
+    let option = [mapping(Client, 0, 1, 100, Some(checksum(0, 1, 100)))];
+    let frame = script.send(&mut flow, Client, ACK, &option, 100);
+    fires(&script, "checksum-mismatch", &[frame]);
+}
