@@ -282,7 +282,7 @@ impl Connection {
         match judgement {
             Judgement::Neither => self.tell(Some(subflow), What::ChecksumMismatch(side, dsn()), env),
             Judgement::Again if self.checksums[side].mismatch < wrong => {
-                self.tell(Some(subflow), What::ChecksumRepaired(side, dsn()), env)
+                self.tell(Some(subflow), What::ChecksumRepaired(side, dsn()), env);
             }
             _ => {}
         }
