@@ -89,6 +89,11 @@ macro_rules! link_types {
             pub fn name(self) -> Option<&'static str> {
                 match self.0 { $($value => Some($name),)* _ => None }
             }
+
+            /// Whether frames of this type are decoded.
+            pub fn is_decoded(self) -> bool {
+                self.name().is_some()
+            }
         }
     };
 }
@@ -110,10 +115,16 @@ link_types! {
     PPP_ETHER = 51, "PPP_ETHER";
     /// Raw IP: the first nibble tells the version.
     RAW = 101, "RAW";
+    /// IEEE 802.11 without header of the capturing host.
+    IEEE802_11 = 105, "IEEE802_11";
     /// OpenBSD loopback: 4 bytes address family in network order.
     LOOP = 108, "LOOP";
     /// Linux cooked capture, first form.
     LINUX_SLL = 113, "LINUX_SLL";
+    /// IEEE 802.11 behind a radiotap header.
+    IEEE802_11_RADIOTAP = 127, "IEEE802_11_RADIO";
+    /// Per-packet information, mostly before IEEE 802.11.
+    PPI = 192, "PPI";
     /// Raw IPv4.
     IPV4 = 228, "IPV4";
     /// Raw IPv6.

@@ -7,7 +7,7 @@ use mptcp_inspect::packet::{Decoded, Decoder};
 use super::bytes::Bytes;
 
 /// Every link type that is decoded, and one that is not.
-pub const LINKS: [LinkType; 14] = [
+pub const LINKS: [LinkType; 17] = [
     LinkType::ETHERNET,
     LinkType::NULL,
     LinkType::LOOP,
@@ -22,6 +22,9 @@ pub const LINKS: [LinkType; 14] = [
     LinkType::LINUX_SLL,
     LinkType::LINUX_SLL2,
     LinkType(147),
+    LinkType::IEEE802_11,
+    LinkType::IEEE802_11_RADIOTAP,
+    LinkType::PPI,
 ];
 
 /// Decodes them one after another, with two decoders that must agree.

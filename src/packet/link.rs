@@ -3,8 +3,8 @@
 
 use etherparse::EtherType;
 
-use super::TapHint;
 use super::view::{Around, Layer, Next, Reject, View};
+use super::{TapHint, wifi};
 use crate::frame::{Frame, LinkType};
 
 /// `EtherType`s beyond those that etherparse names.
@@ -34,6 +34,9 @@ pub(super) fn start<'a>(frame: &Frame<'a>, tap: &mut TapHint) -> Result<(Next, V
         LinkType::NULL | LinkType::LOOP => loopback(view),
         LinkType::PPP | LinkType::PPP_HDLC => Ok((Next::Ppp, view)),
         LinkType::PPP_ETHER => Ok((Next::Pppoe, view)),
+        LinkType::IEEE802_11 => wifi::data_frame(view, false),
+        LinkType::IEEE802_11_RADIOTAP => wifi::radiotap(view),
+        LinkType::PPI => wifi::ppi(view),
         _ => Err(Reject::NotIp),
     }
 }

@@ -1,7 +1,7 @@
 //! From a frame of any link type to one TCP segment.
 //!
-//! [`Decoder::decode`] walks the layers of a frame, each a pure function in a file of its own (`link`, `ipv4`,
-//! `ipv6`, `tunnel`, `tcp`) from the bytes it starts at to the next layer and the bytes that that one starts at.
+//! [`Decoder::decode`] walks the layers of a frame, each a pure function in a file of its own (`link`, `wifi`,
+//! `ipv4`, `ipv6`, `tunnel`, `tcp`) from the bytes it starts at to the next layer and the bytes that that one starts at.
 //! Tunnels and tags are looked through, so the segment is the innermost one. The only state is IP reassembly
 //! (`defrag`). No checksum is checked: captures of offloading hosts have wrong ones.
 
@@ -18,6 +18,7 @@ mod tcp;
 mod tests;
 mod tunnel;
 mod view;
+mod wifi;
 
 use self::defrag::Defrag;
 pub use self::segment::{Header, IpPair, Segment, TapHint, TcpFlags};

@@ -10,6 +10,8 @@ use super::*;
 use crate::frame::{FrameId, LinkType, Timestamp};
 use crate::limits;
 
+mod wifi;
+
 const PAYLOAD: &[u8] = b"sixteen bytes ok";
 const OPTIONS: [u8; 12] = hex!("0101 080a 00000001 00000002");
 const ETHERNET: [u8; 12] = hex!("020000000001 020000000002");
@@ -81,7 +83,7 @@ fn ways_in() -> Vec<(&'static str, LinkType, Vec<u8>, u8)> {
         let [high, low] = ((protocol.len() + packet.len()) as u16).to_be_bytes();
         [&[0x11, 0, 0, 7, high, low], protocol, packet, b"padding"].concat()
     };
-    vec![
+    let mut ways = vec![
         ("Ethernet", ethernet, inner.clone(), 0),
         ("Ethernet, IPv6", ethernet, in_ethernet(0x86dd, &v6()), 0),
         ("VLAN", ethernet, in_ethernet(0x8100, &with(&hex!("0064 0800"), &v4())), 1),
@@ -130,6 +132,10 @@ fn ways_in() -> Vec<(&'static str, LinkType, Vec<u8>, u8)> {
         ("GTP-U with sequence", ip, gtp(0x32, &hex!("0001 00 00"), &v6()), 1),
         ("GTP-U with extensions", ip, gtp(0x34, &hex!("0000 00 85 01 0009 85 02 00000000 0000 00"), &v4()), 1),
         ("GTP-U Ethernet", ip, gtp(0x30, &[], &inner), 1),
+        ("Geneve", ip, in_udp(6081, &with(&hex!("0000 6558 00002a00"), &inner)), 1),
+        ("Geneve with options", ip, in_udp(6081, &with(&hex!("0240 86dd 00002a00 0102030100000000"), &v6())), 1),
+        ("ERSPAN I", ip, in_v4(47, &with(&hex!("0000 88be"), &inner)), 1),
+        ("ERSPAN II", ip, in_v4(47, &with(&hex!("1000 88be 00000001 1064 0001 00000002"), &inner)), 1),
         ("AH", ip, in_v4(51, &with(&hex!("0604 0000 00000001 00000001 000000000000000000000000"), &tcp())), 0),
         (
             "v6 extensions",
@@ -141,7 +147,9 @@ fn ways_in() -> Vec<(&'static str, LinkType, Vec<u8>, u8)> {
             0,
         ),
         ("atomic fragment", ip, in_v6(44, &with(&hex!("0600 0000 00000001"), &tcp())), 0),
-    ]
+    ];
+    ways.extend(wifi::ways_in());
+    ways
 }
 
 #[test]
@@ -199,7 +207,11 @@ fn what_is_not_tcp() {
         Decoded::Malformed(malformed) => malformed.to_string(),
     };
     assert_eq!(decode(LinkType::ETHERNET, &in_ethernet(0x0806, &[0; 28])), "not ip");
-    assert_eq!(decode(LinkType(105), &v4()), "not ip");
+    assert_eq!(decode(LinkType(195), &v4()), "not ip");
+    // Encrypted, a beacon, a fragment.
+    assert_eq!(decode(LinkType::IEEE802_11, &[&hex!("0841")[..], &[0; 60]].concat()), "not ip");
+    assert_eq!(decode(LinkType::IEEE802_11, &[&hex!("8000")[..], &[0; 60]].concat()), "not ip");
+    assert_eq!(decode(LinkType::IEEE802_11, &[&hex!("0805")[..], &[0; 60]].concat()), "not ip");
     assert_eq!(decode(LinkType::RAW, &in_udp(53, &[0; 12])), "not tcp");
     assert_eq!(decode(LinkType::RAW, &in_v4(1, &[8; 12])), "not tcp");
     assert_eq!(decode(LinkType::RAW, &in_v6(59, &[])), "not tcp");

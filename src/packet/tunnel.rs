@@ -9,6 +9,7 @@ mod port {
     /// VXLAN as Linux numbered it before IANA did.
     pub(super) const VXLAN_LINUX: u16 = 8472;
     pub(super) const GTP_U: u16 = 2152;
+    pub(super) const GENEVE: u16 = 6081;
 }
 
 /// GRE version 0 (RFC 2784, RFC 2890): flags and version (2), protocol as an `EtherType` (2), then checksum, key and
@@ -25,7 +26,27 @@ pub(super) fn gre<'a>(view: View<'a>, around: &mut Around) -> Result<(Next, View
         return Err(Reject::NotTcp);
     }
     let optional = [CHECKSUM, KEY, SEQUENCE].into_iter().filter(|bit| flags & bit != 0).count() * 4;
-    Ok((link::by_ether_type(u16::from_be_bytes([high, low]))?, rest.skip(optional, Layer::Gre)?))
+    let rest = rest.skip(optional, Layer::Gre)?;
+    match u16::from_be_bytes([high, low]) {
+        ERSPAN => erspan(rest, flags & SEQUENCE != 0),
+        ether_type => Ok((link::by_ether_type(ether_type)?, rest)),
+    }
+}
+
+/// GRE's protocol for copies of switch ports, in the first two forms.
+const ERSPAN: u16 = 0x88be;
+
+/// ERSPAN (draft-foschiano-erspan §4.1, §4.2): the first form has no sequence number in GRE and no header of its own; the second
+/// has both: version (4 bits, 1) and VLAN, class and session, index (8 bytes in all). Then Ethernet.
+fn erspan(view: View<'_>, numbered: bool) -> Result<(Next, View<'_>), Reject> {
+    if !numbered {
+        return Ok((Next::Ethernet, view));
+    }
+    let (header, rest) = view.header::<8>(Layer::Erspan)?;
+    if header[0] >> 4 != 1 {
+        return Err(Reject::NotTcp);
+    }
+    Ok((Next::Ethernet, rest))
 }
 
 /// UDP: source port, destination port, length, checksum. Only tunnels are of interest.
@@ -39,6 +60,7 @@ pub(super) fn udp<'a>(view: View<'a>, around: &mut Around) -> Result<(Next, View
     match u16::from_be_bytes([port_high, port_low]) {
         port::VXLAN | port::VXLAN_LINUX => vxlan(rest, around),
         port::GTP_U => gtp_u(rest, around),
+        port::GENEVE => geneve(rest, around),
         _ => Err(Reject::NotTcp),
     }
 }
@@ -52,6 +74,20 @@ fn vxlan<'a>(view: View<'a>, around: &mut Around) -> Result<(Next, View<'a>), Re
     }
     around.deeper(Layer::Vxlan)?;
     Ok((Next::Ethernet, rest))
+}
+
+/// Geneve (RFC 8926 §3.4): version (2 bits, 0) and length of the options in 4-byte units (6 bits), flags (1), protocol as an
+/// `EtherType` (2), network identifier (3), reserved (1); options.
+fn geneve<'a>(view: View<'a>, around: &mut Around) -> Result<(Next, View<'a>), Reject> {
+    const VERSION: u8 = 0xc0;
+    const CONTROL: u8 = 0x80;
+    let (&[version_len, flags, high, low, ..], rest) = view.header::<8>(Layer::Geneve)?;
+    if version_len & VERSION != 0 || flags & CONTROL != 0 {
+        return Err(Reject::NotTcp);
+    }
+    around.deeper(Layer::Geneve)?;
+    let options = usize::from(version_len & !VERSION) * 4;
+    Ok((link::by_ether_type(u16::from_be_bytes([high, low]))?, rest.skip(options, Layer::Geneve)?))
 }
 
 /// GTP-U version 1 (3GPP TS 29.281 §5.1): flags, message type, length (2), tunnel endpoint (4). With any of the flags E,

@@ -191,6 +191,12 @@ named! {
         Cooked = "cooked capture header",
         /// A loopback capture's header (NULL, LOOP).
         Loopback = "loopback header",
+        /// IEEE 802.11.
+        Wifi = "802.11",
+        /// A radiotap header.
+        Radiotap = "radiotap header",
+        /// A PPI header.
+        Ppi = "PPI header",
         /// IP of a version yet to be read.
         Ip = "IP",
         /// IPv4.
@@ -211,6 +217,10 @@ named! {
         Vxlan = "VXLAN",
         /// GTP-U.
         Gtp = "GTP-U",
+        /// Geneve.
+        Geneve = "Geneve",
+        /// ERSPAN.
+        Erspan = "ERSPAN",
         /// TCP.
         Tcp = "TCP",
     }
