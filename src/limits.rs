@@ -3,6 +3,8 @@
 
 /// Tunnels and VLAN tags looked through in one frame. Real stacks nest two or three; an attacker could nest hundreds.
 pub const ENCAPSULATION_DEPTH: usize = 16;
+/// Link types that are not decoded and are told of by name, over all inputs. Real captures have one.
+pub const UNDECODED: usize = 64;
 /// IP datagrams under reassembly at once, over all inputs.
 pub const FRAGMENTED_DATAGRAMS: usize = 256;
 /// Bytes held for one IP datagram under reassembly: the largest IP payload there is.

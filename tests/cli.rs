@@ -140,6 +140,33 @@ fn a_cut_file_is_reported_up_to_the_cut() {
     assert_eq!(report["inputs"][0]["cut_after"], 2);
 }
 
+/// Frames that cannot be decoded prove nothing.
+#[test]
+fn an_input_of_an_unknown_link_type_is_no_capture_without_mptcp() {
+    let mut bytes = pcap(3);
+    bytes[20..24].copy_from_slice(&195_u32.to_le_bytes());
+    let unknown = file("link-195.pcap", &bytes).display().to_string();
+    let output = run(&unknown);
+    assert_eq!(output.status.code(), Some(2));
+    let complaint = String::from_utf8_lossy(&output.stderr);
+    assert!(complaint.contains("link-195.pcap: no frame could be decoded (link type LINKTYPE_195)"), "{complaint}");
+    let tree = String::from_utf8_lossy(&output.stdout);
+    assert!(tree.contains("3 packets of link type LINKTYPE_195 could not be decoded"), "{tree}");
+    assert!(!tree.contains("no Multipath TCP in it") && !tree.contains("not IP"), "{tree}");
+    let report = json(&run(&format!("-F json {unknown}")));
+    assert_eq!(report["capture"]["not_decoded"][0]["packets"], 3);
+    assert_eq!(report["capture"]["skipped"]["not_ip"], 0);
+}
+
+#[test]
+fn a_key_that_fits_nothing_is_told() {
+    let one = file("keyless.pcap", &pcap(1)).display().to_string();
+    let output = run(&format!("--key 0011223344556677 {one}"));
+    let expected = "mptcp-inspect: --key 0011223344556677 is the key of no connection here\n";
+    assert_eq!((output.status.code(), String::from_utf8_lossy(&output.stderr).as_ref()), (Some(0), expected));
+    assert_eq!(run(&format!("-q --key 0011223344556677 {one}")).stderr, b"");
+}
+
 #[test]
 fn count_and_duration_stop_reading() {
     let ten = file("ten.pcap", &pcap(10)).display().to_string();

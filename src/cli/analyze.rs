@@ -18,6 +18,7 @@ use crate::cores::cores;
 use crate::report::TrackedReport;
 use crate::track::observer::Silent;
 use crate::track::{Config, Tracker};
+use crate::wire::Hex;
 
 /// With more files than this at once, none is read ahead: each that is holds some megabytes.
 const FILES_READ_AHEAD: usize = 8;
@@ -135,6 +136,12 @@ fn read<F: Follow>(mut frames: impl Frames, plan: &Plan, follower: &mut F) -> an
     };
     tracker.finish(follower);
     progress.finish();
+    // Connections that left before the end may have been those.
+    if !plan.quiet && tracker.counts.left.total() == 0 {
+        for key in tracker.keys_that_fit_nothing() {
+            complain(&format!("--key {} is the key of no connection here", Hex(&key.0)));
+        }
+    }
     let merge = frames.merge();
     for problem in merge.problems() {
         complain(&problem.to_string());
@@ -144,8 +151,22 @@ fn read<F: Follow>(mut frames: impl Frames, plan: &Plan, follower: &mut F) -> an
         // The merge has looked at frames that were not taken.
         inputs.iter_mut().zip(taken).for_each(|(input, last)| input.packets = last);
     }
-    let incomplete = !merge.problems().is_empty();
+    let incomplete = !merge.problems().is_empty() || complain_of_undecoded(&inputs, &tracker);
     Ok(Analysis { report: TrackedReport::new(tracker, inputs, frames.incomplete_fragments()), incomplete })
+}
+
+/// Tells of inputs of which no frame could be decoded, if there are any. Where some could be, the report tells of the others.
+fn complain_of_undecoded(inputs: &[InputInfo], tracker: &Tracker) -> bool {
+    let mut any = false;
+    for (index, input) in inputs.iter().enumerate() {
+        let unknown = tracker.undecoded.iter().filter(|unknown| usize::from(unknown.input) == index);
+        let links: Vec<String> = unknown.clone().map(|unknown| unknown.link.to_string()).collect();
+        if !links.is_empty() && unknown.map(|unknown| unknown.packets).sum::<u64>() == input.packets {
+            complain(&format!("{}: no frame could be decoded (link type {})", input.name, links.join(", ")));
+            any = true;
+        }
+    }
+    any
 }
 
 /// Bytes read of all inputs and, if every size is known, bytes in all.

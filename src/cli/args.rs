@@ -44,13 +44,13 @@ pub struct Args {
     pub list_interfaces: bool,
 
     /// Stop after N packets
-    #[arg(short, long, value_name = "N", help_heading = "Input", display_order = 3, value_parser = clap::value_parser!(u64).range(1..))]
+    #[arg(short, long, value_name = "N", help_heading = "Input", display_order = 3, allow_negative_numbers = true, value_parser = clap::value_parser!(u64).range(1..))]
     pub count: Option<u64>,
 
     /// Stop after S seconds, e.g. 2.5
     ///
     /// Live, seconds from the start; in files, seconds from the first packet.
-    #[arg(long, value_name = "S", help_heading = "Input", display_order = 4, value_parser = seconds)]
+    #[arg(long, value_name = "S", help_heading = "Input", display_order = 4, allow_negative_numbers = true, value_parser = seconds)]
     pub duration: Option<Duration>,
 
     /// Keep at most BYTES of each packet (live)

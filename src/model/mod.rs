@@ -152,12 +152,25 @@ pub struct CaptureSummary {
     pub view_segments: u64,
     /// Frames that are no TCP segment, by reason.
     pub skipped: Skipped,
+    /// Frames of link types that are not decoded: what they hold is not known, and they are not in `skipped`. Absent where
+    /// there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub not_decoded: Vec<NotDecoded>,
     /// Connections that left before the end and are not in this report: of a live capture, and those that a limit pushed out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub connections_left: Option<ConnectionsLeft>,
     /// All MP_JOIN subflows whose connection the capture lacks, listed or not; absent where there is none.
     #[serde(skip_serializing_if = "is_zero")]
     pub joins_without_connection: u64,
+}
+
+/// Frames of a link type that is not decoded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NotDecoded {
+    /// The link type.
+    pub link_type: String,
+    /// How many.
+    pub packets: u64,
 }
 
 /// Why connections left before the end of the capture.

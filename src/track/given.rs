@@ -45,6 +45,15 @@ impl Tracker {
         self.unite_by_keys(&given, observer);
     }
 
+    /// Given keys that no connection has.
+    pub fn keys_that_fit_nothing(&self) -> Vec<Key> {
+        let has = |state: &Connection, key: Key| {
+            Side::BOTH.into_iter().any(|side| state.ends[side].key.is_some_and(|known| known.key == key))
+        };
+        let fits_nothing = |key: &Key| !self.connections.iter().any(|state| has(state, *key));
+        self.config.keys.iter().copied().filter(fits_nothing).collect()
+    }
+
     /// Whether a connection took a given key for its own.
     fn try_on(&mut self, id: ConnectionId, given: &[Given]) -> bool {
         let Some(state) = self.connections.get_mut(id) else { return false };

@@ -43,7 +43,7 @@ pub mod verdict;
 use std::collections::VecDeque;
 
 use crate::crypto::Key;
-use crate::frame::{Frame, Timestamp};
+use crate::frame::{Frame, LinkType, Timestamp};
 use crate::limits;
 use crate::packet::{Decoded, Segment};
 
@@ -124,6 +124,17 @@ pub struct Counts {
     pub left: expire::LeftCounts,
 }
 
+/// Frames of one input and of a link type that is not decoded.
+#[derive(Clone, Copy, Debug)]
+pub struct Undecoded {
+    /// The input.
+    pub input: u16,
+    /// The link type.
+    pub link: LinkType,
+    /// How many.
+    pub packets: u64,
+}
+
 /// The tracker.
 pub struct Tracker {
     config: Config,
@@ -145,6 +156,8 @@ pub struct Tracker {
     buffer: usize,
     /// Counts so far.
     pub counts: Counts,
+    /// Frames of link types that are not decoded; those beyond a limit are counted as without IP.
+    pub undecoded: Vec<Undecoded>,
 }
 
 /// Where a segment was put.
@@ -215,6 +228,7 @@ impl Tracker {
             sweep: expire::Sweep::default(),
             buffer: limits::BUFFERED_BYTES,
             counts: Counts::default(),
+            undecoded: Vec::new(),
         }
     }
 
@@ -251,12 +265,24 @@ impl Tracker {
                 };
                 return self.segment(frame, segment, options, observer);
             }
+            Decoded::NotIp if !frame.link.is_decoded() => self.note_undecoded(frame.id.input, frame.link),
             Decoded::NotIp => counts.not_ip += 1,
             Decoded::NotTcp => counts.not_tcp += 1,
             Decoded::Malformed(_) => counts.malformed += 1,
             Decoded::FragmentHeld => {}
         }
         Assigned::Plain
+    }
+
+    #[cold]
+    fn note_undecoded(&mut self, input: u16, link: LinkType) {
+        if let Some(known) = self.undecoded.iter_mut().find(|known| (known.input, known.link) == (input, link)) {
+            known.packets += 1;
+        } else if self.undecoded.len() < limits::UNDECODED {
+            self.undecoded.push(Undecoded { input, link, packets: 1 });
+        } else {
+            self.counts.not_ip += 1;
+        }
     }
 
     /// Takes one TCP segment whose options have been read.

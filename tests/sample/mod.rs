@@ -143,6 +143,7 @@ fn header(names: &[&str], packets: u64) -> Header {
         tool: "mptcp-inspect 0.0.0".to_owned(),
         inputs,
         capture: CaptureSummary {
+            not_decoded: Vec::new(),
             first: seen.then(|| time(0)),
             last: seen.then(|| time(831_000_000)),
             packets,

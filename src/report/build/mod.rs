@@ -15,17 +15,17 @@ use super::{FindingCounts, Report, Summary};
 use crate::capture::InputInfo;
 use crate::crypto::Token;
 use crate::diagnose;
-use crate::frame::{FrameId, Timestamp};
+use crate::frame::{FrameId, LinkType, Timestamp};
 use crate::infer::{self, Naming, Surroundings};
 use crate::model::{
     CaptureStack, CaptureSummary, Connection, ConnectionsLeft, Finding, FrameRef, Header, Input, Interface,
-    KernelCounters, Orphans, SCHEMA, Skipped, TcpConnections,
+    KernelCounters, NotDecoded, Orphans, SCHEMA, Skipped, TcpConnections,
 };
 use crate::text;
 use crate::track::connection as tracked;
 use crate::track::mark::{Mark, Moment};
 use crate::track::observer::ConnectionId;
-use crate::track::{Counts, Tracker};
+use crate::track::{Counts, Tracker, Undecoded};
 use overview::{Overview, Scene};
 
 /// A report over a tracker whose capture has ended.
@@ -208,6 +208,7 @@ impl Report for TrackedReport {
         let mut header =
             header(&self.tracker.counts, &self.inputs, self.incomplete_fragments, self.overview().stack.clone());
         header.capture.joins_without_connection = self.orphan_joins(&|_| true);
+        header.capture.not_decoded = not_decoded(&self.tracker.undecoded);
         header
     }
 
@@ -307,6 +308,15 @@ impl Report for TrackedReport {
     }
 }
 
+/// Frames that were not decoded, by link type.
+fn not_decoded(undecoded: &[Undecoded]) -> Vec<NotDecoded> {
+    let mut packets: BTreeMap<LinkType, u64> = BTreeMap::new();
+    for known in undecoded {
+        *packets.entry(known.link).or_default() += known.packets;
+    }
+    packets.into_iter().map(|(link, packets)| NotDecoded { link_type: link.to_string(), packets }).collect()
+}
+
 /// Everything that is not a connection.
 fn header(counts: &Counts, inputs: &[InputInfo], incomplete_fragments: u64, stack: CaptureStack) -> Header {
     let left = counts.left;
@@ -330,6 +340,7 @@ fn header(counts: &Counts, inputs: &[InputInfo], incomplete_fragments: u64, stac
                 fragments_incomplete: incomplete_fragments,
                 evicted: counts.evicted,
             },
+            not_decoded: Vec::new(),
             connections_left: (left.total() > 0).then_some(ConnectionsLeft {
                 closed: left.closed,
                 idle: left.idle,
