@@ -2,11 +2,12 @@
 
 use std::net::IpAddr;
 
-use super::Finder;
 use super::handshake::many;
 use super::rules::addresses as rule;
+use super::{Finder, span};
+use crate::text;
 use crate::track::connection::outcome::Close;
-use crate::track::connection::{Announced, AnomalyKind, Connection};
+use crate::track::connection::{Announced, AnomalyKind, Connection, Removal};
 use crate::track::keys::Dialect;
 use crate::track::side::Side;
 use crate::track::subflow::Subflow;
@@ -14,6 +15,8 @@ use crate::track::verdict::Verdict;
 
 /// Segments of the peer after an announcement within which an echo must have come.
 const ECHO_SEGMENTS: u64 = 8;
+/// Time beside two round trips after which a REMOVE_ADDR that arrived has been obeyed.
+const OBEYED_WITHIN: u64 = span::SECOND;
 
 pub(super) fn look(finder: &mut Finder<'_, '_>) {
     let connection = finder.connection();
@@ -23,6 +26,9 @@ pub(super) fn look(finder: &mut Finder<'_, '_>) {
             never_used(finder, connection, announced);
         }
         private(finder, connection, announced);
+    }
+    for removal in &connection.seldom.removals {
+        not_obeyed(finder, connection, removal);
     }
     if !connection.seldom.anomalies.is_empty() {
         let reused = |kind| if let AnomalyKind::AddressIdReused(id) = kind { Some(id) } else { None };
@@ -103,6 +109,34 @@ fn never_used(finder: &mut Finder<'_, '_>, connection: &Connection, announced: &
         finder.frame(announced.frame),
     );
     finder.report(rule::ADDRESS_NEVER_USED, None, &[announced.frame], text);
+}
+
+/// The receiver of REMOVE_ADDR must close the subflows that use the address.
+fn not_obeyed(finder: &mut Finder<'_, '_>, connection: &Connection, removal: &Removal) {
+    let (by, peer) = (removal.by, removal.by.peer());
+    let announced_since = |known: &Announced| known.by == by && known.id == removal.id && known.time > removal.time;
+    if connection.addresses.iter().any(announced_since) {
+        return;
+    }
+    for (index, subflow) in finder.subflows().filter(|(_, subflow)| subflow.address_id(by) == Some(removal.id)) {
+        let half = &subflow.halves[peer];
+        let later = half.last_data_time.since(removal.time);
+        let (true, Some(last)) = (subflow.first.time < removal.time, half.last_data) else { continue };
+        // What was under way may come.
+        if later < OBEYED_WITHIN + 2 * subflow.handshake_ns() {
+            continue;
+        }
+        let text = format!(
+            "The {} removed address id {} in frame {}, and the {} sent new data on subflow {index}, which uses it, until frame {}, {} later: it did not obey, or the REMOVE_ADDR did not reach it.",
+            by.name(),
+            removal.id,
+            finder.frame(removal.frame),
+            peer.name(),
+            finder.frame(last),
+            text::duration(later),
+        );
+        finder.report(rule::REMOVE_ADDR_NOT_OBEYED, Some(index), &[removal.frame, last], text);
+    }
 }
 
 /// A private address behind a public connection.

@@ -204,10 +204,11 @@ fn without_data_fin(finder: &mut Finder<'_, '_>, connection: &Connection) {
     if missing.is_empty() {
         return;
     }
-    let text = format!(
-        "All subflows are closed, the last in frame {}, and the {} never sent a DATA_FIN.",
-        finder.frame(connection.last.frame),
-        missing.join(" and the "),
-    );
+    let who = match missing.as_slice() {
+        [one] => format!("the {one} never sent a DATA_FIN"),
+        _ => "neither end ever sent a DATA_FIN".to_owned(),
+    };
+    let text =
+        format!("All subflows are closed, the last in frame {}, and {who}.", finder.frame(connection.last.frame));
     finder.report(rule::CLOSED_WITHOUT_DATA_FIN, None, &[connection.last.frame], text);
 }

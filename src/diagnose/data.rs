@@ -151,10 +151,11 @@ fn unmapped(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side) {
         }
         let Some(first) = first else { continue };
         let text = format!(
-            "{} of the {}, from frame {} on, have no mapping: where they belong in the stream is not said.",
+            "{} of the {}, from frame {} on, {} in the stream is not said.",
             text::counted(bytes, "byte"),
             side.name(),
             finder.frame(first),
+            if bytes == 1 { "has no mapping: where it belongs" } else { "have no mapping: where they belong" },
         );
         finder.report(rule::UNMAPPED_PAYLOAD, Some(index), &[first], text);
     }
@@ -229,6 +230,10 @@ fn one_mp_fail(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side,
 
 fn infinite(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side) {
     let Some(frame) = connection.seldom.infinite[side] else { return };
+    // The fallback's own finding tells it.
+    if connection.fallback.is_some_and(|seen| seen.cause == FallbackCause::InfiniteMapping && seen.frame == frame) {
+        return;
+    }
     let other_way = if connection.seldom.infinite[side.peer()].is_some() {
         ""
     } else {
@@ -309,9 +314,9 @@ fn reinjected(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side) 
         return;
     }
     let text = format!(
-        "{} of the {}'s {} were sent again on another subflow, {} of them after they had been acknowledged.",
-        text::bytes(data.again.reinjected),
+        "The {} sent {} again on another subflow, beside {} of data, {} of them after they had been acknowledged.",
         side.name(),
+        text::bytes(data.again.reinjected),
         text::bytes(data.unique),
         text::bytes(data.again.reinjected - data.again.reinjected_useful),
     );
@@ -330,8 +335,10 @@ fn signalling_acks(finder: &mut Finder<'_, '_>) {
         }
     }
     if count >= DUPLICATE_ACKS {
+        // The first of each direction is kept.
+        let first = if (frames.len() as u64) < count { ", first in the frames named" } else { "" };
         let text = format!(
-            "{} with MPTCP signalling repeat an acknowledgement: other tools may call duplicate ACKs what is no sign of loss.",
+            "{} with MPTCP signalling repeat an acknowledgement{first}: other tools may call duplicate ACKs what is no sign of loss.",
             text::counted(count, "ACK"),
         );
         finder.report(rule::DUP_ACK_IS_NOT_LOSS, None, &frames, text);

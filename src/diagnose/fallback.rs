@@ -173,6 +173,9 @@ fn fell_back(finder: &mut Finder<'_, '_>, connection: &Connection, seen: &Fallba
     ) {
         finder.settle();
     }
+    if seen.cause == FallbackCause::NoOptionInSynAck && void_by(connection).is_some() {
+        finder.advice_is_moot();
+    }
 }
 
 type Verdict = (&'static Explanation, String, Vec<Mark>);

@@ -66,23 +66,13 @@ fn lopsided(finder: &mut Finder<'_, '_>, connection: &Connection) {
     let mut on = None;
     for side in Side::BOTH {
         let all = connection.data[side].unique;
-        let usable = |subflow: &Subflow| {
-            subflow.is_established() && !subflow.backup.client && !subflow.backup.server && subflow.reset().is_none()
-        };
-        let usable = finder.subflows().filter(|(_, subflow)| all >= ENOUGH_BYTES && usable(subflow));
-        let (mut paths, mut best) = (0, (0, 0));
-        for (index, subflow) in usable {
-            paths += 1;
-            let carried = subflow.halves[side].data_bytes;
-            if carried > best.1 {
-                best = (index, carried);
-            }
-        }
-        if paths > 1 && best.1 >= all - all / 20 && on.is_none_or(|on| on == (best.0, paths)) {
-            on = Some((best.0, paths));
+        let Some((index, paths)) = main_path(connection, side).filter(|_| all >= ENOUGH_BYTES) else { continue };
+        if on.is_none_or(|on| on == (index, paths)) {
+            on = Some((index, paths));
+            let carried = connection.subflows.get(usize::from(index)).map_or(0, |path| path.halves[side].data_bytes);
             parts.push(format!(
                 "{} of the {}'s {}",
-                text::share(best.1 as f64 / all as f64),
+                text::share(carried as f64 / all as f64),
                 side.name(),
                 text::bytes(all)
             ));
@@ -94,13 +84,29 @@ fn lopsided(finder: &mut Finder<'_, '_>, connection: &Connection) {
     }
 }
 
+/// The path that carried nearly everything that `side` sent, if others were there meanwhile that could have, and how many
+/// paths that makes.
+fn main_path(connection: &Connection, side: Side) -> Option<(u16, usize)> {
+    let all = connection.data[side].unique;
+    let carried = |subflow: &Subflow| subflow.halves[side].data_bytes;
+    let index = connection.subflows.iter().position(|path| carried(path) >= all - all / 20 && carried(path) > 0)?;
+    let path = connection.subflows.get(index)?;
+    let beside = |other: &&Subflow| {
+        let usable = other.is_established() && !other.backup.client && !other.backup.server && other.reset().is_none();
+        usable && other.first.time <= path.halves[side].last_data_time && other.last.time >= path.first.time
+    };
+    // What others carried too was no less carried by them.
+    let again: u64 = connection.subflows.iter().map(|subflow| subflow.halves[side].seldom.reinjected).sum();
+    let paths = connection.subflows.iter().filter(beside).count();
+    (beside(&path) && paths > 1 && again <= all / 20).then_some((u16::try_from(index).ok()?, paths))
+}
+
 fn moved(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side, handover: &HandoverSeen) {
-    let HandoverSeen { from, to, frame, gap, signal } = *handover;
+    let HandoverSeen { from, to, last, frame, gap, signal } = *handover;
     // As a connection is aborted, its subflows end one after the other.
     if signal == Some(Signal::Reset) && connection.seldom.fastclose.is_some() {
         return;
     }
-    let last = connection.subflows.get(usize::from(from)).and_then(|subflow| subflow.halves[side].last_data);
     let frames: Vec<Mark> = last.into_iter().chain([frame]).collect();
     let announced = match signal {
         Some(Signal::RemoveAddr) => "announced by REMOVE_ADDR",

@@ -123,8 +123,8 @@ fn find(connection: &Connection, side: Side, facts: &Facts) -> Result<(&'static 
 #[derive(Clone, Copy, Debug)]
 enum Untold {
     Because(&'static str),
-    /// Percent of the handshakes' time between the capture and the sender.
-    Away(u64),
+    /// The part of the handshakes' time that passed between the capture and the sender, or in the sender.
+    Away(f64),
     /// Free choices seen.
     FewChoices(u32),
     NoPattern(crate::track::choices::Choices),
@@ -134,10 +134,12 @@ impl fmt::Display for Untold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Because(why) => f.write_str(why),
-            Self::Away(percent) => write!(
+            // A slow host shows as a path does: it may be the sender's own capture.
+            Self::Away(part) => write!(
                 f,
-                "captured away from the sender ({percent} % of the handshakes' time lies between): what it knew when it \
-                 chose a path does not show"
+                "the handshakes do not show that the capture was made near the sender, which took {} of their time to \
+                 answer: what it knew when it chose a path is not known",
+                crate::text::share(*part),
             ),
             Self::FewChoices(count) => write!(
                 f,
@@ -220,7 +222,7 @@ impl Facts {
         }
         match self.distance {
             Some((own, all)) if own.saturating_mul(NEAR) <= all => {}
-            Some((own, all)) => return Err(Untold::Away(own.saturating_mul(100) / all)),
+            Some((own, all)) => return Err(Untold::Away(own as f64 / all as f64)),
             None => return Err(Untold::Because("no handshake shows where the capture was made")),
         }
         let choices = &self.choices;

@@ -14,6 +14,7 @@ pub const TOPIC: Topic = Topic {
         PRIVATE_ADDRESS_ANNOUNCED,
         ADDRESS_ID_REUSED,
         REMOVE_ADDR_HIT_NOTHING,
+        REMOVE_ADDR_NOT_OBEYED,
     ],
 };
 
@@ -95,4 +96,18 @@ pub const REMOVE_ADDR_HIT_NOTHING: &Explanation = &Explanation {
     advice: "",
     rfc: "8684 §3.4.2",
     counter: Some("MPTcpExtRmAddr"),
+};
+
+/// Data went on over a removed address.
+pub const REMOVE_ADDR_NOT_OBEYED: &Explanation = &Explanation {
+    id: "remove-addr-not-obeyed",
+    severity: Severity::Warning,
+    title: "data went on over an address that had been removed",
+    meaning: "The receiver of REMOVE_ADDR must close the subflows that use the address. It went on sending new data on one: \
+              it did not obey, or the option was lost on the way, which nothing acknowledges.",
+    detection: "New data of the other end on a subflow with the removed id, a second and two round trips or more after the \
+              REMOVE_ADDR, without another announcement of the id.",
+    advice: "",
+    rfc: "8684 §3.4.2",
+    counter: None,
 };

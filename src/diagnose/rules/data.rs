@@ -225,7 +225,7 @@ pub const DUP_ACK_IS_NOT_LOSS: &Explanation = &Explanation {
     title: "repeated ACKs that only carry MPTCP signalling",
     meaning: "ADD_ADDR, REMOVE_ADDR, MP_PRIO and the like travel on ACKs that acknowledge nothing new. Tools that do \
               not know MPTCP show them as duplicate ACKs; they are no sign of loss.",
-    detection: "ACKs without payload that repeat an acknowledgement and carry such an option.",
+    detection: "Three or more ACKs without payload that repeat an acknowledgement and carry such an option.",
     advice: "",
     rfc: "8684 §3",
     counter: None,

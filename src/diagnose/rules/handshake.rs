@@ -78,7 +78,7 @@ pub const OPTION_OUT_OF_PLACE: &Explanation = &Explanation {
     severity: Severity::Warning,
     title: "an MPTCP option where it must not be",
     meaning: "An option was sent in a segment in which it has no meaning: MP_CAPABLE or MP_JOIN in the middle of a \
-              subflow, MP_TCPRST without RST, MP_CAPABLE in a SYN/ACK though the SYN had none. Receivers ignore it.",
+              subflow, MP_TCPRST without RST or in version 0, MP_CAPABLE in a SYN/ACK though the SYN had none. Receivers ignore it.",
     detection: "Each such segment.",
     advice: "",
     rfc: "8684 §3",

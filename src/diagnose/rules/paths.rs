@@ -18,7 +18,8 @@ pub const BACKUP_PATH_USED: &Explanation = &Explanation {
     meaning: "The receiver asked for this subflow to be used only when no other works. It was used at the same time as \
               a normal one.",
     detection: "New data of one end on a subflow that its peer had marked as backup, while one that is none was open, had \
-              nothing outstanding in silence, and carried data later. After MP_PRIO, a round trip and 0.2 s are allowed.",
+              nothing outstanding in silence, and carried data later: at least 20 kB of it, and 5 % of what that end sent. After \
+              MP_PRIO, a round trip and 0.2 s are allowed.",
     advice: "The mark counts for one direction: it asks the other end. Check that the sender's scheduler honours it, \
               and that both ends set it where both directions should (`ip mptcp endpoint … backup`).",
     rfc: "8684 §3.3.8",
@@ -33,7 +34,7 @@ pub const ONE_PATH_CARRIES_MOST: &Explanation = &Explanation {
     meaning: "Normal where one path is much better, the transfer is short, or data is sent slower than one path \
               carries.",
     detection: "Two or more established subflows that are no backups, and one that carried 95 % or more of at least 100 \
-              kB.",
+              kB, of which next to nothing went over others as well.",
     advice: "If more was expected of the other paths, compare round-trip times (-v) and receive buffers.",
     rfc: "8684 §3.3.5",
     counter: None,
@@ -75,7 +76,8 @@ pub const HANDOVER: &Explanation = &Explanation {
     title: "data moved from one path to another",
     meaning: "The path that carried the data was closed, removed or demoted, or fell silent, and another took over.",
     detection: "New data on another subflow after a REMOVE_ADDR, MP_PRIO, FIN or RST of the one before; or, without any of \
-              these, data that follows on another subflow after 0.2 s of silence, with bytes outstanding on the one before.",
+              these, data that follows on another subflow after 0.2 s of silence, where an acknowledgement on the one before is \
+              overdue: by its round-trip time and 0.2 s.",
     advice: "",
     rfc: "8684 §3.3.6",
     counter: None,

@@ -22,6 +22,8 @@ pub struct HandoverSeen {
     pub from: u16,
     /// Took over.
     pub to: u16,
+    /// Last frame with data on `from` before.
+    pub last: Option<Mark>,
     /// First frame on `to`.
     pub frame: Mark,
     /// Nanoseconds since the last data on `from`.
@@ -157,7 +159,9 @@ impl Connection {
         } else {
             None
         };
-        let stalled = half.acked().is_some_and(|acked| acked < half.next) && gap >= HANDOVER_SILENCE_NS;
+        // What is outstanding says nothing before its acknowledgement is overdue (RFC 6298 §2, with Linux' minimum).
+        let overdue = HANDOVER_SILENCE_NS + half.rtt.smoothed.max(old.handshake_ns());
+        let stalled = half.acked().is_some_and(|acked| acked < half.next) && gap >= overdue;
         let all_silent = env.at.time.since(before.time) >= HANDOVER_SILENCE_NS;
         // Bytes below others that came before them were late on their own path: they were sent before those, not in their place.
         let late = gap < LATE_NS && end < self.data[side].seen.end();
@@ -165,7 +169,14 @@ impl Connection {
             return;
         }
         if self.seldom.handovers[side].len() < limits::HANDOVERS {
-            self.seldom.handovers[side].push(HandoverSeen { from, to, frame: env.at.frame, gap, signal });
+            self.seldom.handovers[side].push(HandoverSeen {
+                from,
+                to,
+                last: half.last_data,
+                frame: env.at.frame,
+                gap,
+                signal,
+            });
         } else {
             self.seldom.left_out.handovers += 1;
         }

@@ -113,10 +113,15 @@ impl Connection {
                     self.remove_addr(id, input, env);
                 }
             }
+            // Version 1 has no address id in it (RFC 8684 §3.3.8).
+            MptcpOption::MpPrio(prio) if prio.address_id.is_some() && self.dialect == Some(Dialect::Rfc8684) => {
+                self.anomaly(AnomalyKind::MalformedOption(Some(Subtype::MP_PRIO)), input, env.at, None);
+            }
             MptcpOption::MpPrio(prio) => self.prio(*prio, input, env),
             MptcpOption::MpFail(fail) => self.fail(fail.dsn, input, env),
             MptcpOption::MpFastclose(close) => self.fastclose(close, input, env, effects),
-            MptcpOption::MpTcprst(_) if input.segment.flags.rst() => {}
+            // Version 0 has no such option.
+            MptcpOption::MpTcprst(_) if input.segment.flags.rst() && self.dialect != Some(Dialect::Rfc6824) => {}
             MptcpOption::MpTcprst(_) => {
                 self.anomaly(AnomalyKind::OptionOutOfPlace(Subtype::MP_TCPRST), input, env.at, None);
             }

@@ -163,6 +163,11 @@ impl Connection {
                         settle(tally, data, &complete, owner, env.observer);
                     });
                 }
+                // Of what was acknowledged, only where it ends is remembered.
+                let contradicts = half.last_mapping_end().is_some_and(|(end, position)| {
+                    let overlaps = placed.start < end && end < placed.end();
+                    overlaps && placed.position.wrapping_add(end.wrapping_sub(placed.start)) != position
+                });
                 half.note_mapping_end(placed.end(), placed.position + u64::from(placed.len));
                 if !half.seldom.unmapped.is_empty() {
                     self.resolve_unmapped(&placed, input.side, input.subflow, env);
@@ -171,6 +176,9 @@ impl Connection {
                     (Some(true), None) => self.anomaly(AnomalyKind::ChecksumAbsent, input, env.at, None),
                     (Some(false), Some(_)) => self.anomaly(AnomalyKind::ChecksumNotNegotiated, input, env.at, None),
                     _ => {}
+                }
+                if contradicts {
+                    self.anomaly(AnomalyKind::MappingConflict { ssn: placed.ssn }, input, env.at, None);
                 }
             }
             Inserted::Conflict(earlier) => {

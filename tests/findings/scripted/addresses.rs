@@ -2,7 +2,7 @@
 
 use mptcp_inspect::report::Report;
 use mptcp_inspect::track::side::Side::{self, Client, Server};
-use mptcp_inspect::wire::TcpOption;
+use mptcp_inspect::wire::{AddAddr, MptcpOption, TcpOption};
 
 use super::{fires, silent};
 use crate::script::*;
@@ -75,15 +75,55 @@ fn the_initial_subflow_by_its_id() {
     fires(&script, "subflow-reset-by-removal", &[removal, reset]);
     silent(&script, "subflow-reset");
 
-    let mut script = Script::default();
-    let mut flow = script.open();
-    script.join(CLIENT_2, SERVER, 2, [false; 2]);
-    let frame = script.send_raw(&mut flow, Client, ACK, vec![30, 4, 0x51, 0], 0);
-    let changes = |subflow: usize| {
-        let subflow = script.report().connection(0).subflows[subflow].clone();
-        subflow.backup.changes.iter().map(|change| change.frame.id.number).collect::<Vec<_>>()
-    };
-    assert_eq!((changes(0), changes(1)), (vec![frame], vec![]));
+    // Only version 0 names an address id in MP_PRIO (RFC 6824 and RFC 8684 §3.3.8).
+    in_both_versions(|version| {
+        let mut script = Script::default();
+        let mut flow = script.open();
+        script.join(CLIENT_2, SERVER, 2, [false; 2]);
+        let frame = script.send_raw(&mut flow, Client, ACK, vec![30, 4, 0x51, 0], 0);
+        let changes = |subflow: usize| {
+            let subflow = script.report().connection(0).subflows[subflow].clone();
+            subflow.backup.changes.iter().map(|change| change.frame.id.number).collect::<Vec<_>>()
+        };
+        let expected = if version == 0 { vec![frame] } else { vec![] };
+        assert_eq!((changes(0), changes(1)), (expected, vec![]));
+        if version == 0 {
+            silent(&script, "option-malformed");
+        } else {
+            fires(&script, "option-malformed", &[frame]);
+        }
+    });
+}
+
+/// RFC 8684 §3.4.2: the receiver of REMOVE_ADDR closes the subflows that use the address.
+#[test]
+pub(super) fn a_removed_address_that_is_used() {
+    in_both_versions(|_| {
+        for (from, wait, again, used) in [
+            (Server, 2 * SECOND, false, true),
+            // Under way when the REMOVE_ADDR was sent; by the end that gave up the address; announced once more.
+            (Server, 0, false, false),
+            (Client, 2 * SECOND, false, false),
+            (Server, 2 * SECOND, true, false),
+        ] {
+            let mut script = Script::default();
+            let mut first = script.open();
+            let mut join = script.join(CLIENT_2, SERVER, 2, [false; 2]);
+            let removal = script.send(&mut first, Client, ACK, &[remove(&[2])], 0);
+            if again {
+                let option =
+                    AddAddr { low_nibble: 4, address_id: 2, address: CLIENT_2.0.into(), port: None, hmac: None };
+                script.send(&mut first, Client, ACK, &[TcpOption::Mptcp(MptcpOption::AddAddr(option))], 0);
+            }
+            script.wait(wait);
+            let frame = script.data(&mut join, from, 0, 1, 100);
+            if used {
+                fires(&script, "remove-addr-not-obeyed", &[removal, frame]);
+            } else if !again || script.report().connection(0).addresses.len() == 1 {
+                silent(&script, "remove-addr-not-obeyed");
+            }
+        }
+    });
 }
 
 #[test]

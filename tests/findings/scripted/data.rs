@@ -35,6 +35,14 @@ pub(super) fn mappings() {
             silent(&script, "mapping-conflict");
         }
     }
+    // Behind what was acknowledged, and reaching into it: one too low, in its place, and one that repeats a byte.
+    for (offset, ssn, conflict) in [(100, 100, true), (100, 101, false), (99, 100, false)] {
+        let mut script = Script::default();
+        let mut flow = script.open();
+        script.data(&mut flow, Client, 0, 1, 100);
+        let frame = script.data(&mut flow, Client, offset, ssn, 100);
+        if conflict { fires(&script, "mapping-conflict", &[frame]) } else { silent(&script, "mapping-conflict") }
+    }
     for (offset, far) in [(1 << 60, true), (100, false)] {
         let mut script = Script::default();
         let mut flow = script.open();

@@ -84,6 +84,13 @@ pub(super) fn flags_and_versions() {
     let mut script = Script::default();
     script.open_with(0x41, 0x01);
     fires(&script, "mp-capable-flags-illegal", &[1]);
+    // The server need not be asked why it did not agree.
+    let mut script = Script::default();
+    let mut flow = Flow::new(CLIENT, SERVER);
+    script.send(&mut flow, Client, SYN, &[capable(0x41, None, None)], 0);
+    script.send(&mut flow, Server, SYN | ACK, &[], 0);
+    script.send(&mut flow, Client, ACK, &[], 0);
+    assert_eq!(script.the("fallback-no-option-in-syn-ack").advice, None);
     let mut script = Script::default();
     script.open_with(0x81, 0x01);
     silent(&script, "mp-capable-flags-illegal");

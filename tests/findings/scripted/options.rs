@@ -82,6 +82,22 @@ fn addresses_announced_as_the_other_version_does() {
     }
 }
 
+/// Version 0 has no MP_TCPRST: RFC 6824 §3.
+#[test]
+pub(super) fn options_that_one_version_has() {
+    in_both_versions(|version| {
+        let mut script = Script::default();
+        let mut flow = script.open();
+        script.data(&mut flow, Client, 0, 1, 100);
+        let frame = script.send(&mut flow, Server, RST | ACK, &[reason(1)], 0);
+        if version == 0 {
+            fires(&script, "option-out-of-place", &[frame]);
+        } else {
+            silent(&script, "option-out-of-place");
+        }
+    });
+}
+
 /// A mapping may be among the options that the capture cut: which payload is data is unknown then, not nothing.
 #[test]
 fn mappings_that_the_capture_cut() {

@@ -196,7 +196,7 @@ fn options_that_the_capture_cut_are_counted() {
 /// Bytes that come late on their own slow path are no handover, however silent the others are meanwhile; bytes that follow
 /// after a silence are.
 #[test]
-fn bytes_behind_a_hole_and_bytes_that_follow() {
+pub(super) fn bytes_behind_a_hole_and_bytes_that_follow() {
     in_both_versions(|_| {
         for (held_back, moved) in [(true, false), (false, true)] {
             let mut script = Script::default();
@@ -214,6 +214,35 @@ fn bytes_behind_a_hole_and_bytes_that_follow() {
                 silent(&script, "handover");
             }
             assert_eq!(script.report().connection(0).directions.client_to_server.handovers.len(), usize::from(moved));
+        }
+    });
+}
+
+/// While acknowledgements are under way, other data may go elsewhere: no path was given up.
+#[test]
+pub(super) fn data_by_turns_on_long_paths() {
+    in_both_versions(|_| {
+        for (round_trip, moved) in [(600 * MS, false), (20 * MS, true)] {
+            let mut script = Script::default();
+            let mut first = script.open();
+            let mut join = Flow::new(CLIENT_2, SERVER);
+            let (syn, syn_ack, ack) = (join.join_syn(2, false), join.join_syn_ack(false), join.join_ack());
+            script.send(&mut join, Client, SYN, &[syn], 0);
+            script.wait(round_trip);
+            script.send(&mut join, Server, SYN | ACK, &[syn_ack], 0);
+            script.send(&mut join, Client, ACK, &[ack], 0);
+            script.send(&mut join, Server, ACK, &[data_ack(Client, 0)], 0);
+            let old = script.send(&mut join, Client, ACK, &[mapping(Client, 0, 1, 100, None)], 100);
+            script.wait(300 * MS);
+            let new = script.data(&mut first, Client, 100, 1, 100);
+            // It is used again, much later.
+            script.wait(SECOND);
+            script.data(&mut join, Client, 200, 101, 100);
+            if moved {
+                fires(&script, "handover", &[old, new]);
+            } else {
+                silent(&script, "handover");
+            }
         }
     });
 }
