@@ -16,6 +16,9 @@ use crate::track::subflow::{Subflow, SynSeen};
 /// Subflows with one address needed to say which interface owns it.
 const OWNED: u32 = 4;
 
+/// Kinds of options in which Fast Open cookies travel (RFC 7413 §4.1.1 and before it).
+const FAST_OPEN: [u8; 3] = [34, 253, 254];
+
 /// Addresses are the capture's to choose: the hash is seeded, and what it orders is never told.
 type Set<T> = HashSet<T, foldhash::fast::RandomState>;
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
@@ -277,8 +280,11 @@ impl Listeners {
     fn add(&mut self, initial: &Subflow, naming: &dyn Naming) {
         let Some(answer) = &initial.syn_ack else { return };
         let (address, port) = initial.address_of(Side::Server);
+        // What Fast Open asks for shows in its option only, and may take the room of others in the answer.
+        let asks_for_cookie = |syn: &SynSeen| syn.kinds.iter().any(|&kind| FAST_OPEN.contains(&kind));
+        let syn = initial.syn.as_ref().filter(|syn| syn.retransmissions() == 0 && !asks_for_cookie(syn));
         if let Some(listening) = self.listening(SocketAddress { address, port }) {
-            listening.add(answer, naming);
+            listening.add(syn, answer, naming);
         }
     }
 
@@ -289,8 +295,8 @@ impl Listeners {
             listening.left_out += other.left_out;
             for fingerprint in other.fingerprints {
                 let same = |known: &Fingerprint| {
-                    (known.mss, known.window_scale, &known.options)
-                        == (fingerprint.mss, fingerprint.window_scale, &fingerprint.options)
+                    (known.mss, known.window_scale, &known.options, &known.offered)
+                        == (fingerprint.mss, fingerprint.window_scale, &fingerprint.options, &fingerprint.offered)
                 };
                 listening.count(fingerprint.connections, same, || fingerprint.clone());
             }
@@ -299,18 +305,25 @@ impl Listeners {
 }
 
 impl Listening {
-    fn add(&mut self, answer: &SynSeen, naming: &dyn Naming) {
+    /// `syn` is what was answered, where that is known.
+    fn add(&mut self, syn: Option<&SynSeen>, answer: &SynSeen, naming: &dyn Naming) {
         self.answers += 1;
-        let options = || answer.kinds.iter().copied().take_while(|&kind| kind != 0);
+        let options = |seen: &SynSeen| seen.kinds.into_iter().take_while(|&kind| kind != 0);
         let same = |known: &Fingerprint| {
+            let offered = match (&known.offered, syn) {
+                (Some(known), Some(syn)) => known.iter().copied().eq(options(syn)),
+                (known, syn) => known.is_none() && syn.is_none(),
+            };
             (known.mss, known.window_scale) == (answer.mss, answer.window_scale)
-                && known.options.iter().copied().eq(options())
+                && known.options.iter().copied().eq(options(answer))
+                && offered
         };
         self.count(1, same, || Fingerprint {
             connections: 1,
             mss: answer.mss,
             window_scale: answer.window_scale,
-            options: options().collect(),
+            options: options(answer).collect(),
+            offered: syn.map(|syn| options(syn).collect()),
             frame: naming.frame(answer.first.frame),
         });
     }
@@ -328,14 +341,11 @@ impl Listening {
 
     fn into_model(mut self) -> Listener {
         self.fingerprints.sort_by_key(|known| (known.mss, known.window_scale, known.frame));
-        let counts: Vec<u64> = self.fingerprints.iter().map(|known| known.connections).collect();
-        Listener {
-            server: self.server,
-            answers: self.answers,
-            evenness: evenness(&counts),
-            fingerprints: self.fingerprints,
-            left_out: self.left_out,
-        }
+        let (server, answers, left_out) = (self.server, self.answers, self.left_out);
+        let mut listener = Listener { server, answers, evenness: None, fingerprints: self.fingerprints, left_out };
+        let counts: Vec<u64> = listener.ways().iter().map(|known| known.connections).collect();
+        listener.evenness = evenness(&counts);
+        listener
     }
 }
 

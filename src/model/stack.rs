@@ -306,13 +306,30 @@ pub struct Listener {
     pub server: SocketAddress,
     /// Connections answered with MP_CAPABLE or without.
     pub answers: u64,
-    /// Answers that differ in options: the workers of a `SO_REUSEPORT` group or the servers behind a load balancer.
+    /// Answers that differ, or answer SYNs that do.
     pub fingerprints: Vec<Fingerprint>,
-    /// How evenly connections fall on them: 1 where all have the same number, near 0 where one has nearly all (Pielou's
-    /// evenness). `None` with one fingerprint.
+    /// How evenly connections fall on its [`ways`](Self::ways): 1 where all have the same number, near 0 where one has
+    /// nearly all (Pielou's evenness). `None` where there is one way.
     pub evenness: Option<f64>,
     /// Answers with fingerprints beyond the limit.
     pub left_out: u64,
+}
+
+impl Listener {
+    /// Different answers to SYNs that offered the same: those of the workers of a `SO_REUSEPORT` group or of the servers
+    /// behind a load balancer. A server answers what it was offered, so answers to other SYNs show nothing of it. Of several
+    /// such groups the one with most connections; empty where there is none.
+    pub fn ways(&self) -> Vec<&Fingerprint> {
+        let alike = |offered: &[u8]| -> Vec<&Fingerprint> {
+            self.fingerprints.iter().filter(|print| print.offered.as_deref() == Some(offered)).collect()
+        };
+        let connections = |group: &Vec<&Fingerprint>| group.iter().map(|print| print.connections).sum::<u64>();
+        let groups = self.fingerprints.iter().filter_map(|print| print.offered.as_deref()).map(alike);
+        let several = groups.filter(|group| group.len() > 1);
+        // The first of the largest.
+        let largest = several.reduce(|best, group| if connections(&group) > connections(&best) { group } else { best });
+        largest.unwrap_or_default()
+    }
 }
 
 /// Options of SYN/ACKs that are alike.
@@ -326,6 +343,9 @@ pub struct Fingerprint {
     pub window_scale: Option<u8>,
     /// Kinds of options in their order, without padding.
     pub options: Vec<u8>,
+    /// Those of the SYNs that it answers; `None` where the SYN was not captured, was sent again (then with fewer options,
+    /// perhaps), or may have asked for a Fast Open cookie.
+    pub offered: Option<Vec<u8>>,
     /// The first one.
     pub frame: FrameRef,
 }

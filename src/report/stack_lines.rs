@@ -2,7 +2,9 @@
 
 use super::layout::Cell;
 use super::style::Role;
-use crate::model::{AddressPairs, Connection, Coupling, Directions, Listener, Priority, Scheduler, Stack, Sysctls};
+use crate::model::{
+    AddressPairs, Connection, Coupling, Directions, Fingerprint, Listener, Priority, Scheduler, Stack, Sysctls,
+};
 use crate::text;
 
 /// Words of one line; it breaks between them.
@@ -36,13 +38,19 @@ pub(super) fn connection(connection: &Connection, verbose: bool) -> Vec<Line> {
 
 /// Listeners that answer in several ways: one line each.
 pub(super) fn listeners(listeners: &[Listener], limit: usize) -> Vec<Line> {
-    listeners.iter().filter(|listener| listener.fingerprints.len() > 1).take(limit).map(listener).collect()
+    listeners.iter().filter_map(listener).take(limit).collect()
 }
 
-fn listener(listener: &Listener) -> Line {
+fn listener(listener: &Listener) -> Option<Line> {
     const SHOWN: usize = 16;
-    let mut sorted: Vec<_> = listener.fingerprints.iter().collect();
+    let mut sorted = listener.ways();
+    if sorted.is_empty() {
+        return None;
+    }
+    let ways = sorted.len();
     let only_mss = sorted.windows(2).all(|pair| pair[0].mss != pair[1].mss);
+    let same_head = |a: &Fingerprint, b: &Fingerprint| (a.mss, a.window_scale) == (b.mss, b.window_scale);
+    let only_head = sorted.windows(2).all(|pair| !same_head(pair[0], pair[1]));
     sorted.sort_by_key(|print| std::cmp::Reverse(print.connections));
     let mut shown: Vec<String> = sorted
         .iter()
@@ -51,7 +59,9 @@ fn listener(listener: &Listener) -> Line {
             let mss = print.mss.map_or_else(|| "none".to_owned(), |mss| mss.to_string());
             let scale =
                 print.window_scale.filter(|_| !only_mss).map_or_else(String::new, |scale| format!("/scale {scale}"));
-            format!("{mss}{scale}: {}", text::count(print.connections))
+            let kinds = print.options.iter().map(u8::to_string).collect::<Vec<_>>().join(" ");
+            let options = if only_head { String::new() } else { format!("/options {kinds}") };
+            format!("{mss}{scale}{options}: {}", text::count(print.connections))
         })
         .collect();
     if sorted.len() > SHOWN {
@@ -59,13 +69,11 @@ fn listener(listener: &Listener) -> Line {
     }
     let evenness = listener.evenness.map_or_else(String::new, |evenness| format!("; evenness {evenness}"));
     let message = format!(
-        "listener {} answers in {} ways, as {} sockets or hosts would: MSS {}{evenness}",
+        "listener {} answers in {ways} ways, as {ways} sockets or hosts would: MSS {}{evenness}",
         listener.server,
-        listener.fingerprints.len(),
-        listener.fingerprints.len(),
         shown.join(", "),
     );
-    words(Role::Plain, &message)
+    Some(words(Role::Plain, &message))
 }
 
 fn settings(stack: &Stack) -> Line {
@@ -167,7 +175,7 @@ fn numbers(scheduler: &Directions<Scheduler>) -> Vec<Line> {
                 .filter(|share| *share > 0.0)
                 .map(|share| format!("{} sent twice", text::share(share))),
         );
-        told.extend(scheduler.rtt_correlation.map(|value| format!("RTT and share correlate by {value}")));
+        told.extend(scheduler.rtt_correlation.map(|value| format!("correlation of RTT and share {value}")));
         if scheduler.choices.total > 0 {
             let choices = scheduler.choices;
             told.push(format!(
