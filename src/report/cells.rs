@@ -116,7 +116,9 @@ pub(super) fn connection(connection: &Connection) -> Vec<Cell> {
         )),
     ];
     cells.extend(connection.duration_ns.map(|duration| Cell::plain(text::duration(duration))));
-    cells.push(sentences::close(connection));
+    if connection.outcome != "unanswered" {
+        cells.push(sentences::close(connection));
+    }
     if client.token.is_some() || server.token.is_some() {
         let token = |end: &Endpoint| end.token.map_or_else(|| "?".to_owned(), |token| token.to_string());
         cells.push(Cell::of(Role::Dim, format!("tokens {} {}", token(client), token(server))));
@@ -127,6 +129,11 @@ pub(super) fn connection(connection: &Connection) -> Vec<Cell> {
             Some("mp_fastclose") => cells.push(Cell::of(Role::Dim, format!("{name}'s key from MP_FASTCLOSE"))),
             _ => {}
         }
+    }
+    let accepted = connection.stack.sysctls.fast_open_accepted_bytes;
+    if accepted > 0 {
+        // They lie before the data-level stream (RFC 8684 appendix B).
+        cells.push(Cell::plain(format!("↑ {} more in the SYN", text::bytes(accepted.into()))));
     }
     cells.extend(checksum_cells(connection));
     if connection.options_cut {
@@ -174,7 +181,12 @@ fn checksum_cells(connection: &Connection) -> Vec<Cell> {
     }
     // Where checksums were not negotiated there is nothing to miss.
     if unverifiable > 0 && connection.checksum != Some(false) {
-        cells.push(Cell::of(Role::Warning, format!("? {}", text::counted(unverifiable, "checksum"))));
+        let consistent = match sum(|counts| counts.consistent) {
+            0 => String::new(),
+            // They agree with each other on what is not known.
+            consistent => format!(" ({} consistent)", text::count(consistent)),
+        };
+        cells.push(Cell::of(Role::Warning, format!("? {}{consistent}", text::counted(unverifiable, "checksum"))));
     }
     cells
 }
@@ -221,13 +233,19 @@ pub(super) fn ends(subflow: &Subflow, several_interfaces: bool) -> Vec<Cell> {
 pub(super) fn loads(subflows: &[Subflow], shares: bool) -> Vec<Vec<Cell>> {
     let cell = |arrow: &str, direction: &SubflowDirection, width: usize| {
         let share = direction.share.filter(|_| shares).map_or_else(String::new, |s| format!(" {:>4}", text::share(s)));
-        match direction.data_bytes {
-            Some(0) => Cell::default(),
-            bytes => Cell::plain(format!("{arrow} {:>width$}{share}", known_bytes(bytes))),
+        match (direction.data_bytes, direction.reinjected_bytes) {
+            (Some(0), None | Some(0)) => Cell::default(),
+            // It carried what another had carried before it, and nothing else.
+            (Some(0), again) => Cell::plain(format!("{arrow} {:>width$} reinjected", known_bytes(again))),
+            (bytes, _) => Cell::plain(format!("{arrow} {:>width$}{share}", known_bytes(bytes))),
         }
     };
+    let shown = |direction: &SubflowDirection| match direction.data_bytes {
+        Some(0) => known_bytes(direction.reinjected_bytes),
+        bytes => known_bytes(bytes),
+    };
     let width = |direction: fn(&Subflow) -> &SubflowDirection| {
-        subflows.iter().map(|subflow| known_bytes(direction(subflow).data_bytes).len()).max().unwrap_or(0)
+        subflows.iter().map(|subflow| shown(direction(subflow)).len()).max().unwrap_or(0)
     };
     let (up, down) = (width(|s| &s.directions.client_to_server), width(|s| &s.directions.server_to_client));
     subflows
@@ -239,8 +257,9 @@ pub(super) fn loads(subflows: &[Subflow], shares: bool) -> Vec<Vec<Cell>> {
                 None if subflow.role == Some("initial") => Cell::of(Role::Dim, "initial"),
                 None => Cell::default(),
             };
-            let idle = both(&directions.client_to_server, &directions.server_to_client).map(|(_, of)| of.data_bytes)
-                == [Some(0); 2];
+            let idle = both(&directions.client_to_server, &directions.server_to_client)
+                .iter()
+                .all(|(_, of)| of.data_bytes == Some(0) && of.reinjected_bytes.unwrap_or(0) == 0);
             let up = if idle { Cell::of(Role::Dim, "no data") } else { cell("↑", &directions.client_to_server, up) };
             vec![proof, up, cell("↓", &directions.server_to_client, down)]
         })
@@ -262,7 +281,7 @@ pub(super) fn details(arrow: &str, direction: &SubflowDirection) -> Vec<Cell> {
         cells.push(Cell::plain(format!("RTT {p50} (least {min}, 95% {p95})")));
     }
     if direction.max_in_flight_bytes > 0 {
-        cells.push(Cell::plain(format!("{} in flight", text::bytes(direction.max_in_flight_bytes))));
+        cells.push(Cell::plain(format!("up to {} in flight", text::bytes(direction.max_in_flight_bytes))));
     }
     cells
 }
@@ -291,11 +310,13 @@ pub(super) fn separated(texts: Vec<String>) -> Vec<Cell> {
     texts.into_iter().enumerate().map(|(i, text)| Cell::of(Role::Dim, text + dot(i))).collect()
 }
 
-/// `server announced 10.8.2.2 as id 1  ✓ HMAC  echoed`.
+/// `server announced 10.8.2.2 as id 1 at frame 6  ✓ HMAC  echoed`.
 pub(super) fn address(address: &Address, version: Option<u8>) -> Vec<Cell> {
     let port = address.port.map_or_else(String::new, |port| format!(" port {port}"));
-    let mut cells =
-        vec![Cell::plain(format!("{} announced {}{port} as id {}", address.by, address.address, address.id))];
+    let mut cells = vec![
+        Cell::plain(format!("{} announced {}{port} as id {}", address.by, address.address, address.id))
+            .and(Role::Dim, format!(" at frame {}", address.frame)),
+    ];
     match &address.hmac {
         Some(Verdict::Unverifiable { why }) => {
             cells.push(Cell::of(Role::Warning, format!("? HMAC ({})", sentences::why(why))));
@@ -314,6 +335,5 @@ pub(super) fn address(address: &Address, version: Option<u8>) -> Vec<Cell> {
     if let Some(removed) = address.removed {
         cells.push(Cell::plain(format!("removed at frame {}", removed.frame)));
     }
-    cells.push(Cell::of(Role::Dim, format!("frame {}", address.frame)));
     cells
 }

@@ -17,12 +17,13 @@ use std::fmt::Display;
 use super::append;
 use super::seen::Seen;
 use super::segment_line::FLAGS;
+use super::sentences;
 use super::style::{Look, Role};
 use crate::packet::TcpFlags;
 use crate::track::observer::What;
 use crate::track::side::Side;
 use crate::track::verdict::Verdict;
-use crate::wire::{Dss, MptcpOption, TcpOption};
+use crate::wire::{Dss, Hex, MptcpOption, TcpOption};
 
 /// Appends the line of a segment, its end included.
 pub fn write_segment(out: &mut Vec<u8>, seen: &Seen<'_>, look: Look) {
@@ -39,7 +40,8 @@ pub fn write_segment(out: &mut Vec<u8>, seen: &Seen<'_>, look: Look) {
                 separator = ", ";
             }
             TcpOption::Malformed(error) => {
-                line.text(Role::Error, format_args!("{separator}malformed option ({error})"));
+                let bytes = Hex(item.bytes);
+                line.text(Role::Error, format_args!("{separator}malformed option {bytes} ({error})"));
                 separator = ", ";
             }
             _ => {}
@@ -53,7 +55,10 @@ pub fn write_segment(out: &mut Vec<u8>, seen: &Seen<'_>, look: Look) {
             && let Some(fallback) = connection.fallback
         {
             let arrow = if look.unicode { "→" } else { "->" };
-            line.text(Role::Warning, format_args!("  {arrow} fallback to TCP: {}", fallback.cause.name()));
+            line.text(
+                Role::Warning,
+                format_args!("  {arrow} fallback to TCP: {}", sentences::cause(fallback.cause.name())),
+            );
         }
     }
     line.out.push(b'\n');
@@ -136,8 +141,12 @@ impl Line<'_> {
 
     fn marks(&mut self, seen: &Seen<'_>, option: &MptcpOption<'_>) {
         let mapped = matches!(option, MptcpOption::Dss(Dss { mapping: Some(_), .. }) | MptcpOption::MpCapable(_));
+        let mut variant = None;
         let (good, bad) = match seen.verdict(option) {
-            Some(Verdict::Verified(_)) => (true, false),
+            Some(Verdict::Verified(which)) => {
+                variant = which.and_then(sentences::hmac_variant);
+                (true, false)
+            }
             Some(Verdict::Mismatch { .. }) => (false, true),
             Some(Verdict::Unverifiable(_)) => (false, false),
             None => (mapped && seen.right_checksums > 0, mapped && seen.wrong_checksums > 0),
@@ -145,6 +154,9 @@ impl Line<'_> {
         let (check, cross) = if self.look.unicode { (" ✓", " ✗") } else { (" ok", " BAD") };
         if good && !bad {
             self.text(Role::Good, check);
+        }
+        if let Some(words) = variant {
+            self.text(Role::Warning, format_args!(" ({words})"));
         }
         if bad {
             self.text(Role::Error, cross);

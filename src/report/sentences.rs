@@ -62,7 +62,20 @@ pub(super) fn state(state: &str) -> Cell {
 
 /// `by the path at frame 12: the SYN/ACK carries no MP_CAPABLE`.
 pub(super) fn fallback(fallback: &Fallback) -> String {
-    let cause = match fallback.cause {
+    let by = match fallback.by {
+        Some("path") => " on the path",
+        Some("client") => " by the client",
+        Some("server") => " by the server",
+        Some(_) => "",
+        None => " (by whom does not show here)",
+    };
+    let at = fallback.frame.map_or_else(String::new, |frame| format!(" at frame {frame}"));
+    format!("fell back to TCP{at}{by}: {}", cause(fallback.cause))
+}
+
+/// What a fallback was caused by.
+pub(super) fn cause(cause: &str) -> &str {
+    match cause {
         "no_option_in_syn_ack" => "the SYN/ACK carries no MP_CAPABLE",
         "simultaneous_open" => "both ends sent a SYN at once",
         "option_echoed" => "the SYN/ACK echoes the client's own MP_CAPABLE",
@@ -74,16 +87,7 @@ pub(super) fn fallback(fallback: &Fallback) -> String {
         "infinite_mapping" => "an infinite mapping was announced",
         "bad_option" => "the MP_CAPABLE is not a legal one",
         other => other,
-    };
-    let by = match fallback.by {
-        Some("path") => " on the path",
-        Some("client") => " by the client",
-        Some("server") => " by the server",
-        Some(_) => "",
-        None => " (by whom does not show here)",
-    };
-    let at = fallback.frame.map_or_else(String::new, |frame| format!(" at frame {frame}"));
-    format!("fell back to TCP{at}{by}: {cause}")
+    }
 }
 
 /// `server.pcap, nearer to the server, shows no MPTCP option at all; on the way to or from it: path-stripped-option`.
@@ -143,9 +147,27 @@ pub(super) fn why(why: &str) -> &str {
 /// One check as mark and name: `✓ token`, `✗ token`, `? token`.
 pub(super) fn check(verdict: &Verdict, name: &str) -> Cell {
     match verdict {
-        Verdict::Verified { .. } => Cell::of(Role::Good, format!("✓ {name}")),
+        Verdict::Verified { variant } => {
+            let cell = Cell::of(Role::Good, format!("✓ {name}"));
+            match variant.and_then(hmac_variant) {
+                Some(words) => cell.and(Role::Warning, format!(" ({words})")),
+                None => cell,
+            }
+        }
         Verdict::Mismatch { .. } => Cell::of(Role::Error, format!("✗ {name}")),
         Verdict::Unverifiable { .. } => Cell::of(Role::Warning, format!("? {name}")),
+    }
+}
+
+/// How an ADD_ADDR HMAC that follows from the keys is not the one of RFC 8684: a receiver that keeps to the RFC ignores the
+/// address.
+pub(super) fn hmac_variant(variant: &str) -> Option<&'static str> {
+    match variant {
+        "port_zeroed" => Some("port taken as 0, as Linux 5.11 did"),
+        "left64" => Some("left 64 bits, as Linux before 5.7 did"),
+        "right64_of_160" => Some("right 64 bits of the first 160"),
+        "keys_reversed" => Some("keys in reverse order"),
+        _ => None,
     }
 }
 

@@ -1,5 +1,5 @@
-//! `table`: one row a subflow, for people and for `grep`, `sort` and `awk`. Rows never wrap: where the width does not suffice,
-//! columns are left out, the least important first.
+//! `table`: one row a subflow, joins without connection last, for people and for `grep`, `sort` and `awk`. Rows never wrap:
+//! where the width does not suffice, columns are left out, the least important first.
 
 use std::io::{self, Write};
 
@@ -8,6 +8,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table};
 use unicode_width::UnicodeWidthStr;
 
 use super::style::{Look, Role};
+use super::tree::LIST_LIMIT;
 use super::{Report, Selection, cells};
 use crate::model::{Connection, Join, Subflow, SubflowDirection, Verdict};
 use crate::text;
@@ -20,14 +21,20 @@ struct Column {
     heading: &'static str,
     number: bool,
     keep: u8,
-    cell: fn(&Connection, Option<&Subflow>) -> String,
+    /// By the connection, which joins may lack, and the subflow.
+    cell: fn(Option<&Connection>, Option<&Subflow>) -> String,
 }
 
 /// All columns, in their order.
 const COLUMNS: &[Column] = &[
-    Column { heading: "CONN", number: true, keep: 9, cell: |connection, _| connection.id.to_string() },
+    Column { heading: "CONN", number: true, keep: 9, cell: |connection, _| number(connection) },
     Column { heading: "SUB", number: true, keep: 9, cell: |_, subflow| of(subflow, |s| s.id.to_string()) },
-    Column { heading: "PROTO", number: false, keep: 6, cell: |connection, _| protocol(connection) },
+    Column {
+        heading: "PROTO",
+        number: false,
+        keep: 6,
+        cell: |connection, _| connection.map(protocol).unwrap_or_default(),
+    },
     Column { heading: "SOURCE", number: false, keep: 9, cell: |_, subflow| of(subflow, |s| s.source.to_string()) },
     Column {
         heading: "DESTINATION",
@@ -40,14 +47,14 @@ const COLUMNS: &[Column] = &[
     Column {
         heading: "PROOF",
         number: false,
-        keep: 7,
+        keep: 6,
         cell: |_, subflow| of(subflow, |s| proof(s.join.as_ref()).into()),
     },
     Column { heading: "BACKUP", number: false, keep: 2, cell: |_, subflow| of(subflow, backup) },
-    Column { heading: "STATE", number: false, keep: 8, cell: |_, subflow| of(subflow, |s| s.state.to_owned()) },
-    Column { heading: "UP", number: true, keep: 6, cell: |_, subflow| of(subflow, |s| amount(up(s).data_bytes)) },
+    Column { heading: "STATE", number: false, keep: 7, cell: |_, subflow| of(subflow, |s| s.state.to_owned()) },
+    Column { heading: "UP", number: true, keep: 8, cell: |_, subflow| of(subflow, |s| amount(up(s).data_bytes)) },
     Column { heading: "%", number: true, keep: 5, cell: |_, subflow| of(subflow, |s| share(up(s))) },
-    Column { heading: "DOWN", number: true, keep: 6, cell: |_, subflow| of(subflow, |s| amount(down(s).data_bytes)) },
+    Column { heading: "DOWN", number: true, keep: 8, cell: |_, subflow| of(subflow, |s| amount(down(s).data_bytes)) },
     Column { heading: "%", number: true, keep: 5, cell: |_, subflow| of(subflow, |s| share(down(s))) },
     Column { heading: "RTT UP", number: true, keep: 1, cell: |_, subflow| of(subflow, |s| rtt(up(s))) },
     Column { heading: "RTT DOWN", number: true, keep: 1, cell: |_, subflow| of(subflow, |s| rtt(down(s))) },
@@ -57,17 +64,20 @@ const COLUMNS: &[Column] = &[
 /// Writes the rows of the connections in `selection`.
 pub fn write(out: &mut dyn Write, report: &dyn Report, selection: &Selection, look: Look) -> io::Result<()> {
     let mut rows: Vec<Vec<String>> = Vec::new();
-    let row = |connection: &Connection, subflow: Option<&Subflow>| -> Vec<String> {
+    let row = |connection: Option<&Connection>, subflow: Option<&Subflow>| -> Vec<String> {
         let cells = COLUMNS.iter().map(|column| (column.cell)(connection, subflow));
         cells.map(|cell| text::clean(&cell, look.unicode).into_owned()).collect()
     };
     for &index in &selection.indices {
         let connection = report.connection(index);
         if connection.subflows.is_empty() {
-            rows.push(row(&connection, None));
+            rows.push(row(Some(&connection), None));
         }
-        rows.extend(connection.subflows.iter().map(|subflow| row(&connection, Some(subflow))));
+        rows.extend(connection.subflows.iter().map(|subflow| row(Some(&connection), Some(subflow))));
     }
+    let orphans = selection.orphans(report);
+    let joins = orphans.iter().flat_map(|group| &group.subflows).take(LIST_LIMIT);
+    rows.extend(joins.map(|join| row(None, Some(join))));
     let shown = columns_that_fit(&rows, look.width);
     let mut table = Table::new();
     table.load_style(NOTHING).set_content_arrangement(ContentArrangement::Disabled);
@@ -95,9 +105,9 @@ pub fn write(out: &mut dyn Write, report: &dyn Report, selection: &Selection, lo
         let more = text::counted(selection.hidden as u64, "more connection");
         writeln!(out, "{}", text::clean(&format!("… {more} (--all shows them)"), look.unicode))?;
     }
-    if selection.orphan_joins > 0 {
-        let more = text::counted(selection.orphan_joins, "join");
-        let line = format!("… {more} without connection (see --format tree)");
+    if selection.orphan_joins > LIST_LIMIT as u64 {
+        let more = text::counted(selection.orphan_joins - LIST_LIMIT as u64, "more join");
+        let line = format!("… {more} without connection (see --format json)");
         writeln!(out, "{}", text::clean(&line, look.unicode))?;
     }
     Ok(())
@@ -124,6 +134,11 @@ fn columns_that_fit(rows: &[Vec<String>], width: usize) -> Vec<usize> {
 
 fn of(subflow: Option<&Subflow>, cell: impl Fn(&Subflow) -> String) -> String {
     subflow.map(cell).unwrap_or_default()
+}
+
+/// Joins without connection have none.
+fn number(connection: Option<&Connection>) -> String {
+    connection.map_or_else(|| "-".to_owned(), |connection| connection.id.to_string())
 }
 
 fn protocol(connection: &Connection) -> String {
@@ -189,7 +204,8 @@ fn rtt(direction: &SubflowDirection) -> String {
 }
 
 /// Errors and warnings of the subflow; those of the connection show at its first.
-fn wrong(connection: &Connection, subflow: Option<&Subflow>) -> String {
+fn wrong(connection: Option<&Connection>, subflow: Option<&Subflow>) -> String {
+    let Some(connection) = connection else { return String::new() };
     let is_first = subflow.is_none_or(|subflow| subflow.id == 0);
     let mut counts = super::FindingCounts::default();
     for finding in &connection.findings {

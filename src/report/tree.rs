@@ -24,7 +24,7 @@ use crate::text;
 const GAP: usize = 2;
 /// Subflows of one connection, addresses of one connection, and findings of one thing that are shown unless all are asked for:
 /// more is an attack or a test, and would bury the rest.
-const LIST_LIMIT: usize = 40;
+pub(super) const LIST_LIMIT: usize = 40;
 
 /// Writes the tree of the connections in `selection`; `all` also lifts the limit on the lines of one connection.
 pub fn write(out: &mut dyn Write, report: &dyn Report, selection: &Selection, look: Look, all: bool) -> io::Result<()> {
@@ -88,6 +88,10 @@ fn headline(page: &mut Page<'_>, header: &Header, selection: &Selection, finding
     if capture.packets > 0 && tally.connections == 0 && selection.orphan_joins == 0 && !selection.filtered {
         if capture.options_cut_segments > 0 {
             cells.push(Cell::of(Role::Warning, "? Multipath TCP: the capture cut TCP options"));
+        } else if !capture.not_decoded.is_empty() {
+            let unknown: u64 = capture.not_decoded.iter().map(|unknown| unknown.packets).sum();
+            let part = if unknown == capture.packets { "nothing" } else { "not everything" };
+            cells.push(Cell::of(Role::Warning, format!("? Multipath TCP: {part} could be decoded")));
         } else {
             cells.push(Cell::plain("no Multipath TCP in it"));
         }
@@ -123,6 +127,11 @@ fn set_aside(page: &mut Page<'_>, header: &Header) -> io::Result<()> {
     if !cells.is_empty() {
         let label = Cell::of(Role::Dim, "set aside:");
         page.flow("", "  ", &[vec![label], cells].concat(), GAP)?;
+    }
+    for unknown in &capture.not_decoded {
+        let (packets, link) = (text::counted(unknown.packets, "packet"), &unknown.link_type);
+        let message = format!("{packets} of link type {link} could not be decoded");
+        page.flow("", "  ", &Cell::words(Role::Warning, &message).collect::<Vec<_>>(), 1)?;
     }
     let cells = cells::left_before_the_end(header);
     if !cells.is_empty() {
@@ -186,10 +195,16 @@ impl Tree<'_> {
         for (arrow, direction) in
             cells::both(&connection.directions.client_to_server, &connection.directions.server_to_client)
         {
-            let told = |frame| connection.findings.iter().any(|f| f.id == "handover" && f.frames.contains(frame));
-            for handover in direction.handovers.iter().take(self.limit).filter(|handover| !told(&handover.frame)) {
+            let told = |frame| {
+                let of_paths = |f: &&Finding| matches!(f.id, "handover" | "path-stalled");
+                connection.findings.iter().filter(of_paths).any(|f| f.frames.contains(frame))
+            };
+            // As a connection is aborted, its subflows end one after the other.
+            let aborted = |signal| signal == Some("reset") && connection.close == "fastclose";
+            let handovers = direction.handovers.iter().take(self.limit);
+            for handover in handovers.filter(|handover| !told(&handover.frame) && !aborted(handover.signal)) {
                 let message = format!(
-                    "{arrow} data moved from subflow {} to {} at frame {} after {} of silence, {}",
+                    "{arrow} data moved from subflow {} to {} at frame {}, {} after the last on the old path, {}",
                     handover.from,
                     handover.to,
                     handover.frame,
@@ -278,6 +293,8 @@ impl Tree<'_> {
                 self.page.flow(&first, &rest, &unaligned([ends, loads].concat()), GAP)?;
             } else {
                 self.page.flow(&first, &rest, &ends, GAP)?;
+                let fits = indent + line_width(&loads, GAP, look) <= look.width;
+                let loads = if fits { loads } else { unaligned(loads) };
                 if loads.iter().any(|cell| !cell.is_empty()) {
                     self.page.flow(&rest, &rest, &loads, GAP)?;
                 }

@@ -10,6 +10,7 @@ mod options;
 mod paths;
 mod same_packet;
 mod taps;
+mod words;
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -45,6 +46,9 @@ pub(crate) const FIRES: &[&str] = &[
     "private-address-announced",
     "address-id-reused",
     "remove-addr-hit-nothing",
+    "remove-addr-not-obeyed",
+    "handover",
+    "option-out-of-place",
     "checksum-absent",
     "checksum-not-negotiated",
     "mapping-conflict",
@@ -113,6 +117,10 @@ fn each_finding_is_tried_where_it_fires_and_where_it_does_not() {
         joins::a_join_whose_data_lacks_its_option,
         data::payload_that_changes_on_a_retransmission,
         joins::refusals_and_what_else_is_known_of_them,
+        addresses::a_removed_address_that_is_used,
+        paths::data_by_turns_on_long_paths,
+        paths::bytes_behind_a_hole_and_bytes_that_follow,
+        options::options_that_one_version_has,
         addresses::a_silent_address_that_was_announced,
         taps::the_stretch_at_fault_is_the_shortest,
         taps::announcements_and_resets_that_change_on_the_way,
