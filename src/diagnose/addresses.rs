@@ -72,6 +72,9 @@ fn never_echoed(finder: &mut Finder<'_, '_>, connection: &Connection, announced:
     if announced.echoed.is_some() || !version_1 || connection.fallback.is_some() || connection.options_cut {
         return;
     }
+    if left_first(connection, announced) {
+        return;
+    }
     let spoke: u64 = connection.subflows.iter().map(|subflow| subflow.halves[peer].segments).sum();
     if spoke < ECHO_SEGMENTS {
         return;
@@ -87,11 +90,40 @@ fn never_echoed(finder: &mut Finder<'_, '_>, connection: &Connection, announced:
     finder.report(rule::ADDRESS_NEVER_ECHOED, None, &[announced.frame], text);
 }
 
+/// Whether the peer had ended its data, or the connection was aborted, before its echo could be here: a closed socket
+/// sends none.
+fn left_first(connection: &Connection, announced: &Announced) -> bool {
+    let ended = connection.data[announced.by.peer()].fin_time;
+    let aborted = connection.seldom.fastclose.map(|(_, at, _)| at.time);
+    let trip = connection.initial().map_or(0, Subflow::handshake_ns);
+    ended.into_iter().chain(aborted).any(|time| time.since(announced.time) <= trip)
+}
+
+/// Whether a subflow has the id of an announcement because another address had it before.
+fn had_id_before(connection: &Connection, subflow: &Subflow, announced: &Announced) -> bool {
+    let by = announced.by;
+    let removed = connection.seldom.removals.iter().any(|removal| {
+        removal.by == by
+            && removal.id == announced.id
+            && subflow.first.time <= removal.time
+            && removal.time <= announced.time
+    });
+    let other = connection.addresses.iter().any(|other| {
+        other.by == by
+            && other.id == announced.id
+            && other.address != announced.address
+            && other.address == subflow.address_of(by).0
+    });
+    removed || other
+}
+
 fn never_used(finder: &mut Finder<'_, '_>, connection: &Connection, announced: &Announced) {
     let used = connection.subflows.iter().any(|subflow| {
         let (address, port) = subflow.address_of(announced.by);
         (address == announced.address && announced.port.is_none_or(|announced| announced == port))
-            || (subflow.join.is_some() && subflow.address_ids[announced.by] == Some(announced.id))
+            || (subflow.join.is_some()
+                && subflow.address_ids[announced.by] == Some(announced.id)
+                && !had_id_before(connection, subflow, announced))
     });
     // Data that is not there came over subflows that are not there either.
     let holes = Side::BOTH.into_iter().any(|side| connection.data[side].missing() > 0);

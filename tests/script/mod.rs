@@ -44,6 +44,8 @@ pub(crate) struct Flow {
     nonce: u32,
     /// The nonce in a join's SYN/ACK.
     pub(crate) server_nonce: Nonce,
+    /// The address id in it.
+    pub(crate) server_id: u8,
 }
 
 /// Frames as they were recorded.
@@ -194,7 +196,7 @@ fn fill_in_checksum(packet: &mut [u8]) {
 
 impl Flow {
     pub(crate) fn new(client: Address, server: Address) -> Self {
-        Self { client, server, next: [1000, 5000], nonce: u32::from(client.1), server_nonce: Nonce(7) }
+        Self { client, server, next: [1000, 5000], nonce: u32::from(client.1), server_nonce: Nonce(7), server_id: 0 }
     }
 
     /// The flow as it was `bytes` of `side` ago.
@@ -224,7 +226,7 @@ impl Flow {
         let hmac = join_syn_ack_hmac(suite(), SERVER_KEY, CLIENT_KEY, self.server_nonce, Nonce(self.nonce));
         TcpOption::Mptcp(MptcpOption::MpJoin(MpJoin::SynAck {
             backup,
-            address_id: 0,
+            address_id: self.server_id,
             hmac,
             nonce: self.server_nonce,
             reserved: 0,

@@ -220,3 +220,44 @@ fn counters_of_addresses() {
         assert_eq!(count(&script, names), [1, came, 1, came]);
     }
 }
+
+/// A socket that is closed by the time an announcement comes echoes nothing; nor can the echo be here before a round trip.
+#[test]
+fn an_announcement_that_comes_after_the_data() {
+    for (wait, closed, told) in [(0, false, true), (0, true, false), (SECOND, true, true)] {
+        let mut script = Script::default();
+        let mut flow = script.open();
+        for number in 0..8 {
+            script.data(&mut flow, Client, number * 100, number as u32 * 100 + 1, 100);
+        }
+        script.send(&mut flow, Server, ACK, &[announce(1, SERVER_2.0, None, SERVER_KEY)], 0);
+        script.wait(wait);
+        if closed {
+            script.send(&mut flow, Client, ACK, &[data_fin(Client, 800)], 0);
+        }
+        if told { fires(&script, "address-never-echoed", &[]) } else { silent(&script, "address-never-echoed") }
+    }
+}
+
+/// What another address had under the same id is no use of the new one.
+#[test]
+fn an_id_that_another_address_had() {
+    let third = [10, 0, 7, 7];
+    let mut script = Script::default();
+    let mut flow = script.open();
+    script.data(&mut flow, Client, 0, 1, 100);
+    script.send(&mut flow, Server, ACK, &[announce(1, SERVER_2.0, None, SERVER_KEY)], 0);
+    script.send(&mut flow, Client, ACK, &[echo(1, SERVER_2.0, None)], 0);
+    let mut join = Flow::new(CLIENT, SERVER_2);
+    join.server_id = 1;
+    let [syn, syn_ack, ack] = [join.join_syn(0, false), join.join_syn_ack(false), join.join_ack()];
+    script.send(&mut join, Client, SYN, &[syn], 0);
+    script.send(&mut join, Server, SYN | ACK, &[syn_ack], 0);
+    script.send(&mut join, Client, ACK, &[ack], 0);
+    script.send(&mut join, Server, ACK, &[data_ack(Client, 0)], 0);
+    silent(&script, "address-never-used");
+    script.send(&mut flow, Server, ACK, &[remove(&[1])], 0);
+    let again = script.send(&mut flow, Server, ACK, &[announce(1, third, None, SERVER_KEY)], 0);
+    script.send(&mut flow, Client, ACK, &[echo(1, third, None)], 0);
+    fires(&script, "address-never-used", &[again]);
+}
