@@ -5,7 +5,7 @@ use super::rules::close as rule;
 use super::{Finder, span};
 use crate::text;
 use crate::track::connection::outcome::{Close, SubflowState};
-use crate::track::connection::{AnomalyKind, Connection};
+use crate::track::connection::{AnomalyKind, Connection, Removal};
 use crate::track::data::ORIGIN;
 use crate::track::side::Side;
 use crate::track::subflow::{Reset, Subflow};
@@ -204,11 +204,33 @@ fn without_data_fin(finder: &mut Finder<'_, '_>, connection: &Connection) {
     if missing.is_empty() {
         return;
     }
+    let mut frames = vec![connection.last.frame];
+    let why = last_removal(connection).map_or_else(String::new, |removal| {
+        frames.push(removal.frame);
+        format!(
+            ": the {} had removed address id {}, that of the last subflow, in frame {}",
+            removal.by.name(),
+            removal.id,
+            finder.frame(removal.frame),
+        )
+    });
     let who = match missing.as_slice() {
         [one] => format!("the {one} never sent a DATA_FIN"),
         _ => "neither end ever sent a DATA_FIN".to_owned(),
     };
     let text =
-        format!("All subflows are closed, the last in frame {}, and {who}.", finder.frame(connection.last.frame));
-    finder.report(rule::CLOSED_WITHOUT_DATA_FIN, None, &[connection.last.frame], text);
+        format!("All subflows are closed, the last in frame {}, and {who}{why}.", finder.frame(connection.last.frame));
+    finder.report(rule::CLOSED_WITHOUT_DATA_FIN, None, &frames, text);
+}
+
+/// The REMOVE_ADDR that took the connection its last subflow.
+fn last_removal(connection: &Connection) -> Option<&Removal> {
+    let last = connection.subflows.iter().max_by_key(|subflow| subflow.last.time)?;
+    let of_last = |removal: &&Removal| {
+        last.address_id(removal.by) == Some(removal.id)
+            && last.first.time <= removal.time
+            && removal.time <= last.last.time
+            && Side::BOTH.into_iter().all(|side| last.halves[side].fin.is_some_and(|fin| fin.1 > removal.frame))
+    };
+    connection.seldom.removals.iter().rev().find(of_last)
 }

@@ -117,7 +117,7 @@ pub const CLOSED_WITHOUT_DATA_FIN: &Explanation = &Explanation {
     severity: Severity::Warning,
     title: "all subflows were closed with FIN, but no DATA_FIN ended the data",
     meaning: "The FIN of a subflow ends that subflow only. Without DATA_FIN the other end must keep the connection \
-              until it times out.",
+              until it times out. An end that removes the address of the only subflow leaves it so.",
     detection: "FIN on every subflow, no DATA_FIN in a direction whose segments the capture holds: without hole up to \
                 the FINs, and nothing acknowledged beyond what was seen. A DATA_ACK one beyond the last byte shows a \
                 DATA_FIN that was not captured.",
