@@ -1,7 +1,7 @@
 //! The first subflow's handshake, and options that break the rules.
 
 use super::rules::handshake as rule;
-use super::{Finder, endpoint};
+use super::{Finder, endpoint, span};
 use crate::text;
 use crate::track::connection::outcome::Outcome;
 use crate::track::connection::{AnomalyKind, Connection, FallbackCause};
@@ -46,6 +46,10 @@ fn unanswered(finder: &mut Finder<'_, '_>, connection: &Connection, initial: &Su
         return;
     }
     let waited = finder.evidence.capture_end.since(syn.first.time);
+    // A capture that ends just then lacks time.
+    if syn.retransmissions() == 0 && waited < span::SECOND {
+        return;
+    }
     let all = u64::from(syn.retransmissions()) + 1;
     let syns = &connection.handshake.syns;
     // A client that gives MPTCP up sends the rest without the option, those that were not remembered too.

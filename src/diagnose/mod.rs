@@ -38,7 +38,7 @@ pub struct Evidence<'a> {
     pub connection: &'a Connection,
     /// The same connection at other taps.
     pub views: Vec<&'a Connection>,
-    /// Time of the last frame of the capture.
+    /// Time of the last frame of the input that shows the connection.
     pub capture_end: Timestamp,
     /// The inputs, for their names.
     pub inputs: &'a [InputInfo],

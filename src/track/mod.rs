@@ -158,6 +158,8 @@ pub struct Tracker {
     pub counts: Counts,
     /// Frames of link types that are not decoded; those beyond a limit are counted as without IP.
     pub undecoded: Vec<Undecoded>,
+    /// Where inputs are compared: when the last frame of each came.
+    ends: Vec<Timestamp>,
 }
 
 /// Where a segment was put.
@@ -229,7 +231,25 @@ impl Tracker {
             buffer: limits::BUFFERED_BYTES,
             counts: Counts::default(),
             undecoded: Vec::new(),
+            ends: Vec::new(),
         }
+    }
+
+    /// Inputs end at times of their own clocks.
+    fn note_end(&mut self, frame: &Frame<'_>) {
+        let input = usize::from(frame.id.input);
+        if self.ends.len() <= input {
+            self.ends.resize(input + 1, frame.time);
+        }
+        if let Some(end) = self.ends.get_mut(input) {
+            *end = frame.time.max(*end);
+        }
+    }
+
+    /// The time of an input's last frame.
+    pub fn end_of(&self, input: u16) -> Timestamp {
+        let own = self.ends.get(usize::from(input)).copied();
+        own.or(self.counts.last).unwrap_or_default()
     }
 
     /// Takes one frame, decoded.
@@ -247,6 +267,9 @@ impl Tracker {
         options: Option<&Options<'_>>,
         observer: &mut O,
     ) -> Assigned {
+        if self.config.compare && frame.time.is_known() {
+            self.note_end(frame);
+        }
         let counts = &mut self.counts;
         counts.packets += 1;
         if frame.time.is_known() {

@@ -38,7 +38,8 @@ pub const CONNECTION_UNANSWERED: &Explanation = &Explanation {
     severity: Severity::Warning,
     title: "the SYN with MP_CAPABLE was never answered",
     meaning: "Either the host cannot be reached, or something on the path drops SYNs with unknown options.",
-    detection: "The first subflow: one or more SYNs with MP_CAPABLE, no answer of any kind before the capture ends.",
+    detection: "The first subflow: several SYNs with MP_CAPABLE, or one and a second of capture after it, and no answer of \
+                any kind.",
     advice: "Try the same port with plain TCP (on Linux: the same program without mptcpize): if that is answered, \
               something on the path drops SYNs with MP_CAPABLE.",
     rfc: "8684 §3.1",

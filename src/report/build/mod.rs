@@ -15,7 +15,7 @@ use super::{FindingCounts, Report, Summary};
 use crate::capture::InputInfo;
 use crate::crypto::Token;
 use crate::diagnose;
-use crate::frame::{FrameId, LinkType, Timestamp};
+use crate::frame::{FrameId, LinkType};
 use crate::infer::{self, Naming, Surroundings};
 use crate::model::{
     CaptureStack, CaptureSummary, Connection, ConnectionsLeft, Finding, FrameRef, Header, Input, Interface,
@@ -126,7 +126,6 @@ impl TrackedReport {
                 inputs: &self.inputs,
                 around: &self.around,
                 views: &|id| views_of(tracker, views, id),
-                capture_end: self.capture_end(),
             };
             Overview::of(&scene, &self.listed)
         })
@@ -148,13 +147,9 @@ impl TrackedReport {
         diagnose::Evidence {
             connection,
             views: self.views_of(connection.id),
-            capture_end: self.capture_end(),
+            capture_end: self.tracker.end_of(connection.input),
             inputs: &self.inputs,
         }
-    }
-
-    fn capture_end(&self) -> Timestamp {
-        self.tracker.counts.last.unwrap_or_default()
     }
 
     /// Joins without their connection whose token `wanted` takes, in groups.

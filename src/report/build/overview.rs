@@ -8,7 +8,6 @@ use super::{Context, summary};
 use crate::capture::InputInfo;
 use crate::diagnose::across::Answers;
 use crate::diagnose::{self, Evidence, Found};
-use crate::frame::Timestamp;
 use crate::infer::{Patterns, Surroundings};
 use crate::model::CaptureStack;
 use crate::report::in_groups::in_groups;
@@ -38,7 +37,6 @@ pub(super) struct Scene<'a> {
     pub(super) around: &'a Surroundings,
     /// The views of a connection.
     pub(super) views: &'a (dyn Fn(ConnectionId) -> Vec<&'a Connection> + Sync),
-    pub(super) capture_end: Timestamp,
 }
 
 #[derive(Default)]
@@ -74,7 +72,8 @@ impl Scene<'_> {
         let mut part = Part { summaries: Vec::with_capacity(group.len()), ..Part::default() };
         for connection in group.iter().filter_map(|&id| self.tracker.connection(id)) {
             let views = (self.views)(connection.id);
-            let evidence = Evidence { connection, views, capture_end: self.capture_end, inputs: self.inputs };
+            let capture_end = self.tracker.end_of(connection.input);
+            let evidence = Evidence { connection, views, capture_end, inputs: self.inputs };
             let mut findings = FindingCounts::default();
             for found in diagnose::connection(&evidence) {
                 findings.add(found.rule.severity);

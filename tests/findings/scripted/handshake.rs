@@ -27,6 +27,7 @@ pub(super) fn an_unanswered_connection() {
     let mut script = Script::default();
     let mut flow = Flow::new(CLIENT, SERVER);
     let first = script.send(&mut flow, Client, SYN, &[capable(1, None, None)], 0);
+    silent(&script, "connection-unanswered");
     script.wait(SECOND);
     let second = script.again(&mut flow, Client, SYN, &[capable(1, None, None)], 0);
     fires(&script, "connection-unanswered", &[first, second]);
