@@ -210,7 +210,11 @@ fn why_refused(
     let responder = subflow.initiator.peer();
     let reason = reset.reason.map(|(why, _)| format!("{} (reason {})", why.meaning(), why.0));
     let port = |subflow: &Subflow| subflow.address_of(responder).1;
-    let other_port = connection.initial().is_some_and(|initial| port(initial) != port(subflow));
+    let version_0 = connection.dialect.is_some_and(|dialect| dialect.version() == 0);
+    let first_port = connection.initial().map(port);
+    let other_port = first_port.is_some_and(|first| first != port(subflow));
+    // A client connects from a port; it does not listen there. The kernel of version 0 takes joins all the same.
+    let of_client = responder == Side::Client && first_port.is_some() && !version_0;
     let foreign = subflow.join.as_deref().is_some_and(|join| connection.prove_join(subflow, join).token.is_mismatch());
     match reset.reason {
         Some((ResetReason::MPTCP_SPECIFIC, _)) if reset.of_syn && reset.by == responder => (
@@ -234,12 +238,15 @@ fn why_refused(
             (rule::JOIN_REFUSED_PROHIBITED, format!(": {}{proven}", reason.unwrap_or_default()))
         }
         Some(_) => (rule::JOIN_REFUSED_WITH_REASON, format!(": {}", reason.unwrap_or_default())),
-        None if reset.of_syn && other_port && reset.by == responder => (
+        None if reset.of_syn && (other_port || of_client) && reset.by == responder => (
             rule::JOIN_REFUSED_NO_LISTENER,
-            format!(" without a reason: nobody listens for joins on port {}", port(subflow)),
+            format!(
+                " without a reason: nobody listens for joins on port {}{}",
+                port(subflow),
+                if other_port { "" } else { ", from which the client opened the connection" },
+            ),
         ),
         None => {
-            let version_0 = connection.dialect.is_some_and(|dialect| dialect.version() == 0);
             let hint = if version_0 {
                 "version 0 has none to give"
             } else {

@@ -217,7 +217,16 @@ impl Flow {
 
     /// MP_JOIN of the SYN.
     pub(crate) fn join_syn(&self, address_id: u8, backup: bool) -> TcpOption<'static> {
-        let (token, nonce) = (Self::token_of(Side::Server), Nonce(self.nonce));
+        self.syn_to(Side::Server, address_id, backup)
+    }
+
+    /// MP_JOIN of a SYN that joins this end.
+    pub(crate) fn join_syn_to(&self, joined: Side, address_id: u8) -> TcpOption<'static> {
+        self.syn_to(joined, address_id, false)
+    }
+
+    fn syn_to(&self, joined: Side, address_id: u8, backup: bool) -> TcpOption<'static> {
+        let (token, nonce) = (Self::token_of(joined), Nonce(self.nonce));
         TcpOption::Mptcp(MptcpOption::MpJoin(MpJoin::Syn { backup, address_id, token, nonce, reserved: 0 }))
     }
 

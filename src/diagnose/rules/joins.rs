@@ -86,11 +86,13 @@ pub const JOIN_REFUSED_NO_LISTENER: &Explanation = &Explanation {
     id: "join-refused-no-listener",
     severity: Severity::Error,
     title: "a join was refused: nobody listens on that port",
-    meaning: "The join went to a port other than that of the connection and was answered with a bare RST, as TCP does \
-              where no socket listens.",
-    detection: "RST without MP_TCPRST as answer to a SYN with MP_JOIN to another port than the first subflow's.",
+    meaning: "The join went to a port other than that of the server, or to the one from which the client opened the \
+              connection, and was answered with a bare RST, as TCP does where no socket listens.",
+    detection: "RST without MP_TCPRST as answer to a SYN with MP_JOIN to another port than the first subflow's; or, in \
+              version 1, to the client's port.",
     advice: "An endpoint announced with a port needs a listener there: Linux opens one for `ip mptcp endpoint add … \
-              signal port N`, unless the port is taken.",
+              signal port N`, unless the port is taken. A server that joins its client has `subflow` endpoints: where \
+              clients cannot be joined, make these `signal` endpoints, which clients join.",
     rfc: "8684 §3.4.1",
     counter: None,
 };

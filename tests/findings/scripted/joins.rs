@@ -1,6 +1,5 @@
 //! Joins that are refused, late, forbidden or half done.
 
-use mptcp_inspect::crypto::Nonce;
 use mptcp_inspect::report::Report;
 use mptcp_inspect::track::side::Side::{Client, Server};
 use mptcp_inspect::wire::TcpOption;
@@ -106,8 +105,7 @@ pub(super) fn unanswered_and_unfinished_joins() {
 /// A server that has forgotten its SYN/ACK answers anew, with another nonce: the third ACK goes with one of the two.
 #[test]
 fn a_syn_ack_with_another_nonce() {
-    use mptcp_inspect::crypto::Nonce;
-    for (taken, right) in [(7, true), (8, true), (9, false)] {
+        for (taken, right) in [(7, true), (8, true), (9, false)] {
         let mut script = Script::default();
         script.open();
         let mut join = Flow::new(CLIENT_2, SERVER);
@@ -385,72 +383,47 @@ fn a_join_that_is_given_up_as_the_connection_closes() {
     });
 }
 
-/// The client's RST answers the SYN/ACK, as it does where that comes in on another interface than the socket is bound to; then it
-/// sends its SYN again. Three attempts are one subflow, and the last one counts.
+/// The server joins its client at the port from which that opened the connection: nothing listens there, unless its kernel is
+/// that of version 0.
 #[test]
-fn handshakes_that_begin_again_after_a_rst() {
-    in_both_versions(|_| {
-        for initial in [true, false] {
-            let mut script = Script::default();
-            if !initial {
-                script.open();
-            }
-            let mut flow = if initial { Flow::new(CLIENT, SERVER) } else { Flow::new(CLIENT_2, SERVER) };
-            let (asked, _, confirmed) = handshake();
-            let syn = if initial { asked } else { flow.join_syn(2, false) };
-            let mut last = 0;
-            for attempt in 0..3 {
-                flow.server_nonce = Nonce(7 + attempt);
-                let key = if attempt < 2 { WRONG_KEY } else { SERVER_KEY };
-                let answer = if initial { capable(1, Some(key), None) } else { flow.join_syn_ack(false) };
-                let mut far = flow.clone().rewound(Server, -10_000 * attempt as i32);
-                script.send(&mut far, Client, SYN, std::slice::from_ref(&syn), 0);
-                script.send(&mut far, Server, SYN | ACK, &[answer], 0);
-                if attempt == 2 {
-                    flow = far;
-                    break;
-                }
-                last = script.send(&mut far, Client, RST, &[], 0);
-                script.wait(SECOND);
-            }
-            let ack = if initial { confirmed } else { flow.join_ack() };
-            script.send(&mut flow, Client, ACK, &[ack], 0);
-            script.data(&mut flow, Client, 0, 1, 100);
-            script.send(&mut flow, Server, ACK, &[mapping(Server, 0, 1, 50, None)], 50);
-            let report = script.report();
-            assert_eq!((report.connection_count(), report.orphan_joins(&|_| true)), (1, 0));
-            let connection = report.connection(0);
-            assert_eq!(connection.subflows.len(), if initial { 1 } else { 2 });
-            let subflow = connection.subflows.last().expect("a subflow");
-            assert_eq!((subflow.state, subflow.reset.is_none()), ("established", true));
-            assert_eq!(connection.server.key, Some(SERVER_KEY));
-            assert_eq!(connection.directions.server_to_client.bytes, Some(50));
-            if let Some(join) = &subflow.join {
-                assert_eq!(format!("{join:?}").matches("Verified").count(), 3);
-            }
-            let id = if initial { "syn-retransmitted" } else { "join-retransmitted" };
-            let message = script.the(id).message;
-            assert!(
-                message.ends_with(&format!("with a RST in the client's name, the last in frame {last}.")),
-                "{message}"
-            );
-            silent(&script, "subflow-reset");
-            silent(&script, "connection-reset");
-        }
+fn a_join_of_the_server_to_the_port_of_the_client() {
+    in_both_versions(|version| {
+        let mut script = Script::default();
+        let mut first = script.open();
+        script.data(&mut first, Client, 0, 1, 100);
+        let mut join = Flow::new(CLIENT, SERVER_2);
+        let syn = join.join_syn_to(Client, 2);
+        script.send(&mut join, Server, SYN, &[syn], 0);
+        let rst = script.send(&mut join, Client, RST | ACK, &[], 0);
+        let (fire, other) = ("join-refused-no-listener", "join-refused-without-reason");
+        let (fire, other) = if version == 0 { (other, fire) } else { (fire, other) };
+        fires(&script, fire, &[rst]);
+        silent(&script, other);
+        let message = script.the(fire).message;
+        assert_eq!(
+            message.contains("port 40000, from which the client opened the connection"),
+            version == 1,
+            "{message}"
+        );
     });
 }
 
-/// A connection closes while a join of it is under way that this capture shows nothing else of: no connection more.
+/// How long nobody answered is told by the clock of the capture that shows it.
 #[test]
-fn a_reset_that_gives_up_a_join_unseen() {
-    in_both_versions(|_| {
+fn the_clock_of_another_capture_tells_no_waiting_time() {
+    for later in [0, 30 * SECOND] {
         let mut script = Script::default();
-        let mut first = script.open();
-        script.send(&mut first, Client, RST | ACK, &[fastclose(SERVER_KEY)], 0);
-        let mut join = Flow::new(CLIENT_2, SERVER).unanswered();
-        script.send(&mut join, Client, RST | ACK, &[fastclose(SERVER_KEY)], 0);
-        let report = script.report();
-        assert_eq!((report.connection_count(), report.orphan_joins(&|_| true)), (1, 0));
-        assert_eq!(report.header().tcp_connections.seen, 1);
-    });
+        for input in [0, 1] {
+            script.input = input;
+            let mut flow = script.open();
+            script.data(&mut flow, Client, 0, 1, 100);
+            if input == 0 {
+                let mut join = Flow::new(CLIENT_2, SERVER);
+                let syn = join.join_syn(2, false);
+                script.send(&mut join, Client, SYN, &[syn], 0);
+            }
+            script.wait(later);
+        }
+        silent(&script, "join-unanswered");
+    }
 }

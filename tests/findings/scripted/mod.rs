@@ -8,6 +8,7 @@ mod joins;
 mod kernels;
 mod options;
 mod paths;
+mod retries;
 mod same_packet;
 mod taps;
 mod words;
