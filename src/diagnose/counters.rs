@@ -1,131 +1,221 @@
 //! The kernel's view: which `MPTcpExt…` counters of each end the packets of a capture imply.
 //!
 //! Only what a wire shows is counted: an option that was sent counts as sent, and as received only where what follows shows
-//! that it was (an answer, an echo, the effect). What happens inside a host alone (queues, scheduling, blackhole cache) is
-//! left out, so a counter that is not listed is not known to be zero.
+//! that it was (an answer, an echo, the effect), or where the capture was made at its receiver. What happens inside a host
+//! alone (queues, scheduling, blackhole cache) is left out, and so is a counter that some packet may have raised or not: one
+//! that is not listed is not known to be zero.
 
 use super::views::nearer_to_server;
 use crate::track::connection::outcome::SubflowState;
-use crate::track::connection::{Connection, FallbackCause, Removal};
+use crate::track::connection::{Announced, Connection, FallbackCause, Removal};
 use crate::track::keys::Dialect;
 use crate::track::mark::Mark;
 use crate::track::side::{PerSide, Side};
-use crate::track::subflow::{Join, Subflow};
+use crate::track::subflow::{Join, Subflow, SynSeen};
 use crate::wire::ResetReason;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Counters by name, for each end.
-pub type Counters = PerSide<BTreeMap<&'static str, u64>>;
+pub type Known = PerSide<BTreeMap<&'static str, u64>>;
 
-/// Adds what one connection implies; `views` are what other inputs show of it.
-pub fn add(counters: &mut Counters, connection: &Connection, views: &[&Connection]) {
-    let mut tally = Tally { counters };
-    if connection.orphan {
-        orphan_joins(&mut tally, connection);
-        return;
-    }
-    match connection.dialect {
-        Some(Dialect::Rfc6824 | Dialect::DraftV1) => version_0(&mut tally, connection),
-        _ => version_1(&mut tally, connection, views),
+/// What has been counted so far.
+#[derive(Default)]
+pub struct Counters {
+    known: Known,
+    /// Those that some connection raised by a number that its packets leave open.
+    open: PerSide<BTreeSet<&'static str>>,
+}
+
+impl Counters {
+    /// Those that the packets tell.
+    pub fn known(mut self) -> Known {
+        for side in Side::BOTH {
+            self.known[side].retain(|name, _| !self.open[side].contains(name));
+        }
+        self.known
     }
 }
 
+/// Adds what one connection implies; `views` are what other inputs show of it. Each end is read from the view nearest to it.
+pub fn add(counters: &mut Counters, connection: &Connection, views: &[&Connection]) {
+    for side in Side::BOTH {
+        let seen = nearest(connection, views, side);
+        let other_end = nearest(connection, views, side.peer());
+        let arrives = is_at(seen, side) || !std::ptr::eq(seen, other_end);
+        let mut tally = Tally { counters, side, arrives };
+        if connection.orphan {
+            orphan_joins(&mut tally, connection);
+            continue;
+        }
+        match connection.dialect {
+            Some(Dialect::Rfc6824 | Dialect::DraftV1) => version_0(&mut tally, seen),
+            _ => version_1(&mut tally, seen),
+        }
+    }
+}
+
+/// What shows a connection nearest to one end, among those that show it from its beginning, if any does.
+fn nearest<'a>(connection: &'a Connection, views: &[&'a Connection], side: Side) -> &'a Connection {
+    let begins = |view: &Connection| view.initial().is_some_and(|initial| initial.syn.is_some());
+    let whole = views.iter().copied().filter(|view| begins(view) || !begins(connection));
+    whole.fold(connection, |best, view| {
+        let nearer = if side == Side::Server { nearer_to_server(view, best) } else { nearer_to_server(best, view) };
+        if is_at(view, side) || (nearer && !is_at(best, side)) { view } else { best }
+    })
+}
+
+/// Whether a capture was made at this end: its host sent the SYN, or the SYN/ACK, and did not send the other's. What passes a
+/// router, or loops back, comes in, too.
+fn is_at(connection: &Connection, side: Side) -> bool {
+    let left = |seen: Option<&SynSeen>| seen.is_some_and(|seen| seen.outgoing == Some(true));
+    connection.initial().is_some_and(|initial| {
+        let (syn, syn_ack) = (left(initial.syn.as_ref()), left(initial.syn_ack.as_ref()));
+        if side == Side::Client { syn && !syn_ack } else { syn_ack && !syn }
+    })
+}
+
+/// The counters of one end.
 struct Tally<'c> {
     counters: &'c mut Counters,
+    side: Side,
+    /// What is sent to this end shows as it came there.
+    arrives: bool,
 }
 
 impl Tally<'_> {
     fn add(&mut self, side: Side, name: &'static str, count: u64) {
-        if count > 0 {
-            *self.counters[side].entry(name).or_default() += count;
+        if count > 0 && side == self.side {
+            *self.counters.known[side].entry(name).or_default() += count;
         }
     }
 
     fn one(&mut self, side: Side, name: &'static str, when: bool) {
         self.add(side, name, u64::from(when));
     }
+
+    /// How often this connection raised a counter is not known.
+    fn leave_open(&mut self, side: Side, name: &'static str, when: bool) {
+        if when && side == self.side {
+            self.counters.open[side].insert(name);
+        }
+    }
 }
 
-fn version_1(tally: &mut Tally<'_>, connection: &Connection, views: &[&Connection]) {
+fn version_1(tally: &mut Tally<'_>, connection: &Connection) {
     handshake(tally, connection);
-    let cause = connection.fallback.map(|seen| (seen.cause, seen.side));
-    tally.one(
-        Side::Client,
-        "MPTcpExtMPCapableSYNTXDrop",
-        cause.is_some_and(|cause| cause.0 == FallbackCause::SynRetriedWithoutOption),
-    );
-    tally.one(
-        Side::Client,
-        "MPTcpExtMPCapableDataFallback",
-        cause == Some((FallbackCause::NoOptionOnData, Some(Side::Server))),
-    );
-    tally.one(Side::Server, "MPTcpExtDssFallback", cause == Some((FallbackCause::NoOptionOnData, Some(Side::Client))));
+    fallback_1(tally, connection);
     for subflow in &connection.subflows {
         if let Some(join) = &subflow.join {
             join_1(tally, connection, subflow, join);
         }
     }
-    announced_1(tally, connection);
+    for announced in connection.addresses.iter() {
+        announced_1(tally, connection, announced);
+    }
     for side in Side::BOTH {
-        steering(tally, connection, views, side);
-        let fastclosed =
-            connection.subflows.iter().filter_map(Subflow::reset).filter(|reset| reset.fastclose && reset.by == side);
-        tally.add(side, "MPTcpExtMPFastcloseTx", fastclosed.count() as u64);
-        // A RST that refuses a join, or answers what comes for a closed subflow, is sent without a socket that would count it.
-        let told = |subflow: &&Subflow| {
-            let reset = subflow.reset().filter(|reset| reset.by == side && reset.reason.is_some() && reset.with_ack);
-            reset.is_some() && (subflow.state() == SubflowState::Reset || subflow.initiator == side)
-        };
-        tally.add(side, "MPTcpExtMPRstTx", connection.subflows.iter().filter(told).count() as u64);
+        steering(tally, connection, side);
+        resets(tally, connection, side);
         failed(tally, connection, side, ["MPTcpExtMPFailTx", "MPTcpExtMPFailRx", "MPTcpExtDataCsumErr"]);
         tally.one(side, "MPTcpExtInfiniteMapTx", connection.seldom.infinite[side].is_some());
         tally.one(side.peer(), "MPTcpExtInfiniteMapRx", connection.seldom.infinite[side].is_some());
     }
 }
 
+fn fallback_1(tally: &mut Tally<'_>, connection: &Connection) {
+    let cause = connection.fallback.map(|seen| (seen.cause, seen.side));
+    let retried = cause.is_some_and(|cause| cause.0 == FallbackCause::SynRetriedWithoutOption);
+    let void = cause == Some((FallbackCause::BadOption, Some(Side::Client)));
+    let server_sent = connection.initial().is_some_and(|initial| initial.halves.server.first_data.is_some());
+    tally.one(Side::Client, "MPTcpExtMPCapableSYNTXDrop", retried || connection.handshake.gave_option_up());
+    let bare = cause == Some((FallbackCause::NoOptionOnData, Some(Side::Server))) || (void && server_sent);
+    tally.one(Side::Client, "MPTcpExtMPCapableDataFallback", bare);
+    tally.one(Side::Server, "MPTcpExtDssFallback", cause == Some((FallbackCause::NoOptionOnData, Some(Side::Client))));
+    // The server had answered a SYN with the option: that the client gave it up shows in the third ACK.
+    let agreed = connection.handshake.syn_ack.is_some() && connection.handshake.bare_ack.is_some();
+    tally.one(Side::Server, "MPTcpExtMPCapableFallbackACK", server_sent && (void || (retried && agreed)));
+}
+
 /// Times that Linux sends an ADD_ADDR that is not echoed.
 const ADD_ADDR_TIMES: u32 = 4;
 
 /// Each echo shows that an ADD_ADDR came; that none was sent after it, though some might have been, that the echo did.
-fn announced_1(tally: &mut Tally<'_>, connection: &Connection) {
-    for announced in connection.addresses.iter() {
-        let (by, peer) = (announced.by, announced.by.peer());
-        let echoes = u64::from(announced.echoes);
-        let heard = if announced.echo_unheard || announced.sent >= ADD_ADDR_TIMES { 0 } else { echoes };
-        tally.add(by, "MPTcpExtAddAddrTx", u64::from(announced.sent));
-        tally.add(peer, "MPTcpExtAddAddr", echoes);
-        tally.add(peer, "MPTcpExtEchoAddTx", echoes);
-        tally.add(by, "MPTcpExtEchoAdd", heard);
-        if announced.port.is_some() {
-            tally.add(peer, "MPTcpExtPortAdd", echoes);
-            tally.add(by, "MPTcpExtPortAdd", heard);
-        }
+fn announced_1(tally: &mut Tally<'_>, connection: &Connection, announced: &Announced) {
+    let (by, peer) = (announced.by, announced.by.peer());
+    let refused = connection.prove_announced(announced).is_some_and(|verdict| verdict.is_mismatch());
+    let possible = if tally.arrives { announced.possible } else { announced.sent };
+    let all_came = refused || announced.echoes >= possible;
+    let unheard = announced.echo_unheard || announced.sent >= ADD_ADDR_TIMES;
+    let (heard, all_heard) = match (tally.arrives, announced.echo_arrivals) {
+        (true, echoes) => (echoes.taken, !echoes.doubtful),
+        (false, _) if unheard => (0, announced.echoes == 0),
+        (false, _) => (announced.echoes, true),
+    };
+    tally.add(by, "MPTcpExtAddAddrTx", u64::from(announced.sent));
+    tally.add(peer, "MPTcpExtEchoAddTx", u64::from(announced.echoes));
+    let of_port = announced.port.map(|_| "MPTcpExtPortAdd");
+    for name in ["MPTcpExtAddAddr"].into_iter().chain(of_port) {
+        tally.add(peer, name, u64::from(announced.echoes));
+        tally.leave_open(peer, name, !all_came);
+    }
+    for name in ["MPTcpExtEchoAdd"].into_iter().chain(of_port) {
+        tally.add(by, name, u64::from(heard));
+        tally.leave_open(by, name, !all_heard);
     }
 }
 
-/// REMOVE_ADDR and MP_PRIO, which nothing acknowledges: sent where the capture nearest to the sender shows them. They came
-/// where another capture, nearer to the receiver, shows them too, or where the receiver acts on them.
-fn steering(tally: &mut Tally<'_>, connection: &Connection, views: &[&Connection], side: Side) {
-    let nearest = |to: Side| {
-        views.iter().copied().fold(connection, |best, view| {
-            let nearer = if to == Side::Server { nearer_to_server(view, best) } else { nearer_to_server(best, view) };
-            if nearer { view } else { best }
-        })
-    };
-    let (leaving, coming) = (nearest(side), nearest(side.peer()));
-    let removed = |tap: &Connection| tap.seldom.removals.iter().filter(|removal| removal.by == side).count() as u64;
-    tally.add(side, "MPTcpExtRmAddrTx", removed(leaving));
-    tally.add(side, "MPTcpExtMPPrioTx", priority_changes(leaving, side));
-    if views.is_empty() {
-        let removals = connection.seldom.removals.iter().filter(|removal| removal.by == side);
-        tally.add(
-            side.peer(),
-            "MPTcpExtRmAddr",
-            removals.filter(|removal| acted_on(connection, removal)).count() as u64,
-        );
-    } else {
-        tally.add(side.peer(), "MPTcpExtRmAddr", removed(coming));
-        tally.add(side.peer(), "MPTcpExtMPPrioRx", priority_changes(coming, side));
+/// REMOVE_ADDR and MP_PRIO, which nothing acknowledges: they came where the capture is the receiver's, or where the receiver
+/// acts on them.
+fn steering(tally: &mut Tally<'_>, connection: &Connection, side: Side) {
+    let peer = side.peer();
+    let removals = || connection.seldom.removals.iter().filter(|removal| removal.by == side);
+    let priorities = priority_changes(connection, side);
+    tally.add(side, "MPTcpExtRmAddrTx", removals().map(|removal| u64::from(removal.sent)).sum());
+    tally.add(side, "MPTcpExtMPPrioTx", priorities);
+    if tally.arrives {
+        tally.add(peer, "MPTcpExtRmAddr", removals().map(|removal| u64::from(removal.arrivals.taken)).sum());
+        tally.leave_open(peer, "MPTcpExtRmAddr", removals().any(|removal| removal.arrivals.doubtful));
+        tally.add(peer, "MPTcpExtMPPrioRx", priorities);
+        return;
+    }
+    // Ids of one option come together.
+    let came = |removal: &Removal| removals().any(|other| other.frame == removal.frame && acted_on(connection, other));
+    for removal in removals() {
+        let came = came(removal);
+        tally.one(peer, "MPTcpExtRmAddr", came);
+        tally.leave_open(peer, "MPTcpExtRmAddr", !came || removal.sent > 1);
+    }
+}
+
+/// RSTs with options that a socket of this side sent, and those that one of its peer's took.
+fn resets(tally: &mut Tally<'_>, connection: &Connection, side: Side) {
+    let peer = side.peer();
+    for subflow in &connection.subflows {
+        let told = subflow.seldom.told[side];
+        tally.one(side, "MPTcpExtMPFastcloseTx", told.fastclose);
+        // A RST that refuses a join, or answers what comes for a closed subflow, is sent without a socket that would count it.
+        let by_socket = subflow.state() == SubflowState::Reset || subflow.initiator == side;
+        tally.one(side, "MPTcpExtMPRstTx", told.reason && by_socket);
+    }
+    if !tally.arrives || connection.fallback.is_some() {
+        return;
+    }
+    let fastclose = connection.seldom.fastclose.filter(|(by, _, right)| *by == side && *right == Some(true));
+    let in_reset = |at: Mark| connection.subflows.iter().any(|of| of.reset().is_some_and(|reset| reset.at.frame == at));
+    // One on an ACK counts, too, if it is taken.
+    tally.leave_open(peer, "MPTcpExtMPFastcloseRx", fastclose.is_some_and(|(_, at, _)| !in_reset(at.frame)));
+    for (subflow, reset) in connection.subflows.iter().filter_map(|subflow| Some((subflow, subflow.reset()?))) {
+        // Linux looks at options of a RST once another segment has shown it that the handshake went well.
+        let earlier = subflow.options[side].is_some_and(|(first, _)| first != reset.at.frame);
+        if reset.by != side || reset.reason.is_none() || !subflow.is_established() || !earlier {
+            continue;
+        }
+        let taken = reset.in_order && subflow.halves[peer].fin.is_none();
+        for (name, has) in
+            [("MPTcpExtMPRstRx", true), ("MPTcpExtMPFastcloseRx", reset.fastclose && fastclose.is_some())]
+        {
+            tally.one(peer, name, has && taken);
+            tally.leave_open(peer, name, has && !taken);
+        }
     }
 }
 
@@ -173,7 +263,10 @@ fn handshake(tally: &mut Tally<'_>, connection: &Connection) {
     tally.one(Side::Client, "MPTcpExtMPCapableFallbackSYNACK", bare);
     let crossed = connection.fallback.is_some_and(|seen| seen.cause == FallbackCause::SimultaneousOpen);
     tally.one(Side::Client, "MPTcpExtSimultConnectFallback", crossed);
-    tally.one(Side::Server, "MPTcpExtMPCapableACKRX", asked && acknowledged && server_spoke);
+    let void = connection
+        .fallback
+        .is_some_and(|seen| seen.cause == FallbackCause::BadOption && seen.side == Some(Side::Client));
+    tally.one(Side::Server, "MPTcpExtMPCapableACKRX", asked && acknowledged && server_spoke && !void);
     let third = connection.fallback.is_some_and(|seen| seen.cause == FallbackCause::NoOptionInThirdAck);
     tally.one(Side::Server, "MPTcpExtMPCapableFallbackACK", third);
 }

@@ -95,6 +95,7 @@ impl Connection {
             if let Some(seldom) = subflow.seldom.written() {
                 seldom.bare.swap();
                 seldom.backup_since.swap();
+                seldom.told.swap();
                 seldom.resets.iter_mut().for_each(|reset| reset.by = reset.by.peer());
                 seldom.differences.iter_mut().for_each(|difference| difference.from = difference.from.peer());
                 seldom.backup_changes.iter_mut().for_each(|change| change.1 = change.1.peer());

@@ -88,12 +88,27 @@ pub struct Seldom {
     pub other_syn_ack: Option<(Nonce, [u8; 8], Mark)>,
     /// Handshakes that a RST ended before the one that is told of: how many, and the last RST.
     pub attempts: Option<(u32, Reset)>,
+    /// What a socket of each end said when it reset the subflow.
+    pub told: PerSide<Told>,
     /// Where inputs are compared: its RSTs, in order, without repeats.
     pub resets: Vec<RstSent>,
     /// Where inputs are compared: the first segment that the sender of the RST that ended it sent after it.
     pub after_reset: Option<Mark>,
     /// Options of its packets that say different things at two inputs.
     pub differences: Vec<Difference>,
+}
+
+/// Options of a RST that a socket sent: it has ACK, and is no answer to a SYN.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// MP_TCPRST.
+    pub reason: bool,
+    /// MP_FASTCLOSE.
+    pub fastclose: bool,
+}
+
+impl Told {
+    const NOTHING: Self = Self { reason: false, fastclose: false };
 }
 
 /// What tells a RST from others.
@@ -134,6 +149,7 @@ empty! {
         also_seen_as: Vec::new(),
         other_syn_ack: None,
         attempts: None,
+        told: PerSide { client: Told::NOTHING, server: Told::NOTHING },
         resets: Vec::new(),
         after_reset: None,
         differences: Vec::new(),
@@ -291,6 +307,8 @@ pub struct Reset {
     /// It has ACK: a socket sent it. A segment for which there is none is answered without, if it has ACK itself (RFC 9293
     /// §3.10.7.1).
     pub with_ack: bool,
+    /// It has the sequence number that its receiver waits for, if that got what shows here: others are not obeyed (RFC 5961 §3.2).
+    pub in_order: bool,
     /// It carried MP_FASTCLOSE.
     pub fastclose: bool,
     /// It carried MP_FAIL.

@@ -173,7 +173,8 @@ fn counters_are_the_kernels() {
             continue;
         }
         let captures = folder.captures();
-        let sets = if folder.is_v0() { vec![captures] } else { captures.into_iter().map(|file| vec![file]).collect() };
+        let each: Vec<_> = captures.iter().map(|file| vec![file.clone()]).collect();
+        let sets = if folder.is_v0() { vec![captures] } else { [each, vec![captures]].concat() };
         for files in sets {
             let report = support::report(&files, &[]);
             for end in ["client", "server"] {

@@ -57,6 +57,8 @@ pub(crate) struct Script {
     pub(crate) interface: u16,
     /// Interface index and packet type of a cooked header (SLL2) before the packet.
     pub(crate) cooked: Option<(u32, u8)>,
+    /// The end whose host captures: what it sends leaves, the rest comes in, as a cooked header (SLL2) tells.
+    pub(crate) host: Option<Side>,
     /// TTL of what is sent; 64 unless told.
     pub(crate) ttl: Option<u8>,
     /// Packets that this input did not get, so far.
@@ -312,7 +314,8 @@ impl Script {
             fill_in_checksum(&mut packet);
         }
         flow.next[index(side)] = seq.wrapping_add(payload as u32 + u32::from(flags & (SYN | FIN) != 0));
-        let link = match self.cooked {
+        let by_host = self.host.map(|host| (2, if host == side { 4 } else { 0 }));
+        let link = match by_host.or(self.cooked) {
             Some((index, packet_type)) => {
                 let mut header = vec![0x08, 0, 0, 0];
                 header.extend(index.to_be_bytes());

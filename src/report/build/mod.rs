@@ -299,6 +299,7 @@ impl Report for TrackedReport {
         for connection in self.tracker.connections().filter(|connection| connection.view_of.is_none()) {
             diagnose::counters::add(&mut counters, connection, &self.views_of(connection.id));
         }
+        let counters = counters.known();
         Some(KernelCounters { client: counters.client, server: counters.server })
     }
 }

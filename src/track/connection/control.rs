@@ -11,6 +11,7 @@ use crate::track::keys::{Dialect, KeySource};
 use crate::track::mark::Mark;
 use crate::track::observer::{Event, Observer, What};
 use crate::track::side::Side;
+use crate::track::subflow::Subflow;
 use crate::track::verdict::{Tag, Verdict, Why};
 use crate::wire::{self, AddAddr, MpFastclose, MpPrio, MptcpOption, Subtype};
 
@@ -39,6 +40,10 @@ pub struct Announced {
     pub echo_unheard: bool,
     /// Times it was sent.
     pub sent: u32,
+    /// Those that the receiver may have taken, if this is what reached it.
+    pub possible: u32,
+    /// Echoes, if this is what reached the announcer.
+    pub echo_arrivals: Arrivals,
     /// Its REMOVE_ADDR.
     pub removed: Option<Mark>,
 }
@@ -56,6 +61,26 @@ pub struct Removal {
     pub time: Timestamp,
     /// Whether an announced address or a subflow had the id.
     pub hit: bool,
+    /// Times it was sent.
+    pub sent: u32,
+    /// Those, if this is what reached the receiver.
+    pub arrivals: Arrivals,
+}
+
+/// Options that came to the host for which they are, if what a capture shows is what came there.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Arrivals {
+    /// Those that it took.
+    pub taken: u32,
+    /// Whether it may have taken others.
+    pub doubtful: bool,
+}
+
+impl Arrivals {
+    fn note(&mut self, taken: Option<bool>) {
+        self.taken += u32::from(taken == Some(true));
+        self.doubtful |= taken.is_none();
+    }
 }
 
 impl Announced {
@@ -132,13 +157,41 @@ impl Connection {
         }
     }
 
+    /// Whether the receiver takes the options of a segment that came to it as it shows here; `None` where that is not certain.
+    /// TCP drops what lies before that which was acknowledged (RFC 9293 §3.10.7.4), and may drop what others overtook.
+    fn is_taken(&self, input: &Input<'_, '_>) -> Option<bool> {
+        let subflow = self.subflows.get(usize::from(input.subflow))?;
+        let (from, to) = (&subflow.halves[input.side], &subflow.halves[input.side.peer()]);
+        let end = from.unwrap(input.segment.seq) + u64::from(input.segment.payload_len);
+        let behind = from.acked().is_some_and(|acked| end < acked);
+        if subflow.reset().is_some() || behind {
+            return Some(false);
+        }
+        let overtaken = end < from.next || to.acked().is_some_and(|acked| to.unwrap(input.segment.ack) < acked);
+        (!overtaken && to.fin.is_none()).then_some(true)
+    }
+
+    /// Likewise with REMOVE_ADDR, which is looked at later: not any more if the receiver has no open socket by then, and
+    /// perhaps not where data has ended.
+    fn is_removal_taken(&self, input: &Input<'_, '_>) -> Option<bool> {
+        let peer = input.side.peer();
+        let open = |subflow: &Subflow| subflow.reset().is_none() && subflow.halves[peer].fin.is_none();
+        if !self.subflows.iter().any(open) {
+            return Some(false);
+        }
+        let ended = Side::BOTH.into_iter().any(|side| self.data[side].fin.is_some());
+        self.is_taken(input).filter(|taken| !(*taken && ended))
+    }
+
     fn add_addr<O: Observer>(&mut self, add: &AddAddr, input: &Input<'_, '_>, env: &mut Env<'_, O>) {
         let by = input.side;
+        let possible = u32::from(self.is_taken(input) != Some(false));
         let same_id = |known: &&mut Announced| known.by == by && known.id == add.address_id && known.removed.is_none();
         let mut reused = None;
         for known in self.addresses.iter_mut().filter(same_id) {
             if known.address == add.address && known.port == add.port {
                 known.sent += 1;
+                known.possible += possible;
                 known.echo_unheard |= known.echoed.is_some();
                 return;
             }
@@ -162,6 +215,8 @@ impl Connection {
                 echoes: 0,
                 echo_unheard: false,
                 sent: 1,
+                possible,
+                echo_arrivals: Arrivals::default(),
                 removed: None,
             });
         } else {
@@ -172,6 +227,7 @@ impl Connection {
 
     fn echo(&mut self, add: &AddAddr, input: &Input<'_, '_>) {
         let announcer = input.side.peer();
+        let taken = self.is_taken(input);
         let matching = |known: &&mut Announced| {
             known.by == announcer
                 && known.id == add.address_id
@@ -181,19 +237,16 @@ impl Connection {
         if let Some(known) = self.addresses.iter_mut().rev().find(matching) {
             known.echoed.get_or_insert(self.last.frame);
             known.echoes += 1;
+            known.echo_arrivals.note(taken);
         }
     }
 
     fn remove_addr<O: Observer>(&mut self, id: u8, input: &Input<'_, '_>, env: &mut Env<'_, O>) {
         let by = input.side;
+        let taken = self.is_removal_taken(input);
         // REMOVE_ADDR is sent again on other subflows: only a new announcement makes a second one new.
-        let again = self
-            .seldom
-            .removals
-            .iter()
-            .rev()
-            .find(|removal| removal.by == by && removal.id == id)
-            .map(|removal| removal.frame);
+        let known = self.seldom.removals.iter().rposition(|removal| removal.by == by && removal.id == id);
+        let again = known.and_then(|index| self.seldom.removals.get(index)).map(|removal| removal.frame);
         let mut was_announced = false;
         let announced = self.addresses.written().into_iter().flatten();
         // An id may have been announced with several ports.
@@ -207,10 +260,17 @@ impl Connection {
             .any(|subflow| subflow.address_id(by) == Some(id) && again.is_none_or(|frame| subflow.first.frame > frame));
         let hit = was_announced || used || (id == 0 && again.is_none());
         if again.is_some() && !hit {
+            if let Some(removal) = known.and_then(|index| self.seldom.removals.get_mut(index)) {
+                removal.sent += 1;
+                removal.arrivals.note(taken);
+            }
             return;
         }
         if self.seldom.removals.len() < limits::ADDRESSES {
-            self.seldom.removals.push(Removal { by, id, frame: env.at.frame, time: env.at.time, hit });
+            let mut arrivals = Arrivals::default();
+            arrivals.note(taken);
+            let (frame, time) = (env.at.frame, env.at.time);
+            self.seldom.removals.push(Removal { by, id, frame, time, hit, sent: 1, arrivals });
         } else {
             self.seldom.left_out.removals += 1;
         }

@@ -39,6 +39,17 @@ pub struct Handshake {
 }
 
 impl Handshake {
+    /// Whether the client went on to send its SYN without MP_CAPABLE.
+    pub fn gave_option_up(&self) -> bool {
+        self.syn.is_some() && self.syns.last().is_some_and(|syn| !syn.2)
+    }
+
+    /// Whether this frame, which has data, has the MP_CAPABLE of a third ACK that has none: without data-level length, so it is
+    /// void (RFC 8684 §3.1).
+    pub(super) fn is_ack_without_length(&self, frame: Mark) -> bool {
+        self.ack.is_some_and(|(capable, at)| at == frame && capable.version > 0 && capable.data_len.is_none())
+    }
+
     /// Bytes of payload that are kept.
     pub(super) fn kept_bytes(&self) -> usize {
         self.syn_payload.len()
@@ -148,7 +159,7 @@ impl Connection {
     }
 
     fn initial_syn_ack<O: Observer>(&mut self, input: &Input<'_, '_>, env: &mut Env<'_, O>, effects: &mut Effects) {
-        if self.handshake.syns.last().is_some_and(|syn| !syn.2) && self.handshake.syn.is_some() {
+        if self.handshake.gave_option_up() {
             let frame = self.handshake.syns.iter().find(|syn| !syn.2).map_or(env.at.frame, |syn| syn.0);
             self.fall_back(FallbackCause::SynRetriedWithoutOption, frame, Some(Side::Client), env);
         }

@@ -347,6 +347,9 @@ impl Connection {
             half.next = half.next.max(at + 1);
         }
         let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return };
+        if input.segment.flags.rst() {
+            outcome::note_told(subflow, input);
+        }
         let resets = input.segment.flags.rst() && subflow.reset().is_none();
         if resets {
             subflow.seldom.reset = Some(outcome::reset_of(subflow, input, env.at));

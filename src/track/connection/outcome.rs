@@ -5,7 +5,7 @@ use super::{Connection, Env, FallbackCause, Input};
 use crate::track::mark::{Mark, Moment};
 use crate::track::observer::Observer;
 use crate::track::side::Side;
-use crate::track::subflow::{Join, Reset, Subflow};
+use crate::track::subflow::{Join, Reset, Subflow, Told};
 use crate::wire::MptcpOption;
 
 /// What became of a connection as MPTCP.
@@ -369,16 +369,39 @@ impl Connection {
     }
 }
 
+/// Whether a RST is the first that comes back after a SYN.
+fn answers_syn(subflow: &Subflow, input: &Input<'_, '_>) -> bool {
+    subflow.syn_ack.is_none() && input.side != subflow.initiator && subflow.halves[input.side].segments <= 1
+}
+
+/// What a RST says that a socket of its sender sent.
+pub(super) fn note_told(subflow: &mut Subflow, input: &Input<'_, '_>) {
+    let has = |kind: fn(&MptcpOption<'_>) -> bool| input.options.control().any(|option| kind(&option));
+    let told = Told {
+        reason: has(|option| matches!(option, MptcpOption::MpTcprst(_))),
+        fastclose: has(|option| matches!(option, MptcpOption::MpFastclose(_))),
+    };
+    if told != Told::default() && input.segment.flags.ack() && !answers_syn(subflow, input) {
+        let known = &mut subflow.seldom.told[input.side];
+        *known = Told { reason: known.reason || told.reason, fastclose: known.fastclose || told.fastclose };
+    }
+}
+
 /// What a RST says.
 pub(super) fn reset_of(subflow: &Subflow, input: &Input<'_, '_>, at: Moment) -> Reset {
-    let of_syn =
-        subflow.syn_ack.is_none() && input.side != subflow.initiator && subflow.halves[input.side].segments <= 1;
+    let of_syn = answers_syn(subflow, input);
+    let half = &subflow.halves[input.side];
+    let reason = input.options.control().find_map(|option| match option {
+        MptcpOption::MpTcprst(rst) => Some((rst.why(), rst.transient())),
+        _ => None,
+    });
     let mut reset = Reset {
         by: input.side,
         at,
-        reason: None,
+        reason,
         of_syn,
         with_ack: input.segment.flags.ack(),
+        in_order: half.unwrap(input.segment.seq) == half.next && half.seen.is_contiguous(),
         fastclose: false,
         fail: false,
     };
@@ -386,17 +409,12 @@ pub(super) fn reset_of(subflow: &Subflow, input: &Input<'_, '_>, at: Moment) -> 
     reset
 }
 
-/// A later RST of the same side may hold the reason that the first lacked.
+/// A later RST of the same side may say that it ends more than the subflow. Its reason is its own: the first may be forged.
 pub(super) fn amend_reset(reset: &mut Reset, input: &Input<'_, '_>) {
-    if input.side != reset.by {
-        return;
-    }
-    for option in input.options.control() {
-        match option {
-            MptcpOption::MpTcprst(rst) if reset.reason.is_none() => reset.reason = Some((rst.why(), rst.transient())),
-            MptcpOption::MpFastclose(_) => reset.fastclose = true,
-            MptcpOption::MpFail(_) => reset.fail = true,
-            _ => {}
+    if input.side == reset.by {
+        for option in input.options.control() {
+            reset.fastclose |= matches!(option, MptcpOption::MpFastclose(_));
+            reset.fail |= matches!(option, MptcpOption::MpFail(_));
         }
     }
 }

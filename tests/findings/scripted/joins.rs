@@ -1,5 +1,6 @@
 //! Joins that are refused, late, forbidden or half done.
 
+use mptcp_inspect::crypto::Nonce;
 use mptcp_inspect::report::Report;
 use mptcp_inspect::track::side::Side::{Client, Server};
 use mptcp_inspect::wire::TcpOption;

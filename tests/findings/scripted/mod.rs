@@ -1,6 +1,7 @@
 //! Connections written down segment by segment: each finding that no capture shows, and what looks like it and is not.
 
 mod addresses;
+mod counters;
 mod data;
 mod fallback;
 mod handshake;

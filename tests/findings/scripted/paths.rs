@@ -323,3 +323,38 @@ fn a_path_that_becomes_a_backup() {
         }
     });
 }
+
+/// The reason of a RST is its own: a RST without one that came before, as a device sends it, has none.
+#[test]
+fn the_reason_of_another_reset() {
+    let mut script = Script::default();
+    let mut first = script.open();
+    script.data(&mut first, Client, 0, 1, 100);
+    let mut join = script.join(CLIENT_2, SERVER, 2, [false; 2]);
+    script.data(&mut join, Client, 100, 1, 100);
+    let bare = script.send(&mut join, Client, RST, &[], 0);
+    script.send(&mut join, Client, ACK, &[mapping(Client, 200, 101, 100, None)], 100);
+    script.send(&mut join, Client, RST | ACK, &[reason(4)], 0);
+    script.data(&mut first, Client, 300, 101, 100);
+    let reset = script.report().connection(0).subflows[1].reset.expect("a reset");
+    assert_eq!((reset.frame.id.number, reset.reason), (bare, None));
+    let found = script.the("subflow-reset");
+    assert!(found.message.contains("without a reason") && found.counter.is_none(), "{found:?}");
+}
+
+/// The only subflow is removed by its id: that is why the connection ends without DATA_FIN.
+#[test]
+fn a_removal_that_ends_the_last_subflow() {
+    for removes in [false, true] {
+        let mut script = Script::default();
+        let mut flow = script.open();
+        script.data(&mut flow, Client, 0, 1, 100);
+        let steers = if removes { vec![remove(&[0])] } else { Vec::new() };
+        let removal = script.send(&mut flow, Server, ACK, &steers, 0);
+        script.send(&mut flow, Server, FIN | ACK, &[], 0);
+        let last = script.send(&mut flow, Client, FIN | ACK, &[], 0);
+        fires(&script, "closed-without-data-fin", &[&[last][..], &[removal][..usize::from(removes)]].concat());
+        let message = script.the("closed-without-data-fin").message;
+        assert_eq!(message.contains("the server had removed address id 0"), removes, "{message}");
+    }
+}
