@@ -96,6 +96,7 @@ pub fn fallback_counter(seen: &FallbackSeen, connection: &Connection) -> Option<
     let name = match seen.cause {
         // The client's kernel looks at no option that it did not ask for.
         FallbackCause::BadOption if connection.handshake.not_asked => return None,
+        FallbackCause::BadOption if seen.side == Some(Side::Client) => "MPTcpExtMPCapableFallbackACK",
         FallbackCause::NoOptionInSynAck | FallbackCause::OptionEchoed | FallbackCause::BadOption => {
             "MPTcpExtMPCapableFallbackSYNACK"
         }
@@ -138,6 +139,7 @@ fn fell_back(finder: &mut Finder<'_, '_>, connection: &Connection, seen: &Fallba
             );
             (rule::FALLBACK_INFINITE_MAPPING, text, Vec::new())
         }
+        FallbackCause::BadOption if seen.side == Some(Side::Client) => without_length(finder, connection, seen),
         FallbackCause::BadOption => {
             let versions = connection.handshake.syn.zip(connection.handshake.syn_ack);
             let versions = versions.map(|((asked, _), (answer, _))| (asked.version, answer.version));
@@ -207,6 +209,22 @@ fn no_option_in_syn_ack(finder: &Finder<'_, '_>, connection: &Connection, seen: 
         "The client asked for MPTCP{asked} and the SYN/ACK of {server} (frame {frame}) carries no MP_CAPABLE: {why}."
     );
     (rule::FALLBACK_NO_OPTION_IN_SYN_ACK, text, syn.into_iter().collect())
+}
+
+fn without_length(finder: &Finder<'_, '_>, connection: &Connection, seen: &FallbackSeen) -> Verdict {
+    let syn = connection.initial().and_then(|initial| initial.syn.as_ref()).filter(|syn| syn.fast_open() > 0);
+    let fast_open = syn.map_or_else(String::new, |syn| {
+        format!(
+            " The SYN in frame {} had brought {} (Fast Open), which the server did not take: the client sent them again in its third ACK.",
+            finder.frame(syn.first.frame),
+            text::counted(u64::from(syn.fast_open()), "byte"),
+        )
+    });
+    let text = format!(
+        "The client's first data (frame {}) came with an MP_CAPABLE that has no data-level length, so the server ignored the option and went on as TCP.{fast_open}",
+        finder.frame(seen.frame),
+    );
+    (rule::FALLBACK_FIRST_DATA_WITHOUT_LENGTH, text, syn.map(|syn| syn.first.frame).into_iter().collect())
 }
 
 fn option_echoed(finder: &Finder<'_, '_>, connection: &Connection, seen: &FallbackSeen) -> Verdict {

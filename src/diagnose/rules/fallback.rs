@@ -17,6 +17,7 @@ pub const TOPIC: Topic = Topic {
         FALLBACK_MP_FAIL,
         FALLBACK_INFINITE_MAPPING,
         FALLBACK_BAD_OPTION,
+        FALLBACK_FIRST_DATA_WITHOUT_LENGTH,
         FALLBACK_SIMULTANEOUS_OPEN,
         OPTION_BLANKED,
         SYN_ACK_NOT_OF_SERVER,
@@ -153,6 +154,23 @@ pub const FALLBACK_BAD_OPTION: &Explanation = &Explanation {
     advice: "If the server is known to be sound, a device on the way rewrites the option.",
     rfc: "8684 §3.1",
     counter: Some("MPTcpExtMPCapableFallbackSYNACK"),
+};
+
+/// Plain TCP: the first data came with an MP_CAPABLE that has no data-level length.
+pub const FALLBACK_FIRST_DATA_WITHOUT_LENGTH: &Explanation = &Explanation {
+    id: "fallback-first-data-without-length",
+    severity: Severity::Warning,
+    title: "plain TCP: the first data came with an MP_CAPABLE that has no data-level length",
+    meaning: "The MP_CAPABLE of a third ACK without data is 20 bytes long; with data it must have the data-level length, \
+              too. Where that is missing a server must ignore the option. No device is at fault: Linux sends so when the \
+              data of a Fast Open SYN goes again in the third ACK, because the server did not accept it in the SYN, or \
+              the SYN got lost.",
+    detection: "Version 1: MP_CAPABLE with both keys and without data-level length on a segment with payload, and no \
+              mappings after it.",
+    advice: "It comes with TCP Fast Open only, and now and then: where each connection must be MPTCP, do not use that \
+              (net.ipv4.tcp_fastopen).",
+    rfc: "8684 §3.1",
+    counter: Some("MPTcpExtMPCapableFallbackACK"),
 };
 
 /// Plain TCP: both ends sent a SYN at the same time.

@@ -279,6 +279,9 @@ impl Connection {
             .min_by_key(|found| (found.0, found.1));
         let Some((frame, mapped, side)) = found else { return self.conclude_silent_server(env) };
         let (cause, frame, side) = self.bare_third_ack().unwrap_or_else(|| {
+            if self.handshake.is_ack_without_length(frame) {
+                return (FallbackCause::BadOption, frame, Side::Client);
+            }
             let failed = self.seldom.failed.client.or(self.seldom.failed.server).is_some();
             let cause = if mapped && failed {
                 FallbackCause::MpFail

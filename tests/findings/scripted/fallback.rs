@@ -3,6 +3,7 @@
 use mptcp_inspect::model::Connection;
 use mptcp_inspect::report::Report;
 use mptcp_inspect::track::side::Side::{Client, Server};
+use mptcp_inspect::wire::{MptcpOption, TcpOption};
 
 use super::{fires, silent};
 use crate::script::*;
@@ -142,4 +143,42 @@ fn fins_without_data() {
     script.send(&mut flow, Client, ACK, &[], 0);
     silent(&script, "fallback-no-option-on-data");
     assert_eq!((only(&script).outcome, only(&script).close), ("mptcp", "tcp_fin_only"));
+}
+
+/// The third ACK brings the data of a Fast Open SYN again, with an MP_CAPABLE that has no room for its length: void, and no
+/// device's doing. With the length it is MPTCP.
+#[test]
+pub(super) fn first_data_with_the_option_of_an_ack() {
+    for data_len in [None, Some(200)] {
+        let mut script = Script::default();
+        let mut flow = Flow::new(CLIENT, SERVER);
+        let syn = script.send(&mut flow, Client, SYN, &[capable(1, None, None)], 200);
+        script.wait(SECOND);
+        let mut flow = flow.rewound(Client, 201);
+        script.send(&mut flow, Client, SYN, &[capable(1, None, None)], 0);
+        script.send(&mut flow, Server, SYN | ACK, &[capable(1, Some(SERVER_KEY), None)], 0);
+        let mut option = capable(1, Some(CLIENT_KEY), Some(SERVER_KEY));
+        if let TcpOption::Mptcp(MptcpOption::MpCapable(option)) = &mut option {
+            option.data_len = data_len;
+        }
+        let first = script.send(&mut flow, Client, ACK, &[option], 200);
+        let answer = if data_len.is_some() { vec![data_ack(Client, 200)] } else { Vec::new() };
+        script.send(&mut flow, Server, ACK, &answer, 0);
+        let id = "fallback-first-data-without-length";
+        silent(&script, "fallback-no-option-on-data");
+        if data_len.is_some() {
+            silent(&script, id);
+            continue;
+        }
+        script.send(&mut flow, Server, ACK, &[], 100);
+        script.send(&mut flow, Client, ACK, &[], 100);
+        fires(&script, id, &[syn, first]);
+        fell_back(&script, "bad_option", "client", first);
+        assert_eq!(script.the(id).counter, Some("MPTcpExtMPCapableFallbackACK"));
+        let counters = script.report().kernel_counters().expect("all is known");
+        let server = &counters.server;
+        assert_eq!(server.get("MPTcpExtMPCapableFallbackACK"), Some(&1));
+        assert_eq!((server.get("MPTcpExtMPCapableACKRX"), server.get("MPTcpExtDssFallback")), (None, None));
+        assert_eq!(counters.client.get("MPTcpExtMPCapableDataFallback"), Some(&1));
+    }
 }
