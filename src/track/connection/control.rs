@@ -260,9 +260,11 @@ impl Connection {
             .any(|subflow| subflow.address_id(by) == Some(id) && again.is_none_or(|frame| subflow.first.frame > frame));
         let hit = was_announced || used || (id == 0 && again.is_none());
         if again.is_some() && !hit {
+            // Segments with data that an interface cuts of one all have its options.
+            let cut = input.segment.payload_len > 0;
             if let Some(removal) = known.and_then(|index| self.seldom.removals.get_mut(index)) {
-                removal.sent += 1;
-                removal.arrivals.note(taken);
+                removal.sent += u32::from(!cut);
+                removal.arrivals.note(taken.filter(|_| !cut));
             }
             return;
         }

@@ -52,6 +52,19 @@ fn options_that_reach_the_host_that_captures() {
     }
 }
 
+/// An interface that cuts a segment with data puts its options on each part.
+#[test]
+fn a_removal_on_data_that_is_cut() {
+    let mut script = captured_at(Some(Client));
+    let mut flow = script.open();
+    script.data(&mut flow, Client, 0, 1, 100);
+    for _ in 0..2 {
+        script.send(&mut flow, Server, ACK, &[mapping(Server, 0, 1, 200, None), remove(&[0])], 100);
+    }
+    assert_eq!(counted(&script, Server, "RmAddrTx"), Some(1));
+    assert_eq!(counted(&script, Client, "RmAddr"), None);
+}
+
 /// The client's RST answers that with which the server refused its join, after the third ACK.
 #[test]
 fn resets_of_both_ends_of_one_subflow() {
