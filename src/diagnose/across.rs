@@ -28,7 +28,12 @@ pub fn orphans<'a>(
     let mut found = Vec::new();
     let orphans: Vec<&Connection> = orphans.collect();
     let whose = |join: &Subflow| only_connection_of(join, listed.clone());
-    refused_orphans(&orphans, &whose, evidence, &mut found);
+    // A fallback before any key was shown leaves a connection without token for good.
+    let nameless = !orphans.is_empty()
+        && listed
+            .clone()
+            .any(|one| one.fallback.is_none() && Side::BOTH.into_iter().any(|side| one.ends[side].token().is_none()));
+    refused_orphans(&orphans, &whose, nameless, evidence, &mut found);
     bare_orphans(&orphans, evidence, &mut found);
     found
 }
@@ -37,6 +42,7 @@ pub fn orphans<'a>(
 fn refused_orphans<'a>(
     orphans: &[&Connection],
     whose: &dyn Fn(&Subflow) -> Option<&'a Connection>,
+    nameless: bool,
     evidence: &Evidence<'_>,
     found: &mut Vec<Found>,
 ) {
@@ -55,16 +61,14 @@ fn refused_orphans<'a>(
             continue;
         }
         let why = reason.map_or_else(|| "without a reason".to_owned(), |reason| format!("with reason {reason}"));
-        let known = whose(subflow).and_then(|known| Some((known.number()?, known.ends.server.token()?)));
-        let known = known.map_or_else(String::new, |(number, token)| {
-            format!(" (connection {number}, which was open to the same server, has token {:08x})", token.0)
-        });
         let message = format!(
-            "The join {} → {} names token {:08x}, which no connection in this capture has, and was answered with a RST in frame {} {why}: its connection is gone or on another host, or the token was changed on the way{known}",
+            "The join {} → {} names token {:08x}, which no connection in this capture {}, and was answered with a RST in frame {} {why}: {}",
             endpoint(subflow.address_of(subflow.initiator)),
             endpoint(subflow.address_of(subflow.initiator.peer())),
             token.0,
+            if nameless { "is known to have" } else { "has" },
             evidence.frame(reset.at.frame),
+            where_it_is(whose(subflow), nameless),
         );
         let rule = match reason {
             Some(ResetReason::MPTCP_SPECIFIC) => joins::JOIN_REFUSED_UNKNOWN_TOKEN,
@@ -82,6 +86,25 @@ fn refused_orphans<'a>(
         found.message.push_str(&more);
         found
     }));
+}
+
+/// Where the connection of a refused join may be. `known` is the only one that was open to its server; `nameless`: the capture has
+/// connections whose token it does not show.
+fn where_it_is(known: Option<&Connection>, nameless: bool) -> String {
+    let token = known.and_then(|known| Some((known.number()?, known.ends.server.token())));
+    match token {
+        Some((number, Some(token))) => format!(
+            "its connection is gone or on another host, or the token was changed on the way (connection {number}, which was open to the same server, has token {:08x})",
+            token.0
+        ),
+        Some((number, None)) => format!(
+            "it may be of connection {number}, which was open to the same server and whose token is not in this capture"
+        ),
+        None if nameless => {
+            "it may be of one whose token is not in this capture, or of one that is gone or on another host".to_owned()
+        }
+        None => "its connection is gone or on another host, or the token was changed on the way".to_owned(),
+    }
 }
 
 /// SYNs or SYN/ACKs without MPTCP that have padding in the place of its option: one finding for all.

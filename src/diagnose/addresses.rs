@@ -127,8 +127,11 @@ fn never_used(finder: &mut Finder<'_, '_>, connection: &Connection, announced: &
     });
     // Data that is not there came over subflows that are not there either.
     let holes = Side::BOTH.into_iter().any(|side| connection.data[side].missing() > 0);
+    // A join is known for one of this connection by the token in its SYN.
+    let known = |side: Side| connection.ends[side].token().is_some() && connection.shows_packets_of(side);
     if used
         || holes
+        || !Side::BOTH.into_iter().all(known)
         || connection.fallback.is_some()
         || (announced.echoed.is_none() && connection.close() == Close::Open)
     {

@@ -5,8 +5,9 @@ use super::rules::close as rule;
 use super::{Finder, span};
 use crate::text;
 use crate::track::connection::outcome::{Close, SubflowState};
-use crate::track::connection::{AnomalyKind, Connection, Removal};
+use crate::track::connection::{AnomalyKind, Connection, FallbackCause, Removal};
 use crate::track::data::ORIGIN;
+use crate::track::mark::Mark;
 use crate::track::side::Side;
 use crate::track::subflow::{Reset, Subflow};
 use crate::wire::ResetReason;
@@ -21,6 +22,11 @@ pub(super) fn look(finder: &mut Finder<'_, '_>) {
             if let Some(reset) = subflow.reset() {
                 subflow_reset(finder, connection, index, subflow, &reset);
             }
+        }
+    }
+    for (index, subflow) in finder.subflows() {
+        if let Some((reset, shown)) = subflow.seldom.survived {
+            without_effect(finder, connection, index, subflow, &reset, shown);
         }
     }
     fastclose(finder, connection);
@@ -126,6 +132,38 @@ fn subflow_reset(finder: &mut Finder<'_, '_>, connection: &Connection, index: u1
         );
         finder.report(rule::SUBFLOW_RESET_REASON_UNSUPPORTED, Some(index), &[reset.at.frame], text);
     }
+}
+
+/// A RST that ended nothing.
+fn without_effect(
+    finder: &mut Finder<'_, '_>,
+    connection: &Connection,
+    index: u16,
+    subflow: &Subflow,
+    reset: &Reset,
+    shown: Mark,
+) {
+    // That the SYN was answered only without its option is said of the fallback.
+    if reset.of_syn && connection.fallback.is_some_and(|seen| seen.cause == FallbackCause::SynRetriedWithoutOption) {
+        return;
+    }
+    let (who, other) = (reset.by.name(), reset.by.peer().name());
+    let usual = subflow.halves[reset.by].ttl;
+    let foreign = usual != 0 && usual != reset.ttl && subflow.seldom.more_interfaces.is_empty();
+    let mut text = format!(
+        "The RST in frame {} in the name of the {who} did not end subflow {index}: ",
+        finder.frame(reset.at.frame)
+    );
+    text.push_str(&if reset.of_syn {
+        format!("a SYN/ACK followed in frame {}", finder.frame(shown))
+    } else {
+        format!("the {who} sent more, and the {other} acknowledged it in frame {}", finder.frame(shown))
+    });
+    if foreign {
+        text.push_str(&format!(". It has TTL {}, the first segment of the {who} after its SYN {usual}", reset.ttl));
+    }
+    text.push_str(if reset.of_syn && !foreign { "." } else { ": a device on the way sent it." });
+    finder.report(rule::SUBFLOW_RESET_FORGED, Some(index), &[reset.at.frame, shown], text);
 }
 
 /// Whether what the capture shows bears out the reason of a reset; `None` where a wire cannot show it.

@@ -268,7 +268,7 @@ fn handshake(tally: &mut Tally<'_>, connection: &Connection) {
         .is_some_and(|seen| seen.cause == FallbackCause::BadOption && seen.side == Some(Side::Client));
     tally.one(Side::Server, "MPTcpExtMPCapableACKRX", asked && acknowledged && server_spoke && !void);
     let third = connection.fallback.is_some_and(|seen| seen.cause == FallbackCause::NoOptionInThirdAck);
-    tally.one(Side::Server, "MPTcpExtMPCapableFallbackACK", third);
+    tally.one(Side::Server, "MPTcpExtMPCapableFallbackACK", third && agreed);
 }
 
 /// What is so in both versions: SYN, SYN/ACK, ACK of a join. True where the HMAC of the SYN/ACK was refused.
@@ -320,7 +320,8 @@ fn failed(tally: &mut Tally<'_>, connection: &Connection, side: Side, [sent, rec
         if answer.is_some_and(|other| other.0 < frame) {
             continue;
         }
-        tally.one(side, checksum, true);
+        // Where the other end's packets were not captured, this one may be an answer.
+        tally.one(side, checksum, connection.shows_packets_of(peer));
         let subflow = connection.subflows.get(usize::from(index));
         let reset = subflow.is_some_and(|subflow| subflow.reset().is_some_and(|reset| reset.fail));
         tally.one(peer, received, answer.is_some() || connection.seldom.infinite[peer].is_some() || reset);

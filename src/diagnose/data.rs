@@ -234,7 +234,7 @@ fn infinite(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side) {
     if connection.fallback.is_some_and(|seen| seen.cause == FallbackCause::InfiniteMapping && seen.frame == frame) {
         return;
     }
-    let other_way = if connection.seldom.infinite[side.peer()].is_some() {
+    let other_way = if connection.seldom.infinite[side.peer()].is_some() || !connection.shows_packets_of(side.peer()) {
         ""
     } else {
         "; the other direction has none, which is allowed"

@@ -1,5 +1,6 @@
 //! Why a connection went on as TCP, and who is to blame.
 
+use super::one_way::{failed_one_way, never_spoke, no_option_after_syn, nobody_saw_agreement};
 use super::rules::fallback as rule;
 use super::version_0::is_its_kernel;
 use super::views::nearer_to_server;
@@ -37,6 +38,9 @@ pub fn fallback_by(connection: &Connection, views: &[&Connection]) -> Option<&'s
     match seen.cause {
         FallbackCause::NoOptionInSynAck if void_by(connection).is_some() => Some("client"),
         FallbackCause::NoOptionInSynAck => by_of_bare_syn_ack(connection, views),
+        FallbackCause::NoOptionInThirdAck if nobody_saw_agreement(connection, views) => {
+            by_of_bare_syn_ack(connection, views)
+        }
         FallbackCause::NoOptionInThirdAck => Some(by_of_bare_ack(connection, views)),
         FallbackCause::OptionEchoed
         | FallbackCause::MpFail
@@ -101,6 +105,8 @@ pub fn fallback_counter(seen: &FallbackSeen, connection: &Connection) -> Option<
             "MPTcpExtMPCapableFallbackSYNACK"
         }
         FallbackCause::SynRetriedWithoutOption => "MPTcpExtMPCapableSYNTXDrop",
+        // The server counts this one where it had agreed, the client another where the server had not.
+        FallbackCause::NoOptionInThirdAck if connection.handshake.syn_ack.is_none() => return None,
         FallbackCause::NoOptionInThirdAck => "MPTcpExtMPCapableFallbackACK",
         FallbackCause::NoOptionOnData if is_its_kernel(connection.dialect) && acknowledges_data(seen, connection) => {
             "MPTcpExtMPFallbackAckInit"
@@ -133,10 +139,12 @@ fn fell_back(finder: &mut Finder<'_, '_>, connection: &Connection, seen: &Fallba
         FallbackCause::MpFail => failed(finder, connection, seen),
         FallbackCause::InfiniteMapping => {
             let who = seen.side.map_or("an end", Side::name);
-            let text = format!(
-                "The {who} announced an infinite mapping in frame {} without an MP_FAIL before it in this capture.",
-                finder.frame(seen.frame)
-            );
+            let why = if seen.side == Some(Side::Client) && never_spoke(connection) {
+                ": nothing that the server sent after its SYN/ACK carries an MPTCP option, though it acknowledges data"
+            } else {
+                " without an MP_FAIL before it in this capture"
+            };
+            let text = format!("The {who} announced an infinite mapping in frame {}{why}.", finder.frame(seen.frame));
             (rule::FALLBACK_INFINITE_MAPPING, text, Vec::new())
         }
         FallbackCause::BadOption if seen.side == Some(Side::Client) => without_length(finder, connection, seen),
@@ -175,14 +183,20 @@ fn fell_back(finder: &mut Finder<'_, '_>, connection: &Connection, seen: &Fallba
     ) {
         finder.settle();
     }
-    if seen.cause == FallbackCause::NoOptionInSynAck && void_by(connection).is_some() {
+    let moot = match seen.cause {
+        FallbackCause::NoOptionInSynAck => void_by(connection).is_some(),
+        // A SYN with the option arrived: nothing drops them.
+        FallbackCause::SynRetriedWithoutOption => connection.handshake.syn_ack.is_some(),
+        _ => false,
+    };
+    if moot {
         finder.advice_is_moot();
     }
 }
 
-type Verdict = (&'static Explanation, String, Vec<Mark>);
+pub(super) type Verdict = (&'static Explanation, String, Vec<Mark>);
 
-fn syn_frame(connection: &Connection) -> Option<Mark> {
+pub(super) fn syn_frame(connection: &Connection) -> Option<Mark> {
     connection.handshake.syn.map(|(_, frame)| frame)
 }
 
@@ -252,6 +266,25 @@ fn syn_retried(finder: &Finder<'_, '_>, connection: &Connection, seen: &Fallback
         );
         return (rule::FALLBACK_SYN_RETRIED_WITHOUT_OPTION, text, [frames, vec![syn_ack]].concat());
     }
+    if connection.initial().is_some_and(|initial| initial.syn_ack.is_none()) {
+        let text = format!(
+            "The client sent {} with MP_CAPABLE and, {} after the first, one without (frame {}), and went on as TCP. The capture lacks the SYN/ACK that it answered.",
+            text::counted(with, "SYN"),
+            text::duration(bare.since(first)),
+            finder.frame(seen.frame),
+        );
+        return (rule::FALLBACK_SYN_RETRIED_WITHOUT_OPTION, text, frames);
+    }
+    let first_try = connection.initial().and_then(Subflow::overcome_reset).filter(|reset| reset.of_syn);
+    if let Some(reset) = first_try {
+        let text = format!(
+            "{} with MP_CAPABLE got a RST (frame {}); the one without (frame {}) was accepted: the server or something on the way refuses SYNs that carry the option.",
+            text::counted(with, "SYN"),
+            finder.frame(reset.at.frame),
+            finder.frame(seen.frame),
+        );
+        return (rule::FALLBACK_SYN_RETRIED_WITHOUT_OPTION, text, [frames, vec![reset.at.frame]].concat());
+    }
     let text = format!(
         "{} with MP_CAPABLE got no answer; the one without (frame {}) did. MPTCP cost {} and then was not used: something drops SYNs that carry the option.",
         text::counted(with, "SYN"),
@@ -262,6 +295,9 @@ fn syn_retried(finder: &Finder<'_, '_>, connection: &Connection, seen: &Fallback
 }
 
 fn no_option_in_third_ack(finder: &Finder<'_, '_>, connection: &Connection, seen: &FallbackSeen) -> Verdict {
+    if nobody_saw_agreement(connection, &finder.evidence.views) {
+        return no_option_after_syn(finder, connection, seen);
+    }
     let syn_ack = connection.handshake.syn_ack.map(|(_, frame)| frame);
     let at_client = |view: &&Connection| view.handshake.syn.is_some() && view.handshake.bare_syn_ack.is_some();
     let sent = |view: &&Connection| view.handshake.ack.is_some();
@@ -344,6 +380,9 @@ fn failed(finder: &Finder<'_, '_>, connection: &Connection, seen: &FallbackSeen)
         .into_iter()
         .filter_map(|side| connection.seldom.failed[side].map(|(frame, dsn, _)| (frame, dsn, side)))
         .min_by_key(|failed| failed.0);
+    if let Some((frame, _, side)) = first.filter(|_| connection.first_to_fail().is_none()) {
+        return failed_one_way(finder, connection, side, frame);
+    }
     let mut frames: Vec<Mark> = Vec::new();
     let reporter = first.map_or("receiver", |first| first.2.name());
     let sender = first.map_or("sender", |first| first.2.peer().name());
@@ -358,7 +397,8 @@ fn failed(finder: &Finder<'_, '_>, connection: &Connection, seen: &FallbackSeen)
         let data = &connection.data[side.peer()];
         let (base, known) = data.dsn(crate::track::data::ORIGIN + 1);
         let offset = dsn.wrapping_sub(base);
-        if known && offset < 1 << 40 {
+        // Without the key, positions count from the first byte seen.
+        if known && data.counts_from_idsn() && offset < 1 << 40 {
             text.push_str(&format!(
                 " (mapping at byte {} of the {}'s stream)",
                 text::count(offset),

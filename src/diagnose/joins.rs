@@ -34,7 +34,7 @@ fn one(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, subflow
         return hmac_mismatch(finder, index, subflow, join, &proof);
     }
     if let Some(bare) = join.bare_syn_ack.filter(|_| join.syn_ack_hmac.is_none()) {
-        return syn_ack_without_option(finder, index, subflow, bare);
+        return syn_ack_without_option(finder, index, subflow, join, bare);
     }
     let state = subflow.state();
     let unfinished = matches!(state, SubflowState::Refused | SubflowState::Reset | SubflowState::HalfOpen);
@@ -122,15 +122,19 @@ fn hmac_mismatch(finder: &mut Finder<'_, '_>, index: u16, subflow: &Subflow, joi
     finder.report_with(rule::JOIN_HMAC_MISMATCH, Some(index), &frames, text, Some(counter));
 }
 
-fn syn_ack_without_option(finder: &mut Finder<'_, '_>, index: u16, subflow: &Subflow, bare: Mark) {
+fn syn_ack_without_option(finder: &mut Finder<'_, '_>, index: u16, subflow: &Subflow, join: &Join, bare: Mark) {
     let syn = syn_of(subflow);
     let mut frames = vec![syn, bare];
+    let (what, why) = if join.echoed {
+        ("that repeats the MP_JOIN of the SYN", "a middlebox echoes options, and the server's own answer is not there")
+    } else {
+        ("without MP_JOIN", who_left_it_out(finder, subflow, &mut frames))
+    };
     let text = format!(
-        "The SYN with MP_JOIN {} (frame {}) was answered by a SYN/ACK without MP_JOIN (frame {}): {}{}.",
+        "The SYN with MP_JOIN {} (frame {}) was answered by a SYN/ACK {what} (frame {}): {why}{}.",
         route(subflow),
         finder.frame(syn),
         finder.frame(bare),
-        who_left_it_out(finder, subflow, &mut frames),
         and_reset(finder, subflow, &mut frames),
     );
     finder.report(rule::JOIN_SYN_ACK_WITHOUT_OPTION, Some(index), &frames, text);

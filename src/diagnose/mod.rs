@@ -13,6 +13,7 @@ mod explanation;
 mod fallback;
 mod handshake;
 mod joins;
+mod one_way;
 mod paths;
 pub mod rules;
 mod version_0;

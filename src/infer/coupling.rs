@@ -33,7 +33,7 @@ pub(super) fn read(connection: &Connection, side: Side) -> Coupling {
                 share: round(half.data_bytes as f64 / data.unique as f64, 10_000.0),
                 rtt_p50_ns: median_rtt(half),
                 loss: loss(half).map(|loss| round(loss, 1e6)),
-                max_in_flight_bytes: half.max_in_flight,
+                max_in_flight_bytes: half.most_in_flight(),
                 one_tcp_bps: one_tcp(half, mss),
                 timeline: timeline.map_or_else(Vec::new, |timeline| steps(timeline, index as u16)),
             }

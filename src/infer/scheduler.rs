@@ -110,6 +110,7 @@ fn find(connection: &Connection, side: Side, facts: &Facts) -> Result<(&'static 
     match connection.outcome() {
         Outcome::Fallback => Err(Untold::Because("fell back to TCP: one path")),
         Outcome::Refused | Outcome::Unanswered => Err(Untold::Because("not established")),
+        _ if connection.lacks_direction(side) => Err(Untold::Because("its packets are not in the capture")),
         _ if !connection.shows_all_data_of(side) => {
             Err(Untold::Because("the capture cut the options that map its data"))
         }

@@ -19,7 +19,12 @@ pub(super) fn read(connection: &Connection) -> Sysctls {
         checksum_asked: Sides { client: asks(Side::Client), server: asks(Side::Server) },
         checksum: connection.checksum_in_use(),
         version_offered: handshake.syn.map(|(option, _)| option.version),
-        version_accepted: handshake.syn_ack.map(|(option, _)| option.version),
+        // The third ACK has both keys: it answers a SYN/ACK that may not have been captured.
+        version_accepted: handshake
+            .syn_ack
+            .or(handshake.ack)
+            .filter(|_| !handshake.echoed)
+            .map(|(option, _)| option.version),
         deny_join_id0: Sides { client: denies(Side::Client), server: denies(Side::Server) },
         syns_with_option: with as u32,
         syns_without_option: without as u32,

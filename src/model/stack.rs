@@ -235,8 +235,8 @@ pub struct PathLoad {
     pub rtt_p50_ns: Option<u64>,
     /// TCP payload sent again, over all payload sent.
     pub loss: Option<f64>,
-    /// Most bytes sent and not acknowledged.
-    pub max_in_flight_bytes: u64,
+    /// Most bytes sent and not acknowledged; `None` where no acknowledgement was captured.
+    pub max_in_flight_bytes: Option<u64>,
     /// What one TCP alone would carry on this path.
     pub one_tcp_bps: Option<u64>,
     /// Over time, where the direction carried more than 1 MiB.

@@ -167,8 +167,8 @@ pub struct SubflowDirection {
     pub rtt: Option<Rtt>,
     /// The same from TCP timestamps.
     pub rtt_timestamps: Option<Rtt>,
-    /// Most bytes sent and not yet acknowledged.
-    pub max_in_flight_bytes: u64,
+    /// Most bytes sent and not yet acknowledged; `None` where no acknowledgement was captured.
+    pub max_in_flight_bytes: Option<u64>,
     /// First frame with new data.
     pub first_data: Option<At>,
     /// Last frame with new data.

@@ -140,7 +140,9 @@ pub(super) fn connection(connection: &Connection) -> Vec<Cell> {
         cells.push(Cell::of(Role::Warning, "? options cut by the capture"));
     }
     for (arrow, direction) in both(&directions.client_to_server, &directions.server_to_client) {
+        let unseen = direction.acked_bytes.filter(|_| lacks(connection, direction));
         let amounts = [
+            (unseen, "acknowledged, not captured", Role::Warning),
             (direction.missing_bytes, "not captured", Role::Warning),
             (direction.unmapped_bytes, "without mapping", Role::Warning),
             (unacknowledged(connection, direction), "never acknowledged", Role::Warning),
@@ -153,6 +155,11 @@ pub(super) fn connection(connection: &Connection) -> Vec<Cell> {
         }
     }
     cells
+}
+
+/// Whether the capture has no packet of a direction that was in use.
+pub(super) fn lacks(connection: &Connection, direction: &ConnectionDirection) -> bool {
+    direction.bytes.is_none() && !connection.options_cut
 }
 
 /// Bytes of a closed MPTCP connection that no DATA_ACK covered.
@@ -280,15 +287,19 @@ pub(super) fn details(arrow: &str, direction: &SubflowDirection) -> Vec<Cell> {
         let [min, p50, p95] = [rtt.min_ns, rtt.p50_ns, rtt.p95_ns].map(text::duration);
         cells.push(Cell::plain(format!("RTT {p50} (least {min}, 95% {p95})")));
     }
-    if direction.max_in_flight_bytes > 0 {
-        cells.push(Cell::plain(format!("up to {} in flight", text::bytes(direction.max_in_flight_bytes))));
-    }
+    let in_flight = direction.max_in_flight_bytes.filter(|&bytes| bytes > 0);
+    cells.extend(in_flight.map(|bytes| Cell::plain(format!("up to {} in flight", text::bytes(bytes)))));
     cells
 }
 
-/// A pair by source and destination of the SYN, as client's side, server's side, and the arrow from who sent it.
+/// A pair by source and destination of the SYN, as client's side, server's side, and the arrow from who sent it: none where the
+/// capture does not tell.
 pub(super) fn sides<T>(subflow: &Subflow, source: T, destination: T) -> (T, T, &'static str) {
-    if subflow.initiator == Some("server") { (destination, source, "←") } else { (source, destination, "→") }
+    match subflow.initiator {
+        Some("server") => (destination, source, "←"),
+        Some(_) => (source, destination, "→"),
+        None => (source, destination, "–"),
+    }
 }
 
 pub(super) fn both<'d, T>(up: &'d T, down: &'d T) -> [(&'static str, &'d T); 2] {
@@ -310,8 +321,16 @@ pub(super) fn separated(texts: Vec<String>) -> Vec<Cell> {
     texts.into_iter().enumerate().map(|(i, text)| Cell::of(Role::Dim, text + dot(i))).collect()
 }
 
+/// Whether packets of the other end were captured.
+fn shows_peer_of(end: &str, connection: &Connection) -> bool {
+    connection.subflows.iter().map(|subflow| &subflow.directions).any(|directions| {
+        let of_peer = if end == "server" { &directions.client_to_server } else { &directions.server_to_client };
+        of_peer.segments > 0
+    })
+}
+
 /// `server announced 10.8.2.2 as id 1 at frame 6  ✓ HMAC  echoed`.
-pub(super) fn address(address: &Address, version: Option<u8>) -> Vec<Cell> {
+pub(super) fn address(address: &Address, connection: &Connection) -> Vec<Cell> {
     let port = address.port.map_or_else(String::new, |port| format!(" port {port}"));
     let mut cells = vec![
         Cell::plain(format!("{} announced {}{port} as id {}", address.by, address.address, address.id))
@@ -326,7 +345,7 @@ pub(super) fn address(address: &Address, version: Option<u8>) -> Vec<Cell> {
     }
     if address.echoed.is_some() {
         cells.push(Cell::plain("echoed"));
-    } else if version == Some(1) {
+    } else if connection.version == Some(1) && shows_peer_of(address.by, connection) {
         cells.push(Cell::of(Role::Warning, "no echo"));
     }
     if address.sent > 1 {

@@ -109,7 +109,7 @@ impl Of<'_> {
         match self.event.what {
             What::SubflowOpened => {
                 field!(out, "role", self.connection.role_of(subflow).map(Plain));
-                field!(out, "initiator", subflow.initiator_known.then(|| named(subflow.initiator)));
+                field!(out, "initiator", subflow.shown_initiator().map(named));
                 field!(out, "source", Socket(subflow.ip.source(), subflow.source_port));
                 field!(out, "destination", Socket(subflow.ip.destination(), subflow.destination_port));
                 field!(out, "token", join.and_then(|join| join.token));

@@ -91,7 +91,10 @@ impl<'a> Seen<'a> {
         let proof = connection.prove_join(subflow, join);
         // What was tracked may stem from another copy: the verdict is on that.
         match option {
-            MpJoin::Syn { token, .. } => (join.token == Some(*token)).then_some(proof.token),
+            // Echoed in the SYN/ACK it proves nothing.
+            MpJoin::Syn { token, .. } => {
+                (join.token == Some(*token) && self.from == Some(subflow.initiator)).then_some(proof.token)
+            }
             MpJoin::SynAck { hmac, .. } => (join.syn_ack_hmac == Some(*hmac)).then_some(proof.syn_ack),
             MpJoin::Ack { hmac, .. } => (join.ack_hmac == Some(*hmac)).then_some(proof.ack),
         }

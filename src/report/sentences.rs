@@ -1,8 +1,9 @@
 //! The words that text outputs use for the codes of the report model. A code without words prints as itself.
 
+use super::cells;
 use super::layout::Cell;
 use super::style::Role;
-use crate::model::{Connection, Fallback, FrameRef, Join, Reset, Severity, Verdict, View};
+use crate::model::{Connection, Directions, Fallback, FrameRef, Join, Reset, Severity, Verdict, View};
 use crate::text;
 
 /// What the connection turned out to be.
@@ -31,6 +32,10 @@ fn nothing_proves_it(connection: &Connection) -> bool {
 pub(super) fn close(connection: &Connection) -> Cell {
     if connection.close == "open" && connection.closed.is_some() {
         return Cell::plain("closed, how does not show");
+    }
+    let Directions { client_to_server: up, server_to_client: down } = &connection.directions;
+    if connection.close == "half_closed" && [up, down].iter().any(|direction| cells::lacks(connection, direction)) {
+        return Cell::plain("closed by DATA_FIN one way, the other not captured");
     }
     let (role, words) = close_words(connection.close);
     Cell::of(role, words)

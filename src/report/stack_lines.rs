@@ -29,7 +29,7 @@ pub(super) fn connection(connection: &Connection, verbose: bool) -> Vec<Line> {
     if verbose {
         lines.extend(reasons(stack));
         lines.extend(numbers(&stack.scheduler));
-        lines.extend(sysctls(&stack.sysctls));
+        lines.extend(sysctls(connection));
         lines.extend(pairs(&stack.address_pairs));
         lines.extend(both(&stack.coupling).into_iter().filter_map(|(arrow, coupling)| load(arrow, coupling)));
     }
@@ -189,10 +189,17 @@ fn numbers(scheduler: &Directions<Scheduler>) -> Vec<Line> {
     both(scheduler).into_iter().filter_map(line).collect()
 }
 
-fn sysctls(seen: &Sysctls) -> Option<Line> {
+fn sysctls(connection: &Connection) -> Option<Line> {
+    let seen: &Sysctls = &connection.stack.sysctls;
     let mut told = Vec::new();
-    if let (Some(offered), accepted) = (seen.version_offered, seen.version_accepted) {
-        let accepted = accepted.map_or_else(|| "not accepted".to_owned(), |version| format!("v{version} accepted"));
+    if let Some(offered) = seen.version_offered {
+        let answered = connection.subflows.first().is_some_and(|initial| initial.syn_ack.is_some());
+        let lacks_answer = !answered && !matches!(connection.outcome, "refused" | "unanswered");
+        let accepted = match seen.version_accepted {
+            Some(version) => format!("v{version} accepted"),
+            None if lacks_answer => "answer not captured".to_owned(),
+            None => "not accepted".to_owned(),
+        };
         told.push(format!("v{offered} offered, {accepted}"));
     }
     match (seen.checksum_asked.client, seen.checksum_asked.server) {

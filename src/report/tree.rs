@@ -188,7 +188,7 @@ impl Tree<'_> {
     fn facts(&mut self, bar: &str, connection: &Connection) -> io::Result<()> {
         let hang = format!("{bar}  ");
         for address in connection.addresses.iter().take(self.limit) {
-            let cells = cells::address(address, connection.version);
+            let cells = cells::address(address, connection);
             self.page.flow(bar, &hang, &cells, GAP)?;
         }
         self.and_more(bar, connection.addresses.len(), "announcement")?;

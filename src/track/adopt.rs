@@ -99,7 +99,9 @@ impl Connection {
                 seldom.resets.iter_mut().for_each(|reset| reset.by = reset.by.peer());
                 seldom.differences.iter_mut().for_each(|difference| difference.from = difference.from.peer());
                 seldom.backup_changes.iter_mut().for_each(|change| change.1 = change.1.peer());
-                if let Some(reset) = &mut seldom.reset {
+                let survived = seldom.survived.iter_mut().map(|survived| &mut survived.0);
+                let attempts = seldom.attempts.iter_mut().map(|attempts| &mut attempts.1);
+                for reset in seldom.reset.iter_mut().chain(survived).chain(attempts) {
                     reset.by = reset.by.peer();
                 }
             }

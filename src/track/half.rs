@@ -362,6 +362,16 @@ impl Half {
         self.syn.is_some() && self.last_mapping_end.is_none()
     }
 
+    /// Most bytes sent and not yet acknowledged; `None` where no acknowledgement of them was captured.
+    pub fn most_in_flight(&self) -> Option<u64> {
+        (self.payload_bytes == 0 || self.acked.is_some()).then_some(self.max_in_flight)
+    }
+
+    /// Whether the peer acknowledges what it sent, and the capture has none of that.
+    pub fn is_unseen(&self) -> bool {
+        self.segments == 0 && self.acked.is_some()
+    }
+
     /// Gives back what only an open subflow needs.
     pub fn close(&mut self) {
         self.mappings.shrink();

@@ -73,6 +73,8 @@ const _: () = assert!(size_of::<Subflow>() <= 640);
 pub struct Seldom {
     /// The RST that ended it.
     pub reset: Option<Reset>,
+    /// A RST that did not: the frame shows that both ends went on.
+    pub survived: Option<(Reset, Mark)>,
     /// MP_PRIO that applied: frame, sender, backup.
     pub backup_changes: Vec<(Mark, Side, bool)>,
     /// When each end last asked for backup with MP_PRIO.
@@ -142,6 +144,7 @@ impl Bare {
 empty! {
     Seldom = Seldom {
         reset: None,
+        survived: None,
         backup_changes: Vec::new(),
         backup_since: PerSide { client: None, server: None },
         bare: PerSide { client: Bare::NONE, server: Bare::NONE },
@@ -229,6 +232,8 @@ pub struct Join {
     pub ack_hmac: Option<[u8; 20]>,
     /// SYN/ACK without MP_JOIN.
     pub bare_syn_ack: Option<Mark>,
+    /// That SYN/ACK has the MP_JOIN of the SYN: something on the way returns options that it does not know.
+    pub echoed: bool,
     /// Third ACK without MP_JOIN.
     pub bare_ack: Option<Mark>,
     /// The frame with the SYN/ACK's HMAC.
@@ -313,6 +318,10 @@ pub struct Reset {
     pub fastclose: bool,
     /// It carried MP_FAIL.
     pub fail: bool,
+    /// TTL.
+    pub ttl: u8,
+    /// How far its sender had sent by then: an unwrapped sequence number.
+    pub sent: u64,
 }
 
 impl Subflow {
@@ -330,10 +339,29 @@ impl Subflow {
         if self.join.is_none() { self.role_shown.then_some(0) } else { self.address_ids[side] }
     }
 
+    /// Which end sent the SYN, where a packet of the handshake shows it: behind the SYNs, MP_CAPABLE and MP_JOIN come from that end.
+    pub fn shown_initiator(&self) -> Option<Side> {
+        (self.initiator_known || self.syn_ack.is_some() || self.role_shown).then_some(self.initiator)
+    }
+
     /// The RST that ended it.
     #[inline]
     pub fn reset(&self) -> Option<Reset> {
         self.seldom.reset
+    }
+
+    /// The RST did not end it, as this frame shows.
+    #[cold]
+    pub(super) fn survive_reset(&mut self, shown: Mark) {
+        let reset = self.seldom.reset.take();
+        self.seldom.survived = reset.map(|reset| (reset, shown));
+        self.update_carries();
+    }
+
+    /// A RST that did not end it: both ends went on, or began again.
+    pub fn overcome_reset(&self) -> Option<Reset> {
+        let begun_again = || self.seldom.attempts.map(|attempts| attempts.1);
+        self.seldom.survived.map(|survived| survived.0).or_else(begun_again)
     }
 
     /// Nanoseconds from its SYN to its third ACK, as far as they were captured: a round trip.

@@ -57,7 +57,7 @@ pub(super) fn carried(bytes: u64, of: u64, segments: u64) -> SubflowDirection {
             max_ns: 1_230_000_000,
         }),
         rtt_timestamps: None,
-        max_in_flight_bytes: 65_535,
+        max_in_flight_bytes: Some(65_535),
         first_data: Some(At { frame: frame(18) }),
         last_data: Some(At { frame: frame(970) }),
     }

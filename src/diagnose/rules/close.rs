@@ -11,6 +11,7 @@ pub const TOPIC: Topic = Topic {
         SUBFLOW_RESET,
         SUBFLOW_RESET_BY_REMOVAL,
         SUBFLOW_RESET_REASON_UNSUPPORTED,
+        SUBFLOW_RESET_FORGED,
         CONNECTION_RESET,
         FASTCLOSE,
         FASTCLOSE_WRONG_KEY,
@@ -55,6 +56,22 @@ pub const SUBFLOW_RESET_REASON_UNSUPPORTED: &Explanation = &Explanation {
     detection: "MP_TCPRST with reason 6 without wrong checksum, missing options or MP_FAIL on the subflow; with reason 1 \
               without anything broken on it.",
     advice: "Capture at the end that sent the RST.",
+    rfc: "8684 §3.6",
+    counter: None,
+};
+
+/// A RST that ended nothing.
+pub const SUBFLOW_RESET_FORGED: &Explanation = &Explanation {
+    id: "subflow-reset-forged",
+    severity: Severity::Warning,
+    title: "a RST that ended nothing",
+    meaning: "After the RST the end in whose name it came went on, and the other end too: neither took the subflow for ended. An \
+              end that resets a subflow sends nothing more on it, so a device on the way sent the RST. Its receiver ignored it, \
+              most likely for its sequence number; other subflows may not be so lucky.",
+    detection: "RST, then new data or a FIN of the same end beyond all that it had sent, which its peer acknowledges; or a RST to \
+                the SYN, then a SYN/ACK. The TTL, where it differs from that of the end's other packets.",
+    advice: "Look for a firewall or intrusion prevention on the path that ends connections; a capture at each end shows on which \
+             stretch it is.",
     rfc: "8684 §3.6",
     counter: None,
 };

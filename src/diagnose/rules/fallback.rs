@@ -82,7 +82,7 @@ pub const FALLBACK_NO_OPTION_IN_THIRD_ACK: &Explanation = &Explanation {
               client asked for MPTCP itself, the option of the SYN/ACK or of the ACK was most likely removed on the \
               way.",
     detection: "The first segment of the client after the SYN/ACK lacks MP_CAPABLE, and no later one carries an MPTCP \
-              option.",
+              option. Where the capture lacks the SYN/ACK, nothing tells whether the server had agreed.",
     advice: "Capture at the client too and give both files together: that shows which of the two options was lost.",
     rfc: "8684 §3.1",
     counter: Some("MPTcpExtMPCapableFallbackACK"),

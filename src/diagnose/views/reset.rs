@@ -15,7 +15,7 @@ pub(super) fn look(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>) {
         let Some((reset, after)) = forged(&from, &to, side) else { continue };
         let mut frames = vec![reset.at.frame, after];
         let mut text = format!(
-            "A RST that ends subflow {} in the {}'s name is in frame {} and not at {}, and the {} went on after it, in frame {}: a device sent it {}",
+            "A RST on subflow {} in the {}'s name is in frame {} and not at {}, and the {} went on after it, in frame {}: a device sent it {}",
             stretch.index,
             side.name(),
             finder.frame(reset.at.frame),
@@ -39,7 +39,8 @@ pub(super) fn look(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>) {
 /// pass first, does not show this RST. One that a capture lost proves nothing: only that its sender went on as if it had sent
 /// none.
 fn forged(from: &Tap<'_>, to: &Tap<'_>, side: Side) -> Option<(Reset, Mark)> {
-    let ended = || Some((to.subflow.reset()?, to.subflow.seldom.after_reset?));
+    let survived = to.subflow.seldom.survived.map(|survived| survived.0);
+    let ended = || Some((to.subflow.reset().or(survived)?, to.subflow.seldom.after_reset?));
     // The end in whose name it came began its handshake again.
     let attempt = || Some((to.subflow.seldom.attempts?.1, to.subflow.syn.as_ref()?.last().frame));
     let (reset, after) = ended().or_else(attempt).filter(|(reset, _)| reset.by == side)?;

@@ -18,7 +18,7 @@ pub(super) fn build(connection: &Connection, index: usize, context: &Context<'_>
     Some(Subflow {
         id: index as u64,
         role: connection.role_of(subflow),
-        initiator: (subflow.initiator_known || subflow.syn_ack.is_some()).then(|| subflow.initiator.name()),
+        initiator: subflow.shown_initiator().map(Side::name),
         source: SocketAddress { address: subflow.ip.source(), port: subflow.source_port },
         destination: SocketAddress { address: subflow.ip.destination(), port: subflow.destination_port },
         also_seen_as: subflow
@@ -146,7 +146,7 @@ fn direction(
         reinjected_bytes: shown.then_some(half.seldom.reinjected),
         rtt: rtt(&half.rtt.by_ack),
         rtt_timestamps: rtt(&half.rtt.by_timestamp),
-        max_in_flight_bytes: half.max_in_flight,
+        max_in_flight_bytes: half.most_in_flight(),
         first_data: half.first_data.map(|frame| At { frame: context.frame(frame) }),
         last_data: half.last_data.map(|frame| At { frame: context.frame(frame) }),
     }

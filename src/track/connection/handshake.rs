@@ -50,6 +50,12 @@ impl Handshake {
         self.ack.is_some_and(|(capable, at)| at == frame && capable.version > 0 && capable.data_len.is_none())
     }
 
+    /// The client sent its SYN without MP_CAPABLE in the end, after others with it: the first one without.
+    pub(super) fn given_up(&self) -> Option<Mark> {
+        let last = self.syns.last().filter(|last| !last.2 && self.syn.is_some())?;
+        Some(self.syns.iter().find(|syn| !syn.2).unwrap_or(last).0)
+    }
+
     /// Bytes of payload that are kept.
     pub(super) fn kept_bytes(&self) -> usize {
         self.syn_payload.len()
@@ -94,6 +100,10 @@ impl Connection {
             None => *slot = Some(syn_seen(input, env)),
         }
         if is_ack {
+            if subflow.reset().is_some_and(|reset| reset.of_syn) {
+                subflow.survive_reset(env.at.frame);
+                self.closed = false;
+            }
             let fast_open = subflow.syn.as_ref().map_or(0, SynSeen::fast_open);
             let initiator = &mut subflow.halves[input.side.peer()];
             let syn = initiator.syn().map(|syn| syn as u32);
@@ -159,14 +169,14 @@ impl Connection {
     }
 
     fn initial_syn_ack<O: Observer>(&mut self, input: &Input<'_, '_>, env: &mut Env<'_, O>, effects: &mut Effects) {
-        if self.handshake.gave_option_up() {
-            let frame = self.handshake.syns.iter().find(|syn| !syn.2).map_or(env.at.frame, |syn| syn.0);
-            self.fall_back(FallbackCause::SynRetriedWithoutOption, frame, Some(Side::Client), env);
-        }
         // What the snaplen cut off may have been the option.
         let cut = input.segment.options_cut;
         // Each end repeats its SYN with an ACK, and no server's key with it: Linux goes on as TCP.
         let no_key = !cut && input.options.capable().is_none_or(|capable| capable.sender_key.is_none());
+        // An answer with the option is to one of the SYNs with it, and the third ACK tells what the client makes of it.
+        if let Some(frame) = self.handshake.given_up().filter(|_| no_key) {
+            self.fall_back(FallbackCause::SynRetriedWithoutOption, frame, Some(Side::Client), env);
+        }
         if let Some(crossed) = self.handshake.crossed.filter(|_| no_key && self.handshake.syn.is_some()) {
             self.fall_back(FallbackCause::SimultaneousOpen, crossed, None, env);
         }
@@ -251,7 +261,12 @@ impl Connection {
             self.handshake.ack = Some((*capable, env.at.frame));
         }
         let fresh = self.learn_key(Side::Client, sender, KeySource::Acknowledged, input, env, effects);
-        let peer = self.learn_key(Side::Server, receiver, KeySource::Acknowledged, input, env, effects);
+        // Where the SYN/ACK echoed the client's key, the client takes that for the server's, which has none.
+        let peer = if self.handshake.echoed && sender == receiver {
+            Learned::Nothing
+        } else {
+            self.learn_key(Side::Server, receiver, KeySource::Acknowledged, input, env, effects)
+        };
         if fresh == Learned::Rejected || peer == Learned::Rejected {
             return;
         }

@@ -66,8 +66,13 @@ impl Connection {
         let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return };
         let Some(join) = &mut subflow.join else { return };
         let Some(&MpJoin::SynAck { backup, address_id, hmac, nonce, .. }) = input.options.join() else {
-            if !input.segment.options_cut {
-                join.bare_syn_ack.get_or_insert(env.at.frame);
+            if !input.segment.options_cut && join.bare_syn_ack.is_none() {
+                join.bare_syn_ack = Some(env.at.frame);
+                let shown = input.options.join().and_then(|shown| match *shown {
+                    MpJoin::Syn { token, nonce, .. } => Some((token, nonce)),
+                    _ => None,
+                });
+                join.echoed = shown.is_some() && shown == join.token.zip(join.initiator_nonce);
             }
             return;
         };

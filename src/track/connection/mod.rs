@@ -37,7 +37,7 @@ use super::mark::{Mark, Moment};
 use super::observer::{ConnectionId, Event, Observer, What};
 use super::side::{PerSide, Side};
 use super::sparse::{Sparse, empty};
-use super::subflow::{Bare, Subflow};
+use super::subflow::{Bare, Reset, Subflow};
 use crate::crypto::Key;
 use crate::frame::Timestamp;
 use crate::packet::options::Options;
@@ -309,6 +309,12 @@ impl Connection {
             half.mappings.acknowledged(acked, |complete| {
                 settle(tally, data, &complete, owner, env.observer);
             });
+            // Its peer has what the sender of the RST sent after it: neither took the subflow for ended.
+            let goes_on = |reset: Reset| reset.by == peer && (reset.sent + 1..=half.next).contains(&acked);
+            if subflow.seldom.reset.is_some_and(goes_on) {
+                subflow.survive_reset(env.at.frame);
+                self.closed = false;
+            }
         } else if input.options.has_control()
             && input.segment.payload_len == 0
             && !input.segment.flags.any(TcpFlags::FIN | TcpFlags::RST)

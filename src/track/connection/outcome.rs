@@ -256,7 +256,8 @@ impl Connection {
             return;
         }
         let capable = self.handshake.syn.is_some() || self.handshake.syn_ack.is_some();
-        if (initial.syn.is_none() && initial.syn_ack.is_none()) || !capable {
+        let began = (initial.syn.is_some() || initial.syn_ack.is_some()) && capable;
+        if !began && self.handshake.ack.is_none() {
             return;
         }
         // A view of a connection whose options were gone when they came here: never more than TCP.
@@ -297,10 +298,17 @@ impl Connection {
 
     /// The third ACK has no MP_CAPABLE, and nothing that the client sent later has an option: the fallback that this is.
     fn bare_third_ack(&self) -> Option<(FallbackCause, Mark, Side)> {
-        let silent = self.initial()?.options.client.is_none() && self.handshake.ack.is_none();
-        let bare = self.handshake.bare_ack.filter(|_| silent)?;
-        Some(match self.handshake.syn_ack {
-            Some((_, answer)) if self.answer_is_void() => (FallbackCause::BadOption, answer, Side::Server),
+        let (initial, handshake) = (self.initial()?, &self.handshake);
+        if initial.options.client.is_some() || handshake.ack.is_some() {
+            return None;
+        }
+        // In a capture of one direction no SYN/ACK tells which segment of the client answers it: data comes after that.
+        let unseen = initial.syn_ack.is_none() && initial.options.server.is_none() && !self.options_cut;
+        let after = initial.seldom.bare.client.first.filter(|_| unseen && handshake.syn.is_some());
+        let bare = handshake.bare_ack.or(after)?;
+        Some(match (handshake.syn_ack, handshake.given_up()) {
+            (Some((_, answer)), _) if self.answer_is_void() => (FallbackCause::BadOption, answer, Side::Server),
+            (_, Some(syn)) => (FallbackCause::SynRetriedWithoutOption, syn, Side::Client),
             _ => (FallbackCause::NoOptionInThirdAck, bare, Side::Client),
         })
     }
@@ -399,6 +407,8 @@ pub(super) fn reset_of(subflow: &Subflow, input: &Input<'_, '_>, at: Moment) -> 
         _ => None,
     });
     let mut reset = Reset {
+        ttl: input.segment.ttl,
+        sent: half.next.max(half.unwrap(input.segment.seq)),
         by: input.side,
         at,
         reason,

@@ -16,15 +16,16 @@ use crate::wire::{Mapping, ResetReason};
 const BARE_SEGMENTS: u32 = 64;
 
 impl Connection {
-    /// Whether the capture shows which data the payload of `side` on a subflow is. Where it cut options, a mapping may have been
-    /// among them.
+    /// Whether the capture shows which data `side` sent on a subflow: it has packets of that side. Where it cut their options, a mapping
+    /// may have been among them.
     pub fn shows_data_of(&self, subflow: &Subflow, side: Side) -> bool {
-        !self.options_cut || subflow.halves[side].seldom.unmapped.bytes() == 0
+        !self.lacks_direction(side) && (!self.options_cut || subflow.halves[side].seldom.unmapped.bytes() == 0)
     }
 
-    /// Whether all payload of `side` is known to be data, or none.
+    /// Whether all payload of `side` that was captured is known to be data, or none.
     pub fn shows_all_data_of(&self, side: Side) -> bool {
-        !self.options_cut || self.subflows.iter().all(|subflow| self.shows_data_of(subflow, side))
+        let mapped = |subflow: &Subflow| subflow.halves[side].seldom.unmapped.bytes() == 0;
+        !self.lacks_direction(side) && (!self.options_cut || self.subflows.iter().all(mapped))
     }
 
     /// Payload that no mapping covers, now: in a fallback it follows from where the stream stood; else it waits.

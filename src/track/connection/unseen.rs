@@ -6,6 +6,24 @@ use crate::track::half::Half;
 use crate::track::side::Side;
 
 impl Connection {
+    /// Whether the capture has any packet of `side`.
+    pub fn shows_packets_of(&self, side: Side) -> bool {
+        self.subflows.iter().any(|subflow| subflow.halves[side].segments > 0)
+    }
+
+    /// Whether `side` sent packets and the capture has none of them: its peer acknowledges what they carried.
+    pub fn lacks_direction(&self, side: Side) -> bool {
+        !self.shows_packets_of(side) && self.subflows.iter().any(|subflow| subflow.halves[side].is_unseen())
+    }
+
+    /// The end that found a wrong checksum, so far as the capture tells: whoever sent MP_FAIL first, for that of the other answers
+    /// it. Where no packet of the other end was captured, either may have.
+    pub fn first_to_fail(&self) -> Option<Side> {
+        let failed = |side: Side| self.seldom.failed[side].map(|failed| (failed.0, side));
+        let (_, first) = Side::BOTH.into_iter().filter_map(failed).min_by_key(|failed| failed.0)?;
+        self.shows_packets_of(first.peer()).then_some(first)
+    }
+
     /// Whether the capture holds all that `side` sent, as far as holes, FINs and the acknowledgements of the peer tell.
     pub fn holds_all_of(&self, side: Side) -> bool {
         self.holds_segments_of(side) && self.acked_beyond(side) == 0

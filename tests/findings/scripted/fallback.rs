@@ -182,3 +182,116 @@ pub(super) fn first_data_with_the_option_of_an_ack() {
         assert_eq!(counters.client.get("MPTcpExtMPCapableDataFallback"), Some(&1));
     }
 }
+
+/// The client retries its SYN without MP_CAPABLE, and the answer is to the first: its third ACK tells what it makes of that
+/// (RFC 8684 §3.1).
+#[test]
+fn a_syn_without_the_option_beside_one_with() {
+    in_both_versions(|_| {
+        for takes_it in [true, false] {
+            let (syn, syn_ack, ack) = handshake();
+            let mut script = Script::default();
+            let mut flow = Flow::new(CLIENT, SERVER);
+            script.send(&mut flow, Client, SYN, &[syn], 0);
+            script.wait(SECOND);
+            let bare = script.again(&mut flow, Client, SYN, &[], 0);
+            script.send(&mut flow, Server, SYN | ACK, &[syn_ack], 0);
+            let with: &[_] = if takes_it { &[ack] } else { &[] };
+            script.send(&mut flow, Client, ACK, with, 0);
+            if takes_it {
+                script.data(&mut flow, Client, 0, 1, 100);
+                script.data(&mut flow, Server, 0, 1, 100);
+                assert_eq!((only(&script).outcome, script.ids()), ("mptcp", vec!["syn-retransmitted"]));
+            } else {
+                script.send(&mut flow, Client, ACK, &[], 100);
+                script.send(&mut flow, Server, ACK, &[], 100);
+                fell_back(&script, "syn_retried_without_option", "client", bare);
+                assert_eq!(script.the("fallback-syn-retried-without-option").advice, None);
+            }
+        }
+    });
+}
+
+/// Only the client's packets were captured: whether the server agreed, nothing tells.
+#[test]
+fn one_direction_of_a_connection_that_went_on_as_tcp() {
+    in_both_versions(|_| {
+        for retried in [false, true] {
+            let mut script = Script::default();
+            let mut flow = Flow::new(CLIENT, SERVER);
+            let mut frames = vec![script.send(&mut flow, Client, SYN, &[handshake().0], 0)];
+            if retried {
+                frames.push(script.again(&mut flow, Client, SYN, &[], 0));
+            }
+            script.send(&mut flow, Client, ACK, &[], 0);
+            let data = script.send(&mut flow, Client, ACK, &[], 100);
+            let connection = only(&script);
+            let fallback = connection.fallback.as_ref().expect("a fallback");
+            if retried {
+                assert_eq!((fallback.cause, fallback.by), ("syn_retried_without_option", Some("client")));
+                fires(&script, "fallback-syn-retried-without-option", &frames);
+            } else {
+                assert_eq!((fallback.cause, fallback.by, fallback.counter), ("no_option_in_third_ack", None, None));
+                fires(&script, "fallback-no-option-in-third-ack", &[frames[0], data]);
+            }
+            silent(&script, "fallback-no-option-on-data");
+        }
+    });
+}
+
+/// The client's MP_FAIL alone does not tell who found a wrong checksum.
+#[test]
+fn one_direction_of_an_mp_fail() {
+    for answers in [true, false] {
+        let mut script = Script::default();
+        let mut flow = Flow::new(CLIENT, SERVER);
+        let (syn, _, ack) = handshake();
+        script.send(&mut flow, Client, SYN, &[syn], 0);
+        script.send(&mut flow, Client, ACK, &[ack], 0);
+        script.send(&mut flow, Client, ACK, &[mapping(Client, 0, 1, 100, None)], 100);
+        let frame = script.send(&mut flow, Client, ACK, &[fail(dsn(Server, 0))], 0);
+        if answers {
+            script.send(&mut flow, Client, ACK, &[infinite(Client, 100, 101)], 100);
+            assert!(script.the("infinite-mapping").message.ends_with("from frame 5 on."));
+        }
+        fires(&script, "fallback-mp-fail", &[frame]);
+        let found = script.the("fallback-mp-fail");
+        assert!(found.message.contains("answers an MP_FAIL of the server, whose packets"), "{found:?}");
+        assert_eq!(found.message.contains("infinite mapping"), answers, "{found:?}");
+    }
+}
+
+/// A device that echoes options gave the client its own key: that is not the server's.
+#[test]
+fn an_echoed_key() {
+    in_both_versions(|version| {
+        let mut script = Script::default();
+        let mut flow = Flow::new(CLIENT, SERVER);
+        let (syn, ..) = handshake();
+        script.send(&mut flow, Client, SYN, &[syn], 0);
+        script.send(&mut flow, Server, SYN | ACK, &[syn], 0);
+        if version == 0 {
+            script.send(&mut flow, Client, ACK, &[capable(1, Some(CLIENT_KEY), Some(CLIENT_KEY))], 0);
+        } else {
+            script.send(&mut flow, Client, ACK, &[], 0);
+        }
+        let connection = only(&script);
+        assert_eq!((connection.server.key, connection.server.token), (None, None));
+        assert_eq!(connection.fallback.map(|fallback| fallback.cause), Some("option_echoed"));
+    });
+}
+
+/// The capture begins with the first data, which has both keys: what comes after it without options is a fallback.
+#[test]
+fn a_fallback_behind_a_capture_that_begins_with_the_keys() {
+    let mut script = Script::default();
+    let mut flow = Flow::new(CLIENT, SERVER).rewound(Client, -1).rewound(Server, -1);
+    script.send(&mut flow, Client, ACK, &[handshake().2], 0);
+    script.data(&mut flow, Client, 0, 1, 100);
+    let first = script.send(&mut flow, Client, ACK, &[], 100);
+    for _ in 0..3 {
+        script.send(&mut flow, Server, ACK, &[], 0);
+        script.send(&mut flow, Client, ACK, &[], 100);
+    }
+    fell_back(&script, "options_vanished", "path", first);
+}

@@ -106,7 +106,7 @@ pub(super) fn unanswered_and_unfinished_joins() {
 /// A server that has forgotten its SYN/ACK answers anew, with another nonce: the third ACK goes with one of the two.
 #[test]
 fn a_syn_ack_with_another_nonce() {
-        for (taken, right) in [(7, true), (8, true), (9, false)] {
+    for (taken, right) in [(7, true), (8, true), (9, false)] {
         let mut script = Script::default();
         script.open();
         let mut join = Flow::new(CLIENT_2, SERVER);

@@ -7,6 +7,7 @@ mod fallback;
 mod handshake;
 mod joins;
 mod kernels;
+mod one_direction;
 mod options;
 mod paths;
 mod retries;
@@ -64,6 +65,7 @@ pub(crate) const FIRES: &[&str] = &[
     "path-stalled",
     "subflow-reset",
     "subflow-reset-reason-unsupported",
+    "subflow-reset-forged",
     "fastclose-wrong-key",
     "closed-without-data-fin",
     "path-changed-option",
@@ -116,6 +118,7 @@ fn each_finding_is_tried_where_it_fires_and_where_it_does_not() {
         paths::one_source_on_two_interfaces_of_the_other_end,
         paths::data_that_stalls_before_it_moves,
         paths::resets_in_mid_life,
+        paths::resets_without_effect,
         paths::ends,
         paths::an_end_that_was_not_captured,
         joins::a_join_whose_data_lacks_its_option,

@@ -114,6 +114,67 @@ pub(super) fn resets_in_mid_life() {
     silent(&refused_join(SERVER, &[reason(2)]).0, "subflow-reset");
 }
 
+/// A RST after which both ends go on was not sent by the one in whose name it came.
+#[test]
+pub(super) fn resets_without_effect() {
+    in_both_versions(|_| {
+        for (goes_on, acknowledged) in [(true, true), (true, false), (false, false)] {
+            let mut script = Script::default();
+            let mut flow = script.open();
+            script.data(&mut flow, Server, 0, 1, 100);
+            script.ttl = Some(61);
+            let rst = script.send(&mut flow.clone(), Server, RST, &[], 0);
+            script.ttl = None;
+            if goes_on {
+                script.send(&mut flow, Server, ACK, &[mapping(Server, 100, 101, 100, None)], 100);
+            }
+            if acknowledged {
+                let shown = script.send(&mut flow, Client, ACK, &[data_ack(Server, 200)], 0);
+                fires(&script, "subflow-reset-forged", &[rst, shown]);
+                let found = script.the("subflow-reset-forged");
+                assert!(found.message.contains("It has TTL 61, the first segment"), "{found:?}");
+                let connection = script.report().connection(0);
+                assert_eq!((connection.subflows[0].state, connection.close), ("established", "open"));
+                assert!(connection.subflows[0].reset.is_none() && connection.closed.is_none());
+                silent(&script, "connection-reset");
+            } else {
+                silent(&script, "subflow-reset-forged");
+                fires(&script, "connection-reset", &[rst]);
+            }
+        }
+    });
+    // It overtook data that was sent before it: its number is behind that.
+    let mut script = Script::default();
+    let mut flow = script.open();
+    script.data(&mut flow, Server, 0, 1, 100);
+    let rst = script.send(&mut flow.clone().rewound(Server, -100), Server, RST, &[], 0);
+    script.data(&mut flow, Server, 100, 101, 100);
+    silent(&script, "subflow-reset-forged");
+    fires(&script, "connection-reset", &[rst]);
+}
+
+/// A RST to the SYN with MP_CAPABLE, none to the one without.
+#[test]
+fn a_syn_that_is_refused_for_its_option() {
+    let mut script = Script::default();
+    let mut flow = Flow::new(CLIENT, SERVER);
+    script.send(&mut flow, Client, SYN, &[capable(1, None, None)], 0);
+    let rst = script.send(&mut Flow::new(CLIENT, SERVER).rewound(Client, -1), Server, RST | ACK, &[], 0);
+    let bare = script.again(&mut flow, Client, SYN, &[], 0);
+    script.send(&mut flow, Server, SYN | ACK, &[], 0);
+    script.send(&mut flow, Client, ACK, &[], 0);
+    for side in [Client, Server] {
+        script.send(&mut flow, side, ACK, &[], 100);
+        script.send(&mut flow, side, FIN | ACK, &[], 0);
+    }
+    fires(&script, "fallback-syn-retried-without-option", &[rst, bare]);
+    let found = script.the("fallback-syn-retried-without-option");
+    assert!(found.message.starts_with("1 SYN with MP_CAPABLE got a RST (frame 2)"), "{found:?}");
+    silent(&script, "subflow-reset-forged");
+    let connection = script.report().connection(0);
+    assert_eq!((connection.subflows[0].state, connection.close), ("closed", "fallback_fin"));
+}
+
 #[test]
 pub(super) fn ends() {
     for (key, wrong) in [(WRONG_KEY, true), (SERVER_KEY, false)] {

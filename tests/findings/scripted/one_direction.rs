@@ -1,0 +1,111 @@
+//! Captures that hold one direction, or begin late: what they do not show is not told as if they did.
+
+use mptcp_inspect::model::Connection;
+use mptcp_inspect::report::Report;
+use mptcp_inspect::track::side::Side::{Client, Server};
+
+use super::{fires, silent};
+use crate::script::*;
+
+fn only(script: &Script) -> Connection {
+    script.report().connection(0)
+}
+
+/// Only the client's packets: it sends 100 bytes and acknowledges 300.
+fn of_the_client() -> Script {
+    let mut script = Script::default();
+    let mut flow = Flow::new(CLIENT, SERVER);
+    let (syn, _, ack) = handshake();
+    script.send(&mut flow, Client, SYN, &[syn], 0);
+    script.send(&mut flow, Client, ACK, &[ack], 0);
+    script.send(&mut flow, Client, ACK, &[mapping(Client, 0, 1, 100, None)], 100);
+    script.send(&mut flow, Client, ACK, &[data_ack(Server, 300)], 0);
+    script
+}
+
+/// What the server sent is not nothing, and how much of the client's was in flight is not known.
+#[test]
+fn the_other_direction_is_unknown() {
+    in_both_versions(|version| {
+        let connection = only(&of_the_client());
+        let (up, down) = (&connection.directions.client_to_server, &connection.directions.server_to_client);
+        assert_eq!((up.bytes, down.bytes, down.missing_bytes, down.acked_bytes), (Some(100), None, None, Some(300)));
+        let subflow = &connection.subflows[0].directions;
+        assert_eq!(subflow.client_to_server.max_in_flight_bytes, None);
+        assert_eq!((subflow.client_to_server.data_bytes, subflow.server_to_client.data_bytes), (Some(100), None));
+        assert_eq!(connection.stack.sysctls.version_accepted, Some(version));
+        assert_eq!(connection.stack.scheduler.server_to_client.why, Some("its packets are not in the capture".into()));
+    });
+    // Nobody answers this one: that the server sent nothing is known.
+    let mut script = Script::default();
+    script.send(&mut Flow::new(CLIENT, SERVER), Client, SYN, &[handshake().0], 0);
+    assert_eq!(only(&script).directions.server_to_client.bytes, Some(0));
+}
+
+/// The client's joins to what the server announced are not in the capture, or not known as such.
+#[test]
+fn an_announced_address_in_one_direction() {
+    let mut script = Script::default();
+    let mut flow = Flow::new(CLIENT, SERVER);
+    script.send(&mut flow, Server, SYN | ACK, &[handshake().1], 0);
+    script.send(&mut flow, Server, ACK, &[announce(1, SERVER_2.0, None, SERVER_KEY)], 0);
+    script.send(&mut flow, Server, ACK, &[data_fin(Server, 0)], 0);
+    script.send(&mut flow, Server, FIN | ACK, &[], 0);
+    let join = Flow::new(CLIENT_2, SERVER_2);
+    script.send(&mut join.clone(), Server, SYN | ACK, &[join.join_syn_ack(false)], 0);
+    silent(&script, "address-never-used");
+}
+
+/// The token of a join may be that of a connection that began before the capture.
+#[test]
+fn a_refused_join_beside_a_connection_whose_token_is_unknown() {
+    for begins_before in [true, false] {
+        let mut script = Script::default();
+        let (mut other, mut join) = (Flow::new(CLIENT, SERVER), Flow::new(CLIENT_2, SERVER));
+        if begins_before {
+            script.data(&mut other, Client, 0, 1, 100);
+        }
+        let syn = join.join_syn(1, false);
+        script.send(&mut join, Client, SYN, &[syn], 0);
+        let rst = script.send(&mut join, Server, RST | ACK, &[reason(3)], 0);
+        if begins_before {
+            script.data(&mut other, Client, 100, 101, 100);
+        }
+        fires(&script, "join-refused-prohibited", &[rst]);
+        let found = script.the("join-refused-prohibited");
+        let open =
+            "it may be of connection 1, which was open to the same server and whose token is not in this capture";
+        assert_eq!(found.message.contains(open), begins_before, "{found:?}");
+        assert_eq!(found.message.contains("the token was changed on the way"), !begins_before, "{found:?}");
+    }
+}
+
+/// A device that echoes the MP_JOIN of the SYN.
+#[test]
+fn an_echoed_join() {
+    in_both_versions(|_| {
+        let mut script = Script::default();
+        let mut flow = script.open();
+        script.data(&mut flow, Client, 0, 1, 100);
+        let mut join = Flow::new(CLIENT_2, SERVER);
+        let option = join.join_syn(1, false);
+        script.send(&mut join, Client, SYN, std::slice::from_ref(&option), 0);
+        let answer = script.send(&mut join, Server, SYN | ACK, &[option], 0);
+        fires(&script, "join-syn-ack-without-option", &[answer]);
+        let found = script.the("join-syn-ack-without-option");
+        assert!(found.message.contains("that repeats the MP_JOIN of the SYN"), "{found:?}");
+    });
+}
+
+/// The server agreed and then says nothing of it: that is why the client gives MPTCP up.
+#[test]
+fn an_infinite_mapping_after_silence() {
+    let mut script = Script::default();
+    let mut flow = script.open();
+    script.send(&mut flow, Client, ACK, &[mapping(Client, 0, 1, 100, None)], 100);
+    script.send(&mut flow, Server, ACK, &[], 0);
+    let frame = script.send(&mut flow, Client, ACK, &[infinite(Client, 100, 101)], 100);
+    fires(&script, "fallback-infinite-mapping", &[frame]);
+    let found = script.the("fallback-infinite-mapping");
+    assert!(found.message.contains("nothing that the server sent after its SYN/ACK"), "{found:?}");
+}
