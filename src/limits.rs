@@ -106,6 +106,8 @@ pub const INTERFACE_NAME_BYTES: usize = 256;
 pub const ZSTD_WINDOW_LOG: u32 = 27;
 /// Taps told apart: interfaces of all inputs.
 pub const TAPS: usize = 4096;
+/// Pairs of inputs known to show two places; beyond, that is found out anew for each flow.
+pub const SITES_APART: usize = 1 << 16;
 /// Recent segments remembered to know the first copy at another tap: a power of two, small enough for a core's cache. A
 /// copy is found among 500 newer segments but for one in 10,000, among 2,000 but for one in 50.
 pub const RECENT_SEGMENTS: usize = 8192;

@@ -7,15 +7,18 @@ use super::{CaptureError, InputInfo, Source};
 use crate::frame::{Frame, Timestamp};
 
 /// Reads sources side by side and gives always the earliest of their next frames; of equal times, that of the source given
-/// first. A source's own order stays as it is, even where its times go back. Frame numbers stay each source's own.
+/// first, but of one that has shown frames before one that has not: so the parts of a capture come one after the other. A
+/// source's own order stays as it is, even where its times go back. Frame numbers stay each source's own.
 ///
 /// A source that fails ends there and the others go on; [`problems`](Self::problems) has its error.
 pub struct Merge<S> {
     sources: Vec<S>,
     /// The source whose frame is shown.
     current: usize,
-    /// The other sources that have a frame, by its time.
-    waiting: BinaryHeap<Reverse<(Timestamp, usize)>>,
+    /// The other sources that have a frame, by its time and whether it is their first.
+    waiting: BinaryHeap<Reverse<(Timestamp, bool, usize)>>,
+    /// Sources that are at their end, in the order in which they came to it.
+    ended: Vec<usize>,
     started: bool,
     /// Whether the current source has a frame.
     live: bool,
@@ -26,7 +29,7 @@ impl<S: Source> Merge<S> {
     /// Merges `sources`, none of which has been advanced.
     pub fn new(sources: Vec<S>) -> Self {
         let waiting = BinaryHeap::with_capacity(sources.len());
-        Self { sources, current: 0, waiting, started: false, live: false, problems: Vec::new() }
+        Self { sources, current: 0, waiting, ended: Vec::new(), started: false, live: false, problems: Vec::new() }
     }
 
     /// The errors so far, at most one per source, in the order in which they came.
@@ -45,6 +48,12 @@ impl<S: Source> Merge<S> {
         &self.sources
     }
 
+    /// The sources that are at their end, in the order in which they came to it.
+    #[inline]
+    pub fn ended(&self) -> &[usize] {
+        &self.ended
+    }
+
     /// Takes the errors so far.
     pub fn take_problems(&mut self) -> Vec<CaptureError> {
         std::mem::take(&mut self.problems)
@@ -54,13 +63,12 @@ impl<S: Source> Merge<S> {
     #[inline]
     fn advance_source(&mut self, index: usize) -> bool {
         match self.sources.get_mut(index).map(Source::advance) {
-            Some(Ok(moved)) => moved,
-            Some(Err(problem)) => {
-                self.problems.push(problem);
-                false
-            }
-            None => false,
+            Some(Ok(true)) => return true,
+            Some(Err(problem)) => self.problems.push(problem),
+            Some(Ok(false)) | None => {}
         }
+        self.ended.push(index);
+        false
     }
 
     /// The time of the frame that a source is at.
@@ -71,11 +79,11 @@ impl<S: Source> Merge<S> {
     /// The current source has moved: another may have the earliest frame now.
     #[inline(never)]
     fn choose(&mut self) {
-        let candidate = Reverse((self.time_of(self.current), self.current));
+        let candidate = Reverse((self.time_of(self.current), false, self.current));
         if let Some(mut earliest) = self.waiting.peek_mut()
             && *earliest > candidate
         {
-            let Reverse((_, index)) = std::mem::replace(&mut *earliest, candidate);
+            let Reverse((.., index)) = std::mem::replace(&mut *earliest, candidate);
             self.current = index;
         }
     }
@@ -87,13 +95,13 @@ impl<S: Source> Merge<S> {
             self.started = true;
             for index in 0..self.sources.len() {
                 if self.advance_source(index) {
-                    self.waiting.push(Reverse((self.time_of(index), index)));
+                    self.waiting.push(Reverse((self.time_of(index), true, index)));
                 }
             }
         }
         let next = self.waiting.pop();
         self.live = next.is_some();
-        if let Some(Reverse((_, index))) = next {
+        if let Some(Reverse((.., index))) = next {
             self.current = index;
         }
         self.live

@@ -110,6 +110,8 @@ fn read<F: Follow>(mut frames: impl Frames, plan: &Plan, follower: &mut F) -> an
     let limit = plan.count.unwrap_or(u64::MAX);
     let patience = plan.duration.map_or(u64::MAX, |duration| u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX));
     let mut began = None;
+    // Inputs known to be at their end.
+    let mut ended = 0;
     // The last frame taken of each input.
     let mut taken = vec![0; frames.merge().sources().len()];
     let stopped = loop {
@@ -118,6 +120,11 @@ fn read<F: Follow>(mut frames: impl Frames, plan: &Plan, follower: &mut F) -> an
         }
         if !frames.advance() {
             break false;
+        }
+        let now_ended = frames.merge().ended().get(ended..).unwrap_or_default();
+        ended += now_ended.len();
+        for &input in now_ended {
+            tracker.input_ended(input as u16);
         }
         let go_on = frames.show(|frame, decoded, options, inputs| {
             if frame.time.since(*began.get_or_insert(frame.time)) > patience {

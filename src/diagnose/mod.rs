@@ -25,6 +25,7 @@ use crate::model::FrameRef;
 use crate::text;
 use crate::track::connection::{Anomaly, Connection};
 use crate::track::mark::Mark;
+use crate::track::sites::Sites;
 use crate::track::subflow::Subflow;
 
 pub use data::explain_mismatch;
@@ -43,6 +44,8 @@ pub struct Evidence<'a> {
     pub capture_end: Timestamp,
     /// The inputs, for their names.
     pub inputs: &'a [InputInfo],
+    /// Which of them are parts of one capture.
+    pub sites: &'a Sites,
 }
 
 /// A rule that fired.
@@ -154,6 +157,15 @@ impl<'a> Finder<'_, 'a> {
 }
 
 impl Evidence<'_> {
+    /// Whether two subflows were captured at different hosts: the input of one of them gives another view, too. Clocks and
+    /// interfaces of two hosts do not compare.
+    pub(crate) fn were_captured_apart(&self, one: u16, other: u16) -> bool {
+        let site = |subflow: &Subflow| self.sites.of(subflow.interface.0);
+        let of = |index: u16| self.connection.subflows.get(usize::from(index)).map(site);
+        let in_views = |at: u16| self.views.iter().flat_map(|view| &view.subflows).any(|subflow| site(subflow) == at);
+        of(one).zip(of(other)).is_some_and(|(one, other)| one != other && (in_views(one) || in_views(other)))
+    }
+
     /// A frame as messages name it.
     pub fn frame(&self, mark: Mark) -> FrameRef {
         FrameRef { id: mark.frame(), several_inputs: self.inputs.len() > 1 }

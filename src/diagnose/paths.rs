@@ -103,6 +103,9 @@ fn main_path(connection: &Connection, side: Side) -> Option<(u16, usize)> {
 
 fn moved(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side, handover: &HandoverSeen) {
     let HandoverSeen { from, to, last, frame, gap, signal } = *handover;
+    if finder.evidence.were_captured_apart(from, to) {
+        return;
+    }
     // As a connection is aborted, its subflows end one after the other.
     if signal == Some(Signal::Reset) && connection.seldom.fastclose.is_some() {
         return;
@@ -125,19 +128,19 @@ fn moved(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side, hando
     finder.report(rule, Some(to), &frames, text);
 }
 
-/// An interface as taps tell it: input, interface of the capture, and the kernel's index where SLL2 names it.
+/// An interface as taps tell it: site, interface of the capture, and the kernel's index where SLL2 names it.
 type Place = (u16, u16, u32);
 
-fn place_of(subflow: &Subflow) -> Option<Place> {
+fn place_of(finder: &Finder<'_, '_>, subflow: &Subflow) -> Option<Place> {
     let syn = subflow.syn.as_ref()?;
-    Some((subflow.interface.0, subflow.interface.1, syn.interface_index))
+    Some((finder.evidence.sites.of(subflow.interface.0), subflow.interface.1, syn.interface_index))
 }
 
 /// The same source address on two interfaces, or a SYN whose answer comes in elsewhere.
 fn interfaces(finder: &mut Finder<'_, '_>, connection: &Connection) {
-    let mut seen: Vec<(IpAddr, Place, Mark)> = Vec::new();
+    let mut seen: Vec<(IpAddr, Place, Mark, u16)> = Vec::new();
     for (index, subflow) in finder.subflows() {
-        let (Some(place), Some(syn)) = (place_of(subflow), &subflow.syn) else { continue };
+        let (Some(place), Some(syn)) = (place_of(finder, subflow), &subflow.syn) else { continue };
         let address = subflow.address_of(subflow.initiator).0;
         let answered_at = subflow.syn_ack.as_ref().map_or(0, |syn_ack| syn_ack.interface_index);
         // Only the host that opens the subflow chooses the way out; what a router forwards passes two interfaces anyway.
@@ -159,9 +162,10 @@ fn interfaces(finder: &mut Finder<'_, '_>, connection: &Connection) {
             continue;
         }
         let other = seen.iter().find(|known| {
-            known.0 == address && known.1 != place && (known.1.0 == place.0 || !connection.seen_in(place.0))
+            let one_host = || !connection.seen_in(place.0) && !finder.evidence.were_captured_apart(known.3, index);
+            known.0 == address && known.1 != place && (known.1.0 == place.0 || one_host())
         });
-        if let Some(&(_, _, first)) = other {
+        if let Some(&(_, _, first, _)) = other {
             let text = format!(
                 "Subflows from {address} leave through two interfaces (frames {} and {}): the route goes by destination only, and one of the paths is not what its address says.",
                 finder.frame(first),
@@ -169,7 +173,7 @@ fn interfaces(finder: &mut Finder<'_, '_>, connection: &Connection) {
             );
             finder.report(rule::WRONG_INTERFACE, Some(index), &[first, syn.first.frame], text);
         } else {
-            seen.push((address, place, syn.first.frame));
+            seen.push((address, place, syn.first.frame, index));
         }
     }
 }

@@ -113,7 +113,13 @@ pub(super) fn view(view: &View, connection: &Connection) -> String {
     } else if same_fallback && view.outcome == connection.outcome {
         format!("it {}", close_words(view.close).1)
     } else {
-        view.outcome.to_owned()
+        match view.outcome {
+            "mptcp" => "MPTCP".to_owned(),
+            "unknown" => {
+                format!("{} of {}", text::counted(view.subflows.len() as u64, "subflow"), connection.subflows.len())
+            }
+            outcome => format!("it {outcome}"),
+        }
     };
     let mut words = format!("{name}, nearer to the {}, shows {shows}", view.nearer_to);
     if !view.differences.is_empty() {

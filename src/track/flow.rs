@@ -21,6 +21,9 @@ pub(crate) const RECENT: u8 = 4;
 /// In [`Flow::directions`]: it shows at several places of one input.
 pub(crate) const COPIED: u8 = 8;
 
+/// In [`Flow::directions`]: another input showed it first, which has lost its place in the connection.
+pub(crate) const TAKEN_OVER: u8 = 16;
+
 /// What is known of one 4-tuple.
 #[derive(Clone, Debug)]
 pub(crate) struct Flow {
@@ -61,6 +64,12 @@ pub(crate) struct OtherTap {
 }
 
 impl Flow {
+    /// What tells the direction that has this place from all others: that of another input, which has left it, included.
+    #[inline]
+    pub(crate) fn owner(&self, place: Place) -> u64 {
+        place.number() | u64::from(self.directions & TAKEN_OVER) << 58
+    }
+
     /// Whether it has no MPTCP so far.
     #[inline]
     pub(crate) fn is_plain(&self) -> bool {

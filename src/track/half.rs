@@ -350,6 +350,11 @@ impl Half {
         self.syn().map(|syn| syn + 1 + u64::from(self.seldom.fast_open))
     }
 
+    /// Whether a segment of this sequence number may be the first behind the SYN.
+    pub(super) fn is_first(&self, seq: u32) -> bool {
+        self.first_byte().is_none_or(|first| self.unwrap(seq) <= first)
+    }
+
     /// Whether all payload was captured: up to the FIN, and as far as the peer acknowledged.
     pub fn is_whole(&self) -> bool {
         let Some(first) = self.first_byte() else { return false };

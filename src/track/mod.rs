@@ -21,6 +21,7 @@ pub mod half;
 pub mod histogram;
 pub mod keys;
 pub mod left_out;
+mod link;
 pub mod mapping;
 pub mod mappings;
 pub mod mark;
@@ -30,6 +31,7 @@ pub mod range_set;
 pub mod round_trip;
 pub mod same_packet;
 pub mod side;
+pub mod sites;
 pub mod sparse;
 mod streams;
 pub mod subflow;
@@ -415,39 +417,7 @@ impl Tracker {
             }
         }
         self.link_views();
-    }
-
-    /// Two taps may show a connection under different addresses: equal keys of both ends tell.
-    fn link_views(&mut self) {
-        if !self.taps.several_inputs() {
-            return;
-        }
-        let mut seen: hashbrown::HashMap<(Key, Key), (ConnectionId, u16), foldhash::fast::RandomState> =
-            hashbrown::HashMap::default();
-        let mut links = Vec::new();
-        let shown = |connection: &&Connection| connection.view_of.is_none() && !connection.orphan;
-        for connection in self.connections.iter().filter(shown) {
-            let (Some(client), Some(server)) = (connection.ends.client.key, connection.ends.server.key) else {
-                continue;
-            };
-            match seen.get(&(client.key, server.key)) {
-                Some(&(first, input)) if input != connection.input => links.push((connection.id, first)),
-                Some(_) => {}
-                None => {
-                    seen.insert((client.key, server.key), (connection.id, connection.input));
-                }
-            }
-        }
-        for (view, of) in links {
-            if let Some(view) = self.connections.get_mut(view) {
-                view.view_of = Some(of);
-                self.counts.duplicates += view.segments;
-                self.counts.view_segments += view.segments;
-                self.counts.tcp_segments = self.counts.tcp_segments.saturating_sub(view.segments);
-                self.counts.tcp_connections = self.counts.tcp_connections.saturating_sub(1);
-                self.counts.asked_for_mptcp = self.counts.asked_for_mptcp.saturating_sub(1);
-            }
-        }
+        self.prefer_whole_views();
     }
 
     /// Connections in order of their first packet, views and orphans included.
@@ -463,6 +433,11 @@ impl Tracker {
     /// Both ends of every flow that showed no MPTCP.
     pub fn plain_flows(&self) -> impl Iterator<Item = [(std::net::IpAddr, u16); 2]> {
         self.flows.plain()
+    }
+
+    /// Which inputs are parts of one capture.
+    pub fn sites(&self) -> &sites::Sites {
+        &self.taps.sites
     }
 
     /// One connection.

@@ -4,8 +4,10 @@
 //! identification) is kept for the segments of late, with hashes of what its options say. So each packet is compared with itself
 //! only: what a capture lost, what was cut or merged, what is sent again stays out of it.
 
+use super::Place;
 use super::mark::Mark;
 use super::side::{PerSide, Side};
+use super::sites::Sites;
 use super::tap::{fingerprint, fold};
 use crate::limits;
 use crate::packet::Segment;
@@ -50,7 +52,7 @@ pub struct Difference {
     pub subtype: Subtype,
     /// How they differ.
     pub how: How,
-    /// The first such packet at both inputs, the lower input first.
+    /// The first such packet at both inputs, that of the lower site first.
     pub frames: [Mark; 2],
     /// Such packets.
     pub count: u32,
@@ -58,10 +60,10 @@ pub struct Difference {
     latest: u64,
 }
 
-/// How an option differs.
+/// How an option differs, of two sites.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
-    /// The lower input lacks it.
+    /// The lower one lacks it.
     LowerLacks,
     /// The higher one does.
     HigherLacks,
@@ -81,16 +83,16 @@ pub(super) struct Look {
 }
 
 impl SamePacket {
-    /// Compares a segment with itself at other inputs. `owner` is its direction, `shift` what this input's sequence numbers
+    /// Compares a segment with itself at other inputs. `place` is its direction, `shift` what this input's sequence numbers
     /// are ahead of those that the connection was first seen with, by sender.
     pub(super) fn look(
         &mut self,
-        owner: u64,
+        place: Place,
         shift: PerSide<u32>,
-        from: Side,
         segment: &Segment<'_>,
         timestamps: Option<(u32, u32)>,
         frame: Mark,
+        sites: &Sites,
     ) -> Option<Look> {
         // The handshake's SYNs are kept as they are; of cut options nobody knows what they said.
         if segment.flags.syn() || segment.options_cut {
@@ -99,13 +101,13 @@ impl SamePacket {
         if self.sets.is_empty() {
             self.sets = vec![[Shown::default(); WAYS]; SETS];
         }
-        let key = key(owner, shift, from, segment, timestamps);
+        let key = key(place.number(), shift, place.from, segment, timestamps);
         let set = self.sets.get_mut(key as usize % SETS)?;
-        let input = frame.frame().input;
+        let here = sites.of(frame.frame().input);
         let mut look = Look { key, frame, says: Says::of(segment.options), twin: false, other: [None; WAYS] };
         for shown in set.iter().filter(|shown| shown.key == key) {
             let Some(there) = shown.frame else { continue };
-            if there.frame().input == input {
+            if sites.of(there.frame().input) == here {
                 look.twin = true;
             } else if let Some(free) = look.other.iter_mut().find(|other| other.is_none()) {
                 *free = Some(*shown);
@@ -124,7 +126,7 @@ impl Look {
     }
 
     /// Takes note of what differs.
-    pub(super) fn note(&self, from: Side, known: &mut Vec<Difference>) {
+    pub(super) fn note(&self, from: Side, sites: &Sites, known: &mut Vec<Difference>) {
         if self.twin {
             // What was compared with one of two that look the same may have been the other.
             for difference in known.iter_mut().filter(|difference| difference.latest == self.key) {
@@ -134,18 +136,19 @@ impl Look {
             known.retain(|difference| difference.count > 0);
             return;
         }
-        let input = |shown: &&Shown| shown.frame.map(|frame| frame.frame().input);
+        let site = |shown: &&Shown| shown.frame.map(|frame| sites.of(frame.frame().input));
         for other in self.other.iter().flatten() {
-            let mut there = self.other.iter().flatten().filter(|shown| input(shown) == input(&other));
+            let mut there = self.other.iter().flatten().filter(|shown| site(shown) == site(&other));
             if there.clone().count() == 1 && there.all(|shown| shown.says != self.says) {
-                self.differs(from, other, known);
+                self.differs(from, other, sites, known);
             }
         }
     }
 
-    fn differs(&self, from: Side, other: &Shown, known: &mut Vec<Difference>) {
+    fn differs(&self, from: Side, other: &Shown, sites: &Sites, known: &mut Vec<Difference>) {
         let Some(there) = other.frame else { return };
-        let turned = there.frame().input > self.frame.frame().input;
+        let site = |frame: Mark| sites.of(frame.frame().input);
+        let turned = site(there) > site(self.frame);
         let (frames, lower, higher) = if turned {
             ([self.frame, there], self.says, other.says)
         } else {
@@ -153,12 +156,10 @@ impl Look {
         };
         for subtype in 0..16 {
             let Some(how) = lower.differs(&higher, Subtype(subtype)) else { continue };
-            let inputs = frames.map(|frame| frame.frame().input);
+            let pair = frames.map(site);
             let same = |known: &&mut Difference| {
                 let kind = std::mem::discriminant(&known.how) == std::mem::discriminant(&how);
-                (known.from, known.subtype.0) == (from, subtype)
-                    && kind
-                    && known.frames.map(|frame| frame.frame().input) == inputs
+                (known.from, known.subtype.0) == (from, subtype) && kind && known.frames.map(site) == pair
             };
             if let Some(known) = known.iter_mut().find(same) {
                 known.count = known.count.saturating_add(1);

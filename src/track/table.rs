@@ -94,6 +94,14 @@ impl Connections {
         Some(taken)
     }
 
+    /// Two connections change places; their ids stay with them.
+    pub(crate) fn exchange(&mut self, one: ConnectionId, other: ConnectionId) {
+        let slots = self.slot(one).zip(self.slot(other));
+        if let Some((one, other)) = slots.filter(|&(one, other)| one.max(other) < self.slots.len()) {
+            self.slots.swap(one, other);
+        }
+    }
+
     /// Notes that `view` shows `of` at another tap.
     pub(crate) fn add_view(&mut self, of: ConnectionId, view: ConnectionId) {
         let mut views = self.views.remove(&of).unwrap_or_default();

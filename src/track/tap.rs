@@ -2,6 +2,7 @@
 
 use hashbrown::HashMap;
 
+use super::sites::Sites;
 use crate::frame::Frame;
 use crate::limits;
 use crate::packet::Segment;
@@ -12,6 +13,10 @@ pub(crate) struct Taps {
     ids: HashMap<(u32, u32), u16, foldhash::fast::RandomState>,
     known: Vec<Tap>,
     last: Option<((u32, u32), u16)>,
+    /// Inputs whose interfaces are those of the one that they follow.
+    following: HashMap<u16, u16, foldhash::fast::RandomState>,
+    /// Which inputs are parts of one capture.
+    pub(crate) sites: Sites,
 }
 
 /// One tap.
@@ -31,7 +36,9 @@ impl Taps {
         }
     }
 
-    fn look_up(&mut self, key: (u32, u32), input: u16) -> u16 {
+    fn look_up(&mut self, shown: (u32, u32), input: u16) -> u16 {
+        let first = self.following.get(&input).copied().unwrap_or(input);
+        let (key, input) = ((u32::from(first) << 16 | shown.0 & 0xffff, shown.1), first);
         let id = match self.ids.get(&key) {
             Some(&id) => id,
             None if self.known.len() < limits::TAPS => {
@@ -42,7 +49,7 @@ impl Taps {
             }
             None => 0,
         };
-        self.last = Some((key, id));
+        self.last = Some((shown, id));
         id
     }
 
@@ -51,10 +58,35 @@ impl Taps {
         self.known.first().is_some_and(|first| self.known.iter().any(|tap| tap.input != first.input))
     }
 
+    /// What was captured at site `later` is a part of the capture at site `first`.
+    pub(crate) fn unite(&mut self, later: u16, first: u16, how: Part) {
+        self.sites.unite(later, first);
+        if how == Part::Following {
+            self.following.values_mut().filter(|input| **input == later).for_each(|input| *input = first);
+            self.following.insert(later, first);
+            self.last = None;
+        }
+    }
+
+    /// Whether two inputs were captured at one site.
+    #[inline]
+    pub(crate) fn at_one_site(&self, a: u16, b: u16) -> bool {
+        self.sites.are_one(a, b)
+    }
+
     /// The input of a tap.
     pub(crate) fn input(&self, tap: u16) -> u16 {
         self.known.get(usize::from(tap)).map_or(0, |tap| tap.input)
     }
+}
+
+/// How a part of a capture lies to those before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Part {
+    /// It begins behind them: a packet that looks like one of theirs was sent again.
+    Following,
+    /// It begins before their end: it has copies of their last frames.
+    Overlapping,
 }
 
 /// Segments a set holds: a copy is found unless this many newer ones fell into its set.
@@ -118,6 +150,12 @@ pub(crate) fn place(segment: &Segment<'_>, tap: u16) -> u16 {
     tap << 3 | u16::from(segment.tap.packet_type & 7)
 }
 
+/// The tap that is part of a [`place`].
+#[inline]
+pub(crate) fn tap_of(place: u16) -> u16 {
+    place >> 3
+}
+
 /// Puts the newest into a set; its oldest falls out.
 #[inline]
 fn push(set: &mut [Slot; WAYS], newest: Slot) {
@@ -178,12 +216,9 @@ impl Recent {
         timestamps: Option<(u32, u32)>,
         tap: u16,
     ) -> Option<u16> {
-        let bare = segment.ip_id == 0 && segment.flags.rst();
-        let options = if bare { segment.options.len() as u64 & 0xff } else { 0 };
-        let fingerprint = fingerprint(owner, [segment.seq, segment.ack], options, segment, timestamps);
-        let index = self.set_of(fingerprint);
+        let (index, shown) = self.look(owner, segment, timestamps);
         let set = self.sets.get_mut(index)?;
-        let slot = fingerprint & !PLACE | u64::from(place(segment, tap));
+        let slot = shown | Slot::from(place(segment, tap));
         let seen = set.iter().find(|&&known| known & !PLACE == slot & !PLACE);
         let original = seen.filter(|&&known| known != slot || segment.ip_id != 0).map(|known| (known & PLACE) as u16);
         if original.is_none() {
@@ -192,5 +227,20 @@ impl Recent {
             self.grow();
         }
         original
+    }
+
+    /// The set of a segment, and what a slot keeps of it beside its place.
+    #[inline]
+    fn look(&self, owner: u64, segment: &Segment<'_>, timestamps: Option<(u32, u32)>) -> (usize, Slot) {
+        let bare = segment.ip_id == 0 && segment.flags.rst();
+        let options = if bare { segment.options.len() as u64 & 0xff } else { 0 };
+        let fingerprint = fingerprint(owner, [segment.seq, segment.ack], options, segment, timestamps);
+        (self.set_of(fingerprint), fingerprint & !PLACE)
+    }
+
+    /// Whether the segment was seen before, wherever.
+    pub(crate) fn holds(&self, owner: u64, segment: &Segment<'_>, timestamps: Option<(u32, u32)>) -> bool {
+        let (index, shown) = self.look(owner, segment, timestamps);
+        self.sets.get(index).is_some_and(|set| set.iter().any(|&known| known & !PLACE == shown))
     }
 }

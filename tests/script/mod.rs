@@ -354,6 +354,29 @@ impl Script {
         self.frames.insert(self.frames.len() - usize::from(!from_client), there);
     }
 
+    /// Frames so far.
+    pub(crate) fn frame_count(&self) -> usize {
+        self.frames.len()
+    }
+
+    /// The capture is cut: its frames from `at` on are those of another input, and so are copies of `overlap` frames before.
+    pub(crate) fn cut(&mut self, at: usize, overlap: usize, [before, behind]: [u16; 2]) {
+        let frames = std::mem::take(&mut self.frames);
+        for (index, mut frame) in frames.into_iter().enumerate() {
+            frame.1 = if index < at { before } else { behind };
+            if (at.saturating_sub(overlap)..at).contains(&index) {
+                self.frames.extend([frame.clone(), (frame.0, behind, frame.2, frame.3, frame.4)]);
+            } else {
+                self.frames.push(frame);
+            }
+        }
+    }
+
+    /// These frames were not recorded.
+    pub(crate) fn forget(&mut self, frames: std::ops::Range<usize>) {
+        self.frames.drain(frames);
+    }
+
     /// The segment that was sent last is sent again.
     pub(crate) fn again(
         &mut self,
@@ -454,6 +477,8 @@ impl Script {
         let mut tracker = Tracker::new(Config { compare: inputs > 1, ..Config::default() });
         let mut decoder = Decoder::new();
         let mut numbers = vec![0; usize::from(inputs)];
+        let mut left = vec![0; usize::from(inputs)];
+        self.frames.iter().for_each(|frame| left[usize::from(frame.1)] += 1);
         for (time, input, interface, link, data) in &self.frames {
             let number = &mut numbers[usize::from(*input)];
             *number += 1;
@@ -467,6 +492,10 @@ impl Script {
             };
             let decoded = decoder.decode(&frame);
             tracker.frame(&frame, &decoded, &mut Silent);
+            left[usize::from(*input)] -= 1;
+            if left[usize::from(*input)] == 0 {
+                tracker.input_ended(*input);
+            }
         }
         tracker.finish(&mut Silent);
         let info = |input: u16| InputInfo {

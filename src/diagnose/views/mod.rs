@@ -68,14 +68,15 @@ pub(super) fn look(finder: &mut Finder<'_, '_>) {
     }
 }
 
-/// Whether tap `a` lies nearer to the server than tap `b`: there the SYN is answered sooner. The delay between two packets
-/// does not depend on the clocks of the capturing hosts.
+/// Whether tap `a` lies nearer to the server than tap `b`: there a SYN of the client is answered sooner. The delay between two
+/// packets does not depend on the clocks of the capturing hosts.
 pub(crate) fn nearer_to_server(a: &Connection, b: &Connection) -> bool {
-    let delay = |connection: &Connection| connection.initial().and_then(answer_delay);
-    match (delay(a), delay(b)) {
-        (Some(a), Some(b)) => a < b,
-        _ => a.first.time > b.first.time,
-    }
+    let delays = |there: &Subflow| {
+        let (_, here) = twin(there, a)?;
+        let (here, of_b) = (answer_delay(here)?, answer_delay(there)?);
+        Some(if there.initiator == Side::Client { here < of_b } else { here > of_b })
+    };
+    b.subflows.iter().find_map(delays).unwrap_or_else(|| a.first.time > b.first.time)
 }
 
 /// From the SYN to its answer.

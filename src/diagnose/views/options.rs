@@ -16,10 +16,11 @@ pub(super) fn look(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, handshake
         let found = differences(finder, stretch, side);
         let mut gone = Vec::new();
         let mut other = Vec::new();
+        let lower_first = passed_lower_first(finder, stretch, side);
         for difference in &found {
             let stripped = match difference.how {
-                How::LowerLacks => !passed_lower_first(stretch, side),
-                How::HigherLacks => passed_lower_first(stretch, side),
+                How::LowerLacks => !lower_first,
+                How::HigherLacks => lower_first,
                 How::Changed(_) => false,
             };
             if stripped { gone.push(difference) } else { other.push(difference) }
@@ -36,10 +37,11 @@ pub(super) fn look(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, handshake
 /// What differs in packets of `side` and is not told yet.
 fn differences(finder: &Finder<'_, '_>, stretch: &Stretch<'_>, side: Side) -> Vec<Difference> {
     let (from, to) = stretch.inputs(side);
+    let site = |input| finder.evidence.sites.of(input);
     let Some(subflow) = finder.connection().subflows.get(usize::from(stretch.index)) else { return Vec::new() };
     let of_stretch = |difference: &&Difference| {
-        let inputs = difference.frames.map(|frame| frame.frame().input);
-        difference.from == side && (inputs == [from, to] || inputs == [to, from])
+        let between = difference.frames.map(|frame| site(frame.frame().input));
+        difference.from == side && (between == [site(from), site(to)] || between == [site(to), site(from)])
     };
     let told = |difference: &Difference| {
         let has = |frames: &[Mark]| difference.frames.iter().all(|frame| frames.contains(frame));
@@ -48,16 +50,16 @@ fn differences(finder: &Finder<'_, '_>, stretch: &Stretch<'_>, side: Side) -> Ve
     subflow.seldom.differences.iter().filter(of_stretch).filter(|difference| !told(difference)).copied().collect()
 }
 
-/// Whether packets of `side` pass the input with the lower number first.
-fn passed_lower_first(stretch: &Stretch<'_>, side: Side) -> bool {
+/// Whether packets of `side` pass the site with the lower number first.
+fn passed_lower_first(finder: &Finder<'_, '_>, stretch: &Stretch<'_>, side: Side) -> bool {
     let (from, to) = stretch.inputs(side);
-    from < to
+    finder.evidence.sites.of(from) < finder.evidence.sites.of(to)
 }
 
 /// The frames of a difference in the order in which the packet passed them.
-fn in_order(stretch: &Stretch<'_>, side: Side, difference: &Difference) -> [Mark; 2] {
+fn in_order(finder: &Finder<'_, '_>, stretch: &Stretch<'_>, side: Side, difference: &Difference) -> [Mark; 2] {
     let [lower, higher] = difference.frames;
-    if passed_lower_first(stretch, side) { [lower, higher] } else { [higher, lower] }
+    if passed_lower_first(finder, stretch, side) { [lower, higher] } else { [higher, lower] }
 }
 
 /// ` (the first of 3 packets)`, if there are more than one.
@@ -77,7 +79,7 @@ fn removed(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, side: Side, gone:
     let mut frames = Vec::new();
     let mut parts = Vec::new();
     for difference in gone {
-        let pair = in_order(stretch, side, difference);
+        let pair = in_order(finder, stretch, side, difference);
         parts.push(format!("{} is {}", difference.subtype, where_seen(finder, pair, difference.count)));
         frames.extend(pair);
     }
@@ -95,7 +97,7 @@ fn changed(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, side: Side, other
     let mut frames = Vec::new();
     let mut parts = Vec::new();
     for difference in other {
-        let [before, behind] = in_order(stretch, side, difference);
+        let [before, behind] = in_order(finder, stretch, side, difference);
         parts.push(match difference.how {
             How::Changed(which) => {
                 let more = first_of(difference.count);

@@ -18,7 +18,7 @@ use crate::diagnose;
 use crate::frame::{FrameId, LinkType};
 use crate::infer::{self, Naming, Surroundings};
 use crate::model::{
-    CaptureStack, CaptureSummary, Connection, ConnectionsLeft, Finding, FrameRef, Header, Input, Interface,
+    CaptureStack, CaptureSummary, Connection, ConnectionsLeft, Finding, FrameRef, Handover, Header, Input, Interface,
     KernelCounters, NotDecoded, Orphans, SCHEMA, Skipped, TcpConnections,
 };
 use crate::text;
@@ -149,6 +149,7 @@ impl TrackedReport {
             views: self.views_of(connection.id),
             capture_end: self.tracker.end_of(connection.input),
             inputs: &self.inputs,
+            sites: self.tracker.sites(),
         }
     }
 
@@ -224,7 +225,12 @@ impl Report for TrackedReport {
         let views = self.views_of(tracked.id);
         let mut built = connection::build(id, tracked, &views, &self.context());
         built.stack = infer::stack(tracked, &self.around, &self.context());
-        let found = diagnose::connection(&self.evidence(tracked));
+        let evidence = self.evidence(tracked);
+        for direction in [&mut built.directions.client_to_server, &mut built.directions.server_to_client] {
+            let apart = |handover: &Handover| evidence.were_captured_apart(handover.from as u16, handover.to as u16);
+            direction.handovers.retain(|handover| !apart(handover));
+        }
+        let found = diagnose::connection(&evidence);
         for found in &found {
             if found.is_forged_reset() {
                 connection::reset_by_path(&mut built, found, &self.context());

@@ -9,6 +9,7 @@ use crate::model::{CaptureStack, Connection, Finding, Header, Orphans};
 use crate::report::{FindingCounts, Report, Summary};
 use crate::track::Counts;
 use crate::track::connection as tracked;
+use crate::track::sites;
 
 /// A report of a single connection, which may be open yet.
 #[derive(Clone, Copy)]
@@ -42,7 +43,8 @@ impl<'a> ConnectionNow<'a> {
 
     fn evidence(&self) -> diagnose::Evidence<'a> {
         let capture_end: Timestamp = self.counts.last.unwrap_or_default();
-        diagnose::Evidence { connection: self.connection, views: Vec::new(), capture_end, inputs: self.inputs }
+        let (views, sites) = (Vec::new(), &sites::ALL_APART);
+        diagnose::Evidence { connection: self.connection, views, capture_end, inputs: self.inputs, sites }
     }
 }
 

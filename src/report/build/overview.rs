@@ -72,8 +72,13 @@ impl Scene<'_> {
         let mut part = Part { summaries: Vec::with_capacity(group.len()), ..Part::default() };
         for connection in group.iter().filter_map(|&id| self.tracker.connection(id)) {
             let views = (self.views)(connection.id);
-            let capture_end = self.tracker.end_of(connection.input);
-            let evidence = Evidence { connection, views, capture_end, inputs: self.inputs };
+            let evidence = Evidence {
+                connection,
+                views,
+                capture_end: self.tracker.end_of(connection.input),
+                inputs: self.inputs,
+                sites: self.tracker.sites(),
+            };
             let mut findings = FindingCounts::default();
             for found in diagnose::connection(&evidence) {
                 findings.add(found.rule.severity);

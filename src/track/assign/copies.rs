@@ -19,7 +19,11 @@ impl Tracker {
 
     /// Takes note of where the original of a copy was seen; true if that was elsewhere.
     pub(super) fn note_original(&mut self, place: Place, original: u16, arrival: &Arrival<'_, '_>) -> bool {
-        let elsewhere = original != tap::place(arrival.segment, arrival.tap);
+        let here = tap::place(arrival.segment, arrival.tap);
+        let inputs = [original, here].map(|place| self.taps.input(tap::tap_of(place)));
+        // Overlapping parts of one capture both show the original.
+        let overlap = inputs[0] != inputs[1] && self.taps.at_one_site(inputs[0], inputs[1]);
+        let elsewhere = original != here && !overlap;
         if elsewhere && let Some(half) = self.half_mut(place) {
             half.seldom.original_at = Some(original);
         }

@@ -30,7 +30,8 @@ impl Tracker {
         let input = arrival.frame.id.input;
         if let Some(more) = &mut flow.more {
             let first = more.held.first().map(|first| first.id.input);
-            if first == Some(input) && more.held.len() < limits::HELD_SEGMENTS {
+            if first.is_some_and(|first| self.taps.at_one_site(first, input)) && more.held.len() < limits::HELD_SEGMENTS
+            {
                 more.held.push(arrival.held());
             }
         } else if is_syn {
@@ -51,7 +52,9 @@ impl Tracker {
         let held =
             self.flows.get_mut(id).and_then(|flow| flow.more.as_mut()).map(|more| std::mem::take(&mut more.held));
         let Some(held) = held.filter(|held| !held.is_empty()) else { return Vec::new() };
-        let same = |first: &HeldSegment| first.header.seq == segment.seq && first.id.input != arrival.frame.id.input;
+        let input = arrival.frame.id.input;
+        let elsewhere = |first: &HeldSegment| !self.taps.at_one_site(first.id.input, input);
+        let same = |first: &HeldSegment| first.header.seq == segment.seq && elsewhere(first);
         let is_syn = segment.flags.opens();
         if is_syn && held.first().is_some_and(same) { held } else { Vec::new() }
     }

@@ -19,22 +19,17 @@ impl Tracker {
         arrival: &Arrival<'_, '_>,
         observer: &mut O,
     ) -> Option<Place> {
-        let input = arrival.frame.id.input;
         let found = if self.is_shared(token) { self.known_join(token, nonce) } else { self.choose(token, arrival) };
         let (mut connection, joined) = match found {
             Some(found) => found,
             None => (self.open_orphan(token, arrival, observer)?, Side::Server),
         };
+        connection = self.home_of_join(connection, arrival.frame.id.input)?;
         let source = if names_its_own(self.connection(connection)?, joined, arrival) { joined } else { joined.peer() };
         if let Some(subflow) = self.connections.get_mut(connection)?.with_nonce(token, nonce) {
             let place = Place { connection, subflow, from: source };
             return self.join_again(place, (token, nonce), arrival, observer);
         }
-        // At the tap of another end: the view that already shows this input.
-        if let Some(view) = self.view_at(connection, input) {
-            connection = view;
-        }
-        let is_view = self.connection(connection)?.view_of.is_some();
         let state = self.connections.get_mut(connection)?;
         let join = Join { token: Some(token), initiator_nonce: Some(nonce), ..Join::default() };
         let denied = state.denies_join_id0(source.peer()) == Some(true)
@@ -42,7 +37,7 @@ impl Tracker {
                 initial.address_of(source.peer())
                     == (arrival.segment.ip.destination(), arrival.segment.destination_port)
             });
-        let number = state.number();
+        let (number, is_view) = (state.number(), state.view_of.is_some());
         let subflow = self.admit(connection, Subflow::new(arrival, source, source, Some(join)))?;
         if denied && let Some(state) = self.connections.get_mut(connection) {
             state.note_join_denied(subflow, source, arrival.at.frame);
@@ -52,6 +47,15 @@ impl Tracker {
             observer.event(Event { connection, number, subflow: Some(subflow), at, what });
         }
         Some(Place { connection, subflow, from: source })
+    }
+
+    /// Where a new join belongs. One that only another input shows is the connection's all the same; where its own comes to show
+    /// it, too, that takes it over. But a view of both directions will take the place of a connection of one.
+    fn home_of_join(&self, connection: ConnectionId, input: u16) -> Option<ConnectionId> {
+        let main = self.connection(connection)?.view_of.unwrap_or(connection);
+        let view =
+            self.view_at(main, input).filter(|_| !self.connection(main).is_some_and(Connection::shows_both_ends));
+        Some(view.unwrap_or(main))
     }
 
     /// A join that is known, under another 4-tuple or at another tap.
@@ -64,8 +68,9 @@ impl Tracker {
     ) -> Option<Place> {
         let Place { connection, subflow, from } = place;
         let input = arrival.frame.id.input;
-        let shown_here = self.connection(connection)?.subflows.get(usize::from(subflow))?.interface.0 == input;
-        let views = self.connections.views_of(connection).filter(|view| view.input == input);
+        let first = self.connection(connection)?.subflows.get(usize::from(subflow))?.interface.0;
+        let shown_here = self.taps.at_one_site(first, input);
+        let views = self.connections.views_of(connection).filter(|view| self.taps.at_one_site(view.input, input));
         let views: Vec<ConnectionId> = views.map(|view| view.id).collect();
         let mut in_views = views
             .into_iter()
@@ -76,6 +81,10 @@ impl Tracker {
             let alias = (arrival.segment.ip, arrival.segment.source_port, arrival.segment.destination_port);
             self.connections.get_mut(alias_of)?.note_alias(subflow, alias);
             return Some(Place { connection: alias_of, subflow, from });
+        }
+        if self.may_take_over(place, input) {
+            self.take_over(place, arrival, observer)?;
+            return Some(place);
         }
         self.open_view(place, arrival, observer)
     }
@@ -100,7 +109,7 @@ impl Tracker {
         observer: &mut O,
     ) -> Option<ConnectionId> {
         self.keep_streams();
-        let id = self.open_connection(arrival, observer)?;
+        let id = self.open_connection(arrival.at, observer)?;
         self.connections.get_mut(id)?.orphan = true;
         self.name_orphan(id, token);
         Some(id)
@@ -150,7 +159,7 @@ impl Tracker {
         observer: &mut O,
     ) -> Option<Place> {
         self.keep_streams();
-        let id = self.open_connection(arrival, observer)?;
+        let id = self.open_connection(arrival.at, observer)?;
         let state = self.connections.get_mut(id)?;
         state.orphan = true;
         state.add_subflow(Subflow::new(arrival, source, Side::Client, Some(Join::default())));
@@ -176,7 +185,8 @@ pub(super) fn fittest<'c>(
     let mut best = None;
     for (state, joined) in candidates {
         let affinity = u8::from(knows(state, joined, destination)) + u8::from(knows(state, joined.peer(), source));
-        let rank = (state.view_of.is_none(), !state.orphan, !state.is_closed(), affinity);
+        let whole = state.shows_both_ends();
+        let rank = (state.view_of.is_none(), !state.orphan, !state.is_closed(), affinity, whole);
         if best.is_none_or(|(best, _)| rank > best) {
             best = Some((rank, (state.id, joined)));
         }

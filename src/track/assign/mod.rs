@@ -1,11 +1,13 @@
 //! Which connection a segment belongs to: here by its 4-tuple, in `join` by the token of a join, in `shared_token` by its
-//! HMAC, in `stream` by its DSNs, in `views` by the tap that it was captured at, in `twin` where one input shows it twice.
+//! HMAC, in `stream` by its DSNs, in `views` by the tap that it was captured at, in `twin` where one input shows it twice;
+//! `parts` tells which taps are one.
 
 use std::num::NonZeroU64;
 
 mod copies;
 mod held;
 mod join;
+mod parts;
 mod shared_token;
 mod stream;
 mod twin;
@@ -15,7 +17,7 @@ pub(super) use held::HeldSegment;
 
 use super::connection::Connection;
 use super::expire::Left;
-use super::flow::{COPIED, Flow, FlowId, FlowKey, PLAIN, RECENT};
+use super::flow::{COPIED, Flow, FlowId, FlowKey, PLAIN, RECENT, TAKEN_OVER};
 use super::mark::{Mark, Moment};
 use super::observer::{ConnectionId, Event, Observer, What};
 use super::side::{PerSide, Side};
@@ -86,8 +88,8 @@ impl Tracker {
             return self.feed_view(place, arrival);
         }
         let eventful = flow.more.is_some() || segment.flags.syn() || options.capable().is_some();
-        let copied = flow.directions & COPIED != 0;
-        if let Some(original) = self.recent.original(place.number(), segment, options.timestamps, tap) {
+        let (copied, owner) = (flow.directions & COPIED != 0, flow.owner(place));
+        if let Some(original) = self.recent.original(owner, segment, options.timestamps, tap) {
             self.note_interface(place, frame);
             self.note_copy(id, place, original, arrival);
             return Assigned::Copy(Some(place));
@@ -125,7 +127,8 @@ impl Tracker {
                 self.late_join_syn(place, (token, nonce), arrival);
                 return self.late_place(id, connection, arrival, observer);
             }
-            let anew = same && record.is_closed() && opens_anew(state, record, arrival, first_tap);
+            let one_clock = self.taps.at_one_site(self.taps.input(first_tap), arrival.frame.id.input);
+            let anew = same && record.is_closed() && opens_anew(state, record, arrival, one_clock);
             if (same && !anew) || simultaneous {
                 return current;
             }
@@ -218,13 +221,16 @@ impl Tracker {
             _ => self.initial(source, arrival, observer),
         };
         let Some(place) = placed else { return Assigned::Plain };
-        let flow = self.flow(place, arrival);
+        let mut flow = self.flow(place, arrival);
+        let taken_over = options.join().is_some_and(|join| self.was_taken_over(place, join));
+        flow.directions |= if taken_over { TAKEN_OVER } else { 0 };
+        let owner = flow.owner(place);
         self.insert_flow(arrival.key, flow);
         if self.connection(place.connection).is_some_and(|state| state.view_of.is_some()) {
             return self.feed_view(place, arrival);
         }
         // An alias of a subflow already seen (NAT): its packets were counted there.
-        if self.recent.is_copy(place.number(), arrival.segment, options.timestamps, arrival.tap) {
+        if self.recent.is_copy(owner, arrival.segment, options.timestamps, arrival.tap) {
             return Assigned::Copy(Some(place));
         }
         Assigned::To(place)
@@ -282,7 +288,7 @@ impl Tracker {
 
     /// A new connection, known by MP_CAPABLE or, in a capture that begins in the middle, by later options.
     fn initial<O: Observer>(&mut self, source: Side, arrival: &Arrival<'_, '_>, observer: &mut O) -> Option<Place> {
-        let id = self.open_connection(arrival, observer)?;
+        let id = self.open_connection(arrival.at, observer)?;
         let state = self.connections.get_mut(id)?;
         self.listed += 1;
         let number = Some(self.listed);
@@ -311,13 +317,13 @@ impl Tracker {
         Some(index)
     }
 
-    fn open_connection<O: Observer>(&mut self, arrival: &Arrival<'_, '_>, observer: &mut O) -> Option<ConnectionId> {
+    fn open_connection<O: Observer>(&mut self, at: Moment, observer: &mut O) -> Option<ConnectionId> {
         while self.connections.is_full(self.config.connections) {
             let Some(victim) = self.connections.victim() else { break };
             self.evict(victim, observer);
         }
         let id = self.connections.next_id()?;
-        self.connections.push(Box::new(Connection::new(id, arrival.at, arrival.frame.id.input)));
+        self.connections.push(Box::new(Connection::new(id, at, at.frame.frame().input)));
         Some(id)
     }
 
@@ -333,7 +339,10 @@ impl Tracker {
         let state = self.connections.get_mut(place.connection);
         let Some(record) = state.and_then(|state| state.subflows.get_mut(usize::from(place.subflow))) else { return };
         let more = &record.seldom.more_interfaces;
-        if record.interface != interface && !more.contains(&interface) && more.len() < limits::SUBFLOW_INTERFACES {
+        // What overlapping parts of one capture both show is one interface.
+        let (input, index) = record.interface;
+        let same = index == frame.interface && self.taps.at_one_site(input, frame.id.input);
+        if !same && !more.contains(&interface) && more.len() < limits::SUBFLOW_INTERFACES {
             record.seldom.more_interfaces.push(interface);
         }
     }
@@ -376,7 +385,7 @@ impl Subflow {
 /// key or nonce, or asks for something else; or it comes when no copy of the first can be on its way any more, as whoever has
 /// completed a handshake does not send its SYN again. Some stacks choose the same sequence number each time.
 #[cold]
-fn opens_anew(state: &Connection, record: &Subflow, arrival: &Arrival<'_, '_>, first_tap: u16) -> bool {
+fn opens_anew(state: &Connection, record: &Subflow, arrival: &Arrival<'_, '_>, one_clock: bool) -> bool {
     // Where none was seen this one may be it, recorded late.
     if record.syn.is_none() {
         return false;
@@ -394,7 +403,7 @@ fn opens_anew(state: &Connection, record: &Subflow, arrival: &Arrival<'_, '_>, f
         _ => false,
     };
     // The clocks of two taps may lie apart.
-    let later = arrival.tap == first_tap && arrival.at.time.since(record.last.time) >= STRAY_NS;
+    let later = one_clock && arrival.at.time.since(record.last.time) >= STRAY_NS;
     other || (later && record.is_established())
 }
 

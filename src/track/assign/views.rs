@@ -2,14 +2,17 @@
 //! and each but the first has a connection of its own in which nothing is counted twice.
 
 use super::Arrival;
+use super::parts::Showing;
 use crate::limits;
 use crate::track::connection::Connection;
-use crate::track::flow::{FlowId, OtherTap};
+use crate::track::flow::{FlowId, FlowKey, OtherTap, RECENT, TAKEN_OVER};
+use crate::track::mark::Moment;
 use crate::track::observer::{ConnectionId, Event, Observer, Silent, What};
 use crate::track::same_packet::Look;
 use crate::track::side::{PerSide, Side};
 use crate::track::subflow::{Join, Subflow};
 use crate::track::{Assigned, Place, Tracker};
+use crate::wire::MpJoin;
 
 impl Tracker {
     /// A flow's segment at a tap that is not its first. `None` lets it count as if it were.
@@ -20,17 +23,21 @@ impl Tracker {
         arrival: &Arrival<'_, '_>,
         observer: &mut O,
     ) -> Option<Assigned> {
-        let direction = arrival.direction();
+        let (direction, input) = (arrival.direction(), arrival.frame.id.input);
         let flow = self.flows.get_mut(id)?;
-        let (shown, primary_directions, first_tap) = (flow.low, flow.directions, flow.tap);
-        if self.taps.input(first_tap) == arrival.frame.id.input || flow.is_plain() {
+        let (shown, primary_directions) = (flow.low, flow.directions);
+        // Interfaces of one input show one view: what one of them repeats is a copy within it.
+        if self.taps.input(flow.tap) == input || flow.is_plain() || self.is_next_part(id, arrival) {
             return None;
         }
-        let flow = self.flows.get_mut(id)?;
-        let more = flow.more.get_or_insert_default();
-        // Interfaces of one input show one view: what one of them repeats is a copy within it.
-        let input = arrival.frame.id.input;
-        let index = match more.taps.iter().position(|other| other.input == input) {
+        let again = primary_directions & direction != 0;
+        if again && arrival.segment.flags.syn() && self.may_take_over(shown, input) {
+            let place = shown.turned(arrival.from_low);
+            let taken = self.take_over(place, arrival, observer);
+            return Some(taken.map_or(Assigned::Copy(None), |()| Assigned::To(place)));
+        }
+        let more = self.flows.get_mut(id)?.more.get_or_insert_default();
+        let index = match more.taps.iter().position(|other| self.taps.at_one_site(other.input, input)) {
             Some(index) => index,
             None if more.taps.len() < limits::VIEWS => {
                 more.taps.push(OtherTap { input, directions: 0, view: None });
@@ -44,7 +51,7 @@ impl Tracker {
         if view.is_none() && self.belongs_to_main(shown.connection, input) {
             return self.promote(id, arrival, observer);
         }
-        if view.is_none() && primary_directions & direction == 0 {
+        if view.is_none() && !again {
             return None;
         }
         let new_syn = arrival.segment.flags.opens();
@@ -65,10 +72,32 @@ impl Tracker {
         Some(self.feed_view(view.turned(arrival.from_low), arrival))
     }
 
+    /// Whether a flow's segment is at the next part of the capture that showed the flow so far.
+    fn is_next_part(&mut self, id: FlowId, arrival: &Arrival<'_, '_>) -> bool {
+        let input = arrival.frame.id.input;
+        let Some(flow) = self.flows.get_mut(id) else { return false };
+        let first = self.taps.input(flow.tap);
+        if !self.taps.at_one_site(first, input) {
+            let others = || flow.more.iter().flat_map(|more| &more.taps);
+            if others().any(|other| self.taps.at_one_site(other.input, input)) {
+                return false;
+            }
+            let others = others().filter_map(|other| Some((other.input, other.view?)));
+            let shown: Vec<Showing> = std::iter::once((first, flow.low)).chain(others).collect();
+            self.find_part(&shown, arrival);
+        }
+        let is_next = self.taps.at_one_site(first, input);
+        if is_next && let Some(flow) = self.flows.get_mut(id) {
+            flow.tap = arrival.tap;
+            flow.directions |= arrival.direction() | RECENT;
+        }
+        is_next
+    }
+
     /// Whether a connection is a view, and the one that it is of shows this input.
     fn belongs_to_main(&self, view: ConnectionId, input: u16) -> bool {
         let main = self.connection(view).and_then(|state| self.connection(state.view_of?));
-        main.is_some_and(|main| main.input == input)
+        main.is_some_and(|main| self.taps.at_one_site(main.input, input))
     }
 
     /// The connection itself shows a flow that one of its views showed first: from now on this tap is the first.
@@ -86,7 +115,7 @@ impl Tracker {
         (flow.is_view, flow.tap) = (false, arrival.tap);
         flow.directions = arrival.direction();
         let taps = &mut flow.more.get_or_insert_default().taps;
-        taps.retain(|tap| tap.input != arrival.frame.id.input);
+        taps.retain(|tap| !self.taps.at_one_site(tap.input, arrival.frame.id.input));
         taps.push(earlier);
         let place = flow.low.turned(arrival.from_low);
         let (at, what) = (arrival.at, What::SubflowOpened);
@@ -118,11 +147,11 @@ impl Tracker {
     #[cold]
     pub(in crate::track) fn compare(&mut self, place: Place, shift: PerSide<u32>, arrival: &Arrival<'_, '_>) {
         let &Arrival { segment, options, at, .. } = arrival;
-        let look = self.same_packet.look(place.number(), shift, place.from, segment, options.timestamps, at.frame);
+        let look = self.same_packet.look(place, shift, segment, options.timestamps, at.frame, &self.taps.sites);
         let Some(look) = look.filter(Look::is_eventful) else { return };
         let state = self.connections.get_mut(place.connection);
         let Some(record) = state.and_then(|state| state.subflows.get_mut(usize::from(place.subflow))) else { return };
-        look.note(place.from, &mut record.seldom.differences);
+        look.note(place.from, &self.taps.sites, &mut record.seldom.differences);
     }
 
     /// What a firewall that shifts sequence numbers adds on the way from the first tap to a view's.
@@ -138,7 +167,7 @@ impl Tracker {
 
     /// Where a view's subflow is in the connection that it shows: the initial one first, a join where its nonce is, or where
     /// none is known its 4-tuple.
-    fn place_in_main(&self, Place { connection: view, subflow, from }: Place) -> Option<Place> {
+    pub(in crate::track) fn place_in_main(&self, Place { connection: view, subflow, from }: Place) -> Option<Place> {
         let state = self.connection(view)?;
         let connection = state.view_of?;
         let shown = state.subflows.get(usize::from(subflow))?;
@@ -169,11 +198,27 @@ impl Tracker {
         let main = self.connection(shown.connection)?;
         let of = main.view_of.unwrap_or(shown.connection);
         let template = main.subflows.get(usize::from(shown.subflow))?.clone_identity(arrival);
+        let id = self.view_for(of, &template, arrival.at, observer)?;
+        let view = self.connections.get_mut(id)?;
+        view.add_subflow(template);
+        Some(Place { connection: id, subflow: (view.subflows.len() - 1) as u16, ..shown })
+    }
+
+    /// Finds or makes the view of a connection at the input of a subflow's first frame, and room for that subflow.
+    fn view_for<O: Observer>(
+        &mut self,
+        of: ConnectionId,
+        template: &Subflow,
+        at: Moment,
+        observer: &mut O,
+    ) -> Option<ConnectionId> {
+        let input = at.frame.frame().input;
+        let main = self.connection(of)?;
         let (dialect, ends) = (main.dialect, main.ends.clone());
         let is_join = template.join.is_some();
-        let holds = |view: &Connection| view.subflows.iter().any(|known| known.same_tuple(&template));
-        let input = arrival.frame.id.input;
-        let here = self.connections.views_of(of).find(|view| !holds(view) && view.input == input);
+        let holds = |view: &Connection| view.subflows.iter().any(|known| known.same_tuple(template));
+        let here = |view: &&Connection| !holds(view) && self.taps.at_one_site(view.input, input);
+        let here = self.connections.views_of(of).find(here);
         // A host's second interface may be an input of its own: its joins belong to the view of the first.
         let open = |view: &&Connection| !holds(view) && (is_join || view.subflows.is_empty());
         let other = || self.connections.views_of(of).find(open);
@@ -184,7 +229,7 @@ impl Tracker {
             if self.connections.views_of(of).count() >= limits::VIEWS {
                 return None;
             }
-            let id = self.open_connection(arrival, observer)?;
+            let id = self.open_connection(at, observer)?;
             let view = self.connections.get_mut(id)?;
             view.view_of = Some(of);
             if is_join {
@@ -198,20 +243,73 @@ impl Tracker {
             self.connections.add_view(of, id);
             id
         };
-        let view = self.connections.get_mut(id)?;
-        if view.subflows.len() >= limits::SUBFLOWS {
-            return None;
+        self.connection(id).filter(|view| view.subflows.len() < limits::SUBFLOWS)?;
+        Some(id)
+    }
+
+    /// Whether a subflow of a connection is one that another input showed first and that nothing was carried on so far, and
+    /// `input` is the connection's own.
+    pub(super) fn may_take_over(&self, place: Place, input: u16) -> bool {
+        let main = self.connection(place.connection).filter(|main| main.view_of.is_none() && !main.orphan);
+        let main = main.filter(|main| self.taps.at_one_site(main.input, input));
+        let record = main.and_then(|main| main.subflows.get(usize::from(place.subflow)));
+        record.is_some_and(|record| {
+            let carried = Side::BOTH.iter().any(|&side| record.halves[side].payload_bytes > 0);
+            record.join.is_some() && !self.taps.at_one_site(record.interface.0, input) && !carried
+        })
+    }
+
+    /// Whether a join whose SYN comes to its place in a connection was in this place for another input before, which has left it
+    /// as the last of its view.
+    pub(super) fn was_taken_over(&self, place: Place, join: &MpJoin) -> bool {
+        let MpJoin::Syn { nonce, .. } = *join else { return false };
+        let last = |view: &Connection| view.subflows.last()?.join.as_ref()?.initiator_nonce;
+        self.connections.views_of(place.connection).any(|view| last(view) == Some(nonce))
+    }
+
+    /// The connection's own input shows a subflow that another showed first: what that showed becomes a part of its view.
+    #[cold]
+    pub(super) fn take_over<O: Observer>(
+        &mut self,
+        place: Place,
+        arrival: &Arrival<'_, '_>,
+        observer: &mut O,
+    ) -> Option<()> {
+        let main = self.connection(place.connection)?;
+        let record = main.subflows.get(usize::from(place.subflow))?;
+        let (old, template) = (record.clone(), record.clone_identity(arrival));
+        let view = self.view_for(place.connection, &old, old.first, observer)?;
+        let record = self.connections.get_mut(place.connection)?.subflows.get_mut(usize::from(place.subflow))?;
+        *record = template;
+        let segments = old.halves.client.segments + old.halves.server.segments;
+        self.counts.tcp_segments = self.counts.tcp_segments.saturating_sub(segments);
+        self.counts.duplicates += segments;
+        self.counts.view_segments += segments;
+        let (key, from_low) = FlowKey::new(old.ip, old.source_port, old.destination_port);
+        let (input, initiator) = (old.interface.0, old.initiator);
+        let view_state = self.connections.get_mut(view)?;
+        view_state.segments += segments;
+        view_state.add_subflow(old);
+        let subflow = (view_state.subflows.len() - 1) as u16;
+        let low = Place { connection: view, subflow, from: initiator }.turned(from_low);
+        let flow = self.flows.find(key).and_then(|id| self.flows.get_mut(id))?;
+        if key == arrival.key {
+            let directions = std::mem::replace(&mut flow.directions, arrival.direction() | TAKEN_OVER);
+            flow.tap = arrival.tap;
+            flow.more.get_or_insert_default().taps.push(OtherTap { input, directions, view: Some(low) });
+        } else {
+            (flow.low, flow.is_view) = (low, true);
         }
-        view.add_subflow(template);
-        Some(Place { connection: id, subflow: (view.subflows.len() - 1) as u16, ..shown })
+        Some(())
     }
 
     /// The view of a connection that another input gives.
     pub(super) fn view_at(&self, of: ConnectionId, input: u16) -> Option<ConnectionId> {
-        if self.connection(of)?.input == input {
+        let shows = |state: &Connection| self.taps.at_one_site(state.input, input);
+        if shows(self.connection(of)?) {
             return None;
         }
-        self.connections.views_of(of).find(|view| view.input == input).map(|view| view.id)
+        self.connections.views_of(of).find(|view| shows(view)).map(|view| view.id)
     }
 }
 

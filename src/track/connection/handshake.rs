@@ -338,20 +338,21 @@ impl Connection {
         }
         if input.side == subflow.initiator {
             if subflow.third_ack.is_none() && subflow.syn_ack.is_some() && !input.segment.flags.rst() {
-                let cut = input.segment.options_cut;
+                // One whose options were cut tells nothing, nor one that shows by its number that others came before it.
+                let untold = input.segment.options_cut || !subflow.halves[input.side].is_first(input.segment.seq);
                 subflow.third_ack = Some(env.at.frame);
                 let answered = subflow.syn_ack.as_ref().map_or(env.at.time, |syn_ack| syn_ack.last().time);
                 subflow.third_ack_delay = env.at.time.since(answered);
                 match &mut subflow.join {
                     None => {
                         subflow.handshake_open = false;
-                        if self.handshake.ack.is_none() && !cut {
+                        if self.handshake.ack.is_none() && !untold {
                             self.handshake.bare_ack = Some(env.at.frame);
                         }
                     }
                     Some(join) => {
                         // One with other MPTCP options is none: the third ACK came before, and was not captured.
-                        if !input.options.mptcp && !cut {
+                        if !input.options.mptcp && !untold {
                             join.bare_ack = Some(env.at.frame);
                         }
                     }

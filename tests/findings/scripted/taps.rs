@@ -2,7 +2,7 @@
 
 use mptcp_inspect::crypto::Key;
 use mptcp_inspect::report::Report;
-use mptcp_inspect::track::side::Side::{Client, Server};
+use mptcp_inspect::track::side::Side::{self, Client, Server};
 use mptcp_inspect::wire::TcpOption;
 
 use super::{fires, silent};
@@ -266,4 +266,202 @@ fn segments_that_are_cut_between_two_interfaces() {
         assert_eq!(sent.retransmitted_bytes, if again { 300 } else { 0 });
         assert_eq!(report.header().capture.tcp_segments, if again { 5 } else { 4 });
     }
+}
+
+/// A connection with a join, data on both paths, a retransmission, a keepalive and a close.
+fn whole() -> Script {
+    let mut script = Script::default();
+    let mut flow = script.open();
+    script.data(&mut flow, Client, 0, 1, 100);
+    let mut joined = script.join(CLIENT_2, SERVER, 1, [false, false]);
+    for (part, flow) in [&mut joined, &mut flow].into_iter().enumerate() {
+        let offset = 100 + 100 * part as u64;
+        let dss = [mapping(Client, offset, 1 + 100 * part as u32, 100, None)];
+        script.send(flow, Client, ACK, &dss, 100);
+        script.again(flow, Client, ACK, &dss, 100);
+        script.send(flow, Server, ACK, &[data_ack(Client, offset + 100)], 0);
+    }
+    script.send(&mut flow.clone().rewound(Client, 1), Client, ACK, &[], 0);
+    script.send(&mut flow, Client, ACK, &[data_fin(Client, 300)], 0);
+    script.send(&mut flow, Server, ACK, &[data_ack(Client, 301)], 0);
+    script.send(&mut flow, Server, ACK, &[data_fin(Server, 0)], 0);
+    script.send(&mut flow, Client, ACK, &[data_ack(Server, 1)], 0);
+    for flow in [&mut flow, &mut joined] {
+        for side in [Client, Server] {
+            script.send(flow, side, FIN | ACK, &[], 0);
+        }
+    }
+    script
+}
+
+/// What must not depend on where a capture was cut.
+fn gist(script: &Script) -> String {
+    let report = script.report();
+    let header = report.header();
+    let connections: Vec<_> = (0..report.connection_count()).map(|index| report.connection(index)).collect();
+    let found: Vec<_> = script.found().into_iter().map(|found| (found.id, found.subflow)).collect();
+    let subflows: Vec<_> = connections.iter().flat_map(|connection| &connection.subflows).collect();
+    let carried = |subflow: &&mptcp_inspect::model::Subflow| {
+        let sent = &subflow.directions.client_to_server;
+        (subflow.state, sent.segments, sent.payload_bytes, sent.retransmitted_bytes)
+    };
+    format!(
+        "{} {:?} {:?} {found:?} {} {}",
+        header.capture.tcp_segments,
+        connections.iter().map(|of| (of.outcome, of.close, of.views.len())).collect::<Vec<_>>(),
+        subflows.iter().map(carried).collect::<Vec<_>>(),
+        header.capture.view_segments,
+        header.tcp_connections.seen,
+    )
+}
+
+/// Files into which one capture was cut say together what it says, wherever the cut is, whatever order they are given in, and
+/// where they overlap.
+#[test]
+fn parts_of_one_capture() {
+    in_both_versions(|_| {
+        let expected = gist(&whole());
+        for at in 1..whole().frame_count() {
+            for overlap in [0, 1, 5] {
+                for order in [[0, 1], [1, 0]] {
+                    let mut parts = whole();
+                    parts.cut(at, overlap, order);
+                    assert_eq!(gist(&parts), expected, "cut at {at}, {overlap} in both, {order:?}");
+                }
+            }
+        }
+    });
+}
+
+/// A second place whose clock is so far ahead that its capture seems to begin when the first is over, even where it begins in
+/// the middle, shows the same packets.
+#[test]
+fn captures_of_two_places_one_behind_the_other() {
+    for first in 0..6 {
+        let mut script = Script::default();
+        for input in [0, 1] {
+            script.input = input;
+            let before = script.frame_count();
+            let mut flow = script.open();
+            for part in 0..4 {
+                script.data(&mut flow, Client, 100 * part, 1 + 100 * part as u32, 100);
+            }
+            if input == 1 {
+                script.forget(before..before + first);
+            }
+        }
+        let report = script.report();
+        let connection = report.connection(0);
+        assert_eq!((report.connection_count(), connection.views.len()), (1, 1), "without {first}");
+        assert_eq!(connection.subflows[0].directions.client_to_server.retransmitted_bytes, 0);
+    }
+}
+
+/// The same segments at inputs that do not all show each of them, 1 ms apart; the last tells which do.
+fn at_inputs(
+    script: &mut Script,
+    flows: &mut [Flow; 2],
+    segment: (Side, u8, &[TcpOption<'_>], usize),
+    inputs: &[usize],
+) {
+    let (side, flags, options, payload) = segment;
+    for (input, flow) in flows.iter_mut().enumerate() {
+        script.input = input as u16;
+        script.send(flow, side, flags, options, payload);
+        script.wait(-9 * MS);
+        if !inputs.contains(&input) {
+            // It passes all the same.
+            let last = script.frame_count() - 1;
+            script.forget(last..last + 1);
+        }
+    }
+    script.wait(30 * MS);
+}
+
+/// A connection whose first subflow both inputs show, each the directions in `initial`, and whose join those of `joins` show.
+fn partly_shown(first: [&[usize]; 2], joins: &[usize]) -> Script {
+    let mut script = Script::identified(false);
+    let mut flows = [Flow::new(CLIENT, SERVER), Flow::new(CLIENT, SERVER)];
+    let (syn, syn_ack, ack) = handshake();
+    let [client, server] = first;
+    at_inputs(&mut script, &mut flows, (Client, SYN, &[syn], 0), client);
+    at_inputs(&mut script, &mut flows, (Server, SYN | ACK, &[syn_ack], 0), server);
+    at_inputs(&mut script, &mut flows, (Client, ACK, &[ack], 0), client);
+    at_inputs(&mut script, &mut flows, (Client, ACK, &[mapping(Client, 0, 1, 100, None)], 100), client);
+    at_inputs(&mut script, &mut flows, (Server, ACK, &[data_ack(Client, 100)], 0), server);
+    at_inputs(&mut script, &mut flows, (Server, ACK, &[mapping(Server, 0, 1, 50, None)], 50), server);
+    let mut joined = [Flow::new(CLIENT_2, SERVER), Flow::new(CLIENT_2, SERVER)];
+    let [syn, syn_ack, ack] = [joined[0].join_syn(1, false), joined[0].join_syn_ack(false), joined[0].join_ack()];
+    at_inputs(&mut script, &mut joined, (Client, SYN, &[syn], 0), joins);
+    at_inputs(&mut script, &mut joined, (Server, SYN | ACK, &[syn_ack], 0), joins);
+    at_inputs(&mut script, &mut joined, (Client, ACK, &[ack], 0), joins);
+    at_inputs(&mut script, &mut joined, (Server, ACK, &[data_ack(Client, 100)], 0), joins);
+    at_inputs(&mut script, &mut flows, (Client, FIN | ACK, &[], 0), client);
+    script.wait(2 * SECOND);
+    at_inputs(&mut script, &mut joined, (Client, ACK, &[mapping(Client, 100, 1, 100, None)], 100), joins);
+    at_inputs(&mut script, &mut joined, (Server, ACK, &[data_ack(Client, 200)], 0), joins);
+    script
+}
+
+/// A subflow that only one of two places shows belongs to the connection, and what is between their clocks is no handover.
+#[test]
+fn subflows_of_one_input_only() {
+    in_both_versions(|_| {
+        for joins in [&[0_usize][..], &[1]] {
+            let script = partly_shown([&[0, 1], &[0, 1]], joins);
+            let report = script.report();
+            assert_eq!((report.connection_count(), report.header().capture.tcp_segments), (1, 13));
+            let connection = report.connection(0);
+            let sent = &connection.directions.client_to_server;
+            assert_eq!((sent.bytes, sent.missing_bytes), (Some(200), Some(0)), "{joins:?}");
+            let states: Vec<_> = connection.subflows.iter().map(|subflow| subflow.state).collect();
+            assert_eq!(states, ["established"; 2]);
+            if joins == [1] {
+                assert!(sent.handovers.is_empty());
+                silent(&script, "handover");
+            } else {
+                assert_eq!(sent.handovers.len(), 1);
+            }
+        }
+    });
+}
+
+/// Where the first input has one direction only, the one that has both tells what happened.
+#[test]
+fn a_whole_view_before_one_of_one_direction() {
+    in_both_versions(|_| {
+        for (first, bytes) in [([&[0, 1][..], &[1]], 50), ([&[0, 1], &[0, 1]], 50)] {
+            let report = partly_shown(first, &[1]).report();
+            let connection = report.connection(0);
+            assert_eq!(report.connection_count(), 1);
+            assert_eq!(connection.directions.server_to_client.bytes, Some(bytes));
+            assert_eq!(connection.directions.client_to_server.bytes, Some(200));
+            assert_eq!(connection.views.len(), 1);
+        }
+    });
+}
+
+/// A third ACK that one of two inputs lost was not removed on the way, and a later segment is none.
+#[test]
+fn a_third_ack_that_was_not_captured() {
+    in_both_versions(|_| {
+        for inputs in [1, 2] {
+            let mut script = Script::identified(false);
+            let mut flows = [Flow::new(CLIENT, SERVER), Flow::new(CLIENT, SERVER)];
+            let (syn, syn_ack, ack) = handshake();
+            let all: &[usize] = if inputs == 1 { &[0] } else { &[0, 1] };
+            let but_last: &[usize] = if inputs == 1 { &[] } else { &[0] };
+            at_inputs(&mut script, &mut flows, (Client, SYN, &[syn], 0), all);
+            at_inputs(&mut script, &mut flows, (Server, SYN | ACK, &[syn_ack], 0), all);
+            at_inputs(&mut script, &mut flows, (Client, ACK, &[ack], 0), but_last);
+            at_inputs(&mut script, &mut flows, (Client, ACK, &[mapping(Client, 0, 1, 100, None)], 100), but_last);
+            for _ in 0..2 {
+                at_inputs(&mut script, &mut flows, (Client, ACK, &[], 100), all);
+                at_inputs(&mut script, &mut flows, (Server, ACK, &[], 0), all);
+            }
+            silent(&script, "fallback-no-option-in-third-ack");
+            let third = |found: &mptcp_inspect::model::Finding| found.message.starts_with("The third ACK");
+            assert!(!script.found().iter().any(third));
+        }
+    });
 }
