@@ -12,7 +12,7 @@ use mptcp_inspect::ahead::Ahead;
 use mptcp_inspect::capture::{FileSource, OpenOptions, Source, open, read};
 use mptcp_inspect::packet::checksum::sum16;
 use mptcp_inspect::packet::options::{Options, Parsed};
-use mptcp_inspect::packet::{Decoded, Decoder};
+use mptcp_inspect::packet::{Decoded, Decoder, Header, Segment, TcpChecksum};
 
 const READ_AHEAD: OpenOptions = OpenOptions { read_ahead: true };
 const INLINE: OpenOptions = OpenOptions { read_ahead: false };
@@ -39,6 +39,14 @@ fn ending(source: &impl Source, error: Option<&dyn std::error::Error>, incomplet
     format!("{:?} {:?} {incomplete}", source.inputs(), error.map(ToString::to_string))
 }
 
+/// What the headers say once the payload is summed, which may be done ahead.
+fn summed(segment: &Segment<'_>) -> Header {
+    let sum = sum16(segment.payload);
+    assert!(segment.payload_sum.is_none_or(|taken| taken == sum));
+    let checksum = TcpChecksum::Checked(segment.is_intact(sum));
+    Header { payload_sum: Some(sum), checksum, ..*segment.header }
+}
+
 /// One thread alone: the truth here.
 fn alone(mut source: FileSource) -> Vec<Said> {
     let mut decoder = Decoder::new();
@@ -46,7 +54,12 @@ fn alone(mut source: FileSource) -> Vec<Said> {
     loop {
         match source.advance() {
             Ok(true) => {
-                let decoded = decoder.decode(&source.frame());
+                let mut decoded = decoder.decode(&source.frame());
+                let header;
+                if let Decoded::Tcp(segment) = &mut decoded {
+                    header = summed(segment);
+                    segment.header = &header;
+                }
                 let line = said(&source, &decoded, &options_of(&decoded, None));
                 all.push(line);
             }
@@ -67,12 +80,9 @@ fn ahead(source: FileSource) -> Vec<Said> {
                 assert!(ahead.inputs()[0].packets >= ahead.frame().id.number);
                 let (_, mut decoded, options) = ahead.shown();
                 let options = options_of(&decoded, options.as_ref());
-                let mut header;
+                let header;
                 if let Decoded::Tcp(segment) = &mut decoded {
-                    header = *segment.header;
-                    if let Some(sum) = header.payload_sum.take() {
-                        assert_eq!(sum, sum16(segment.payload));
-                    }
+                    header = summed(segment);
                     segment.header = &header;
                 }
                 all.push(said(&ahead, &decoded, &options));

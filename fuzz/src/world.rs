@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use mptcp_inspect::crypto::{Key, Nonce, Suite, identify};
 use mptcp_inspect::frame::{Frame, FrameId, LinkType, Timestamp};
 use mptcp_inspect::packet::checksum::{add16, sum16};
-use mptcp_inspect::packet::{Decoded, Header, IpPair, Segment, TapHint, TcpFlags};
+use mptcp_inspect::packet::{Decoded, Header, IpPair, Segment, TapHint, TcpChecksum, TcpFlags};
 use mptcp_inspect::track::Tracker;
 use mptcp_inspect::track::observer::Observer;
 use mptcp_inspect::wire::{Dss, Mapping, MpCapable, MpJoin, MptcpOption, RawSequence, pad_to_words};
@@ -179,7 +179,7 @@ impl Packet {
             options_cut: false,
             payload_len: self.payload.len() as u32 + self.cut,
             payload_sum: None,
-            checksum_rest: None,
+            checksum: TcpChecksum::Checked(None),
             ip_id: self.ip_id,
             ttl: 64,
             source_routed: false,

@@ -121,10 +121,9 @@ fn read<F: Follow>(mut frames: impl Frames, plan: &Plan, follower: &mut F) -> an
         if !frames.advance() {
             break false;
         }
-        let now_ended = frames.merge().ended().get(ended..).unwrap_or_default();
-        ended += now_ended.len();
-        for &input in now_ended {
+        while let Some(&input) = frames.merge().ended().get(ended) {
             tracker.input_ended(input as u16);
+            ended += 1;
         }
         let go_on = frames.show(|frame, decoded, options, inputs| {
             if frame.time.since(*began.get_or_insert(frame.time)) > patience {

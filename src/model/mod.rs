@@ -152,8 +152,7 @@ pub struct CaptureSummary {
     pub view_segments: u64,
     /// Frames that are no TCP segment, by reason.
     pub skipped: Skipped,
-    /// Frames of link types that are not decoded: what they hold is not known, and they are not in `skipped`. Absent where
-    /// there are none.
+    /// Frames of link types that are not decoded: what they hold is not known. Absent where there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub not_decoded: Vec<NotDecoded>,
     /// Connections that left before the end and are not in this report: of a live capture, and those that a limit pushed out.
@@ -189,7 +188,7 @@ pub struct ConnectionsLeft {
 /// Why frames were not looked at as TCP.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Skipped {
-    /// ARP, LLDP, …
+    /// ARP, LLDP, …, and what [`CaptureSummary::not_decoded`] lists.
     pub not_ip: u64,
     /// UDP, ICMP, …
     pub not_tcp: u64,

@@ -21,7 +21,7 @@ mod view;
 mod wifi;
 
 use self::defrag::Defrag;
-pub use self::segment::{Header, IpPair, Segment, TapHint, TcpFlags};
+pub use self::segment::{Header, IpPair, Segment, TapHint, TcpChecksum, TcpFlags};
 use self::view::{Around, Fragment, IpHeader, Next, Reject, View};
 pub use self::view::{Layer, Malformed, Reason};
 use crate::frame::Frame;

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Deref;
 
-use super::checksum::{add16, same, sum16};
+use super::checksum::{add16, fold, same, sum16};
 
 /// Source and destination of an IP header, kept by family so that flow keys pack without conversion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -145,16 +145,54 @@ pub struct Segment<'a> {
     pub payload: &'a [u8],
 }
 
+/// What is known of a TCP checksum.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TcpChecksum {
+    /// As the header has it, with what else of the header is kept nowhere: the byte with the data offset, the urgent pointer.
+    Written {
+        /// The checksum.
+        checksum: u16,
+        /// Byte 12 of the header.
+        data_offset: u8,
+        /// Bytes 18 and 19.
+        urgent: u16,
+    },
+    /// What [`Segment::is_intact`] says.
+    Checked(Option<bool>),
+}
+
 /// Larger payloads may have been put together by an interface or a host, which does not mend the checksum.
-const ONE_PACKET: u32 = 1500;
+const ONE_PACKET: usize = 1500;
+/// TCP, in the pseudo-header of its checksum (RFC 9293 §3.1).
+const PROTOCOL: u64 = 6;
+/// Bytes of the header without options.
+const FIXED: usize = 20;
 
 impl Segment<'_> {
     /// Whether its TCP checksum is right, so that its receiver takes it (RFC 9293 §3.1); `payload_sum` is the
-    /// [`sum16`] of the payload. `None` where that cannot be told.
+    /// [`sum16`] of the payload. `None` where that cannot be told: parts of the segment were not captured, the checksum was left
+    /// to an interface to be filled in, or the segment may have been put together from several.
     #[inline]
     pub fn is_intact(&self, payload_sum: u16) -> Option<bool> {
-        let rest = self.checksum_rest.filter(|_| self.payload_len <= ONE_PACKET)?;
-        Some(same(add16(add16(rest, sum16(self.options)), payload_sum), 0))
+        let (checksum, data_offset, urgent) = match self.checksum {
+            TcpChecksum::Checked(intact) => return intact,
+            TcpChecksum::Written { checksum, data_offset, urgent } => (checksum, data_offset, urgent),
+        };
+        let whole = !self.options_cut && self.payload.len() as u64 == u64::from(self.payload_len);
+        let len = FIXED + self.options.len() + self.payload.len();
+        let pseudo = self.ip.sum() + PROTOCOL + len as u64;
+        // What a host leaves to its interface is the sum of the pseudo-header, or nothing.
+        if !whole || self.payload.len() > ONE_PACKET || checksum == 0 || checksum == fold(pseudo) {
+            return None;
+        }
+        let pair = |high: u16, low: u16| u64::from(high) << 16 | u64::from(low);
+        let flags = u16::from_be_bytes([data_offset, self.flags.0]);
+        let header = pair(self.source_port, self.destination_port)
+            + u64::from(self.seq)
+            + u64::from(self.ack)
+            + pair(flags, self.window)
+            + pair(checksum, urgent);
+        Some(same(add16(add16(fold(pseudo + header), sum16(self.options)), payload_sum), 0))
     }
 }
 
@@ -189,9 +227,8 @@ pub struct Header {
     pub payload_len: u32,
     /// [`sum16`](super::checksum::sum16) of the captured payload, where it was taken while reading.
     pub payload_sum: Option<u16>,
-    /// The sum of all that the TCP checksum covers, the checksum included, but for options and payload; `None` where the
-    /// checksum says nothing: parts of the segment were not captured, or it was left to an interface to be filled in.
-    pub checksum_rest: Option<u16>,
+    /// What is known of its TCP checksum.
+    pub checksum: TcpChecksum,
     /// IPv4 identification; 0 for IPv6.
     pub ip_id: u16,
     /// TTL or hop limit.
@@ -217,7 +254,7 @@ impl Header {
         options_cut: false,
         payload_len: 0,
         payload_sum: None,
-        checksum_rest: None,
+        checksum: TcpChecksum::Checked(None),
         ip_id: 0,
         ttl: 0,
         source_routed: false,

@@ -9,14 +9,11 @@
 //!
 //! Read here rather than by etherparse, which takes only headers that were captured whole.
 
-use super::checksum::{add16, fold};
 use super::view::{IpHeader, Layer, Malformed, Reason, View};
-use super::{Decoded, Header, Segment, TapHint, TcpFlags};
+use super::{Decoded, Header, Segment, TapHint, TcpChecksum, TcpFlags};
 
 /// Bytes of the header without options.
 const FIXED: usize = 20;
-/// TCP, in the pseudo-header of its checksum (RFC 9293 §3.1).
-const PROTOCOL: u64 = 6;
 
 /// The segment that `view` starts with, and what the layers around it told; its headers are kept in `kept`.
 #[inline]
@@ -33,7 +30,7 @@ pub(super) fn segment<'a>(
     #[rustfmt::skip]
     let &[
         from_0, from_1, to_0, to_1, seq_0, seq_1, seq_2, seq_3, ack_0, ack_1, ack_2, ack_3,
-        data_offset, flags, window_0, window_1, checksum_0, checksum_1, _, _,
+        data_offset, flags, window_0, window_1, checksum_0, checksum_1, urgent_0, urgent_1,
     ] = header;
     let header_len = usize::from(data_offset >> 4) * 4;
     if header_len < FIXED {
@@ -46,13 +43,6 @@ pub(super) fn segment<'a>(
         Some((options, payload)) => (options, payload, false),
         None => (rest, &[][..], true),
     };
-    let pseudo = fold(ip.pair.sum() + PROTOCOL + view.len as u64);
-    let written = u16::from_be_bytes([checksum_0, checksum_1]);
-    let whole = rest.len() + FIXED == view.len;
-    // What a host leaves to its interface is the sum of the pseudo-header, or nothing.
-    let left = written == 0 || written == pseudo;
-    let words = header.as_chunks::<4>().0.iter().map(|word| u64::from(u32::from_be_bytes(*word)));
-    let checksum_rest = (whole && !left).then(|| add16(pseudo, fold(words.sum())));
     *kept = Header {
         ip: ip.pair,
         source_port: u16::from_be_bytes([from_0, from_1]),
@@ -64,7 +54,11 @@ pub(super) fn segment<'a>(
         options_cut,
         payload_len: u32::try_from(view.len - header_len).unwrap_or(u32::MAX),
         payload_sum: None,
-        checksum_rest,
+        checksum: TcpChecksum::Written {
+            checksum: u16::from_be_bytes([checksum_0, checksum_1]),
+            data_offset,
+            urgent: u16::from_be_bytes([urgent_0, urgent_1]),
+        },
         ip_id: ip.id,
         ttl: ip.ttl,
         source_routed: ip.source_routed,

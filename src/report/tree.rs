@@ -111,9 +111,10 @@ fn set_aside(page: &mut Page<'_>, header: &Header) -> io::Result<()> {
         let words = format!("compared: {compared} of the same connections at another place");
         page.flow("", "  ", &Cell::words(Role::Dim, &words).collect::<Vec<_>>(), 1)?;
     }
+    let undecoded = capture.not_decoded.iter().map(|unknown| unknown.packets).sum();
     let kinds = [
         (capture.duplicates.saturating_sub(capture.view_segments), "seen again at another tap"),
-        (skipped.not_ip, "not IP"),
+        (skipped.not_ip.saturating_sub(undecoded), "not IP"),
         (skipped.not_tcp, "not TCP"),
         (skipped.malformed, "malformed"),
         (skipped.fragments_incomplete, "in incomplete fragments"),

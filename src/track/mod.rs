@@ -290,8 +290,12 @@ impl Tracker {
                 };
                 return self.segment(frame, segment, options, observer);
             }
-            Decoded::NotIp if !frame.link.is_decoded() => self.note_undecoded(frame.id.input, frame.link),
-            Decoded::NotIp => counts.not_ip += 1,
+            Decoded::NotIp => {
+                counts.not_ip += 1;
+                if !frame.link.is_decoded() {
+                    self.note_undecoded(frame.id.input, frame.link);
+                }
+            }
             Decoded::NotTcp => counts.not_tcp += 1,
             Decoded::Malformed(_) => counts.malformed += 1,
             Decoded::FragmentHeld => {}
@@ -305,8 +309,6 @@ impl Tracker {
             known.packets += 1;
         } else if self.undecoded.len() < limits::UNDECODED {
             self.undecoded.push(Undecoded { input, link, packets: 1 });
-        } else {
-            self.counts.not_ip += 1;
         }
     }
 

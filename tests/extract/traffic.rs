@@ -5,7 +5,7 @@ use std::net::Ipv4Addr;
 use mptcp_inspect::crypto::{Key, Nonce, Suite, identify};
 use mptcp_inspect::frame::{Frame, FrameId, LinkType, Timestamp};
 use mptcp_inspect::packet::options::Parsed;
-use mptcp_inspect::packet::{Header, IpPair, Segment, TapHint, TcpFlags};
+use mptcp_inspect::packet::{Header, IpPair, Segment, TapHint, TcpChecksum, TcpFlags};
 use mptcp_inspect::track::observer::Observer;
 use mptcp_inspect::track::{Config, Tracker};
 use mptcp_inspect::wire::{Dss, Mapping, MpCapable, MpJoin, MptcpOption, RawSequence};
@@ -157,7 +157,7 @@ pub(crate) fn track<O: Observer>(packets: &[Packet], observer: &mut O) -> Tracke
             options_cut: false,
             payload_len: packet.payload.len() as u32,
             payload_sum: None,
-            checksum_rest: None,
+            checksum: TcpChecksum::Checked(None),
             ip_id: index as u16 + 1,
             ttl: 64,
             source_routed: false,

@@ -1,10 +1,12 @@
 //! A tiny scripted builder: connections written down segment by segment, and read by the real decoder, tracker and rules.
 
+mod options;
+
 use std::cell::Cell;
 
 use mptcp_inspect::capture::{InputInfo, Kind};
-use mptcp_inspect::crypto::auth::{add_addr_hmac, join_ack_hmac, join_syn_ack_hmac};
-use mptcp_inspect::crypto::{Key, Nonce, Suite, identify};
+use mptcp_inspect::crypto::auth::{join_ack_hmac, join_syn_ack_hmac};
+use mptcp_inspect::crypto::{Key, Nonce, identify};
 use mptcp_inspect::frame::{Frame, FrameId, LinkType, Timestamp};
 use mptcp_inspect::model::Finding;
 use mptcp_inspect::packet::Decoder;
@@ -12,10 +14,9 @@ use mptcp_inspect::report::{Report, TrackedReport};
 use mptcp_inspect::track::observer::Silent;
 use mptcp_inspect::track::side::Side;
 use mptcp_inspect::track::{Config, Tracker};
-use mptcp_inspect::wire::{
-    AddAddr, Dss, Mapping, MpCapable, MpFail, MpFastclose, MpJoin, MpPrio, MpTcprst, MptcpOption, RawSequence,
-    RemoveAddr, TcpOption, pad_to_words,
-};
+use mptcp_inspect::wire::{MpJoin, MptcpOption, TcpOption, pad_to_words};
+pub(crate) use options::*;
+use options::{index, suite};
 
 pub(crate) const FIN: u8 = 0x01;
 pub(crate) const SYN: u8 = 0x02;
@@ -87,103 +88,6 @@ pub(crate) fn in_both_versions(test: impl Fn(u8)) {
         VERSION.set(version);
         test(version);
     }
-}
-
-fn suite() -> Suite {
-    if VERSION.get() == 0 { Suite::Sha1 } else { Suite::Sha256 }
-}
-
-fn index(side: Side) -> usize {
-    usize::from(side == Side::Server)
-}
-
-pub(crate) fn key_of(side: Side) -> Key {
-    if side == Side::Client { CLIENT_KEY } else { SERVER_KEY }
-}
-
-/// DSN of the byte at `offset` of what `side` sends.
-pub(crate) fn dsn(side: Side, offset: u64) -> u64 {
-    identify(suite(), key_of(side)).idsn.wrapping_add(1 + offset)
-}
-
-pub(crate) fn capable(flags: u8, sender_key: Option<Key>, receiver_key: Option<Key>) -> TcpOption<'static> {
-    TcpOption::Mptcp(MptcpOption::MpCapable(MpCapable {
-        version: VERSION.get(),
-        flags,
-        sender_key,
-        receiver_key,
-        data_len: None,
-        checksum: None,
-    }))
-}
-
-/// MP_CAPABLE of SYN, SYN/ACK and third ACK. In version 0 the SYN has the client's key.
-pub(crate) fn handshake() -> (TcpOption<'static>, TcpOption<'static>, TcpOption<'static>) {
-    let shown = (VERSION.get() == 0).then_some(CLIENT_KEY);
-    (capable(1, shown, None), capable(1, Some(SERVER_KEY), None), capable(1, Some(CLIENT_KEY), Some(SERVER_KEY)))
-}
-
-/// A DSS with a mapping of what `side` sends.
-pub(crate) fn mapping(side: Side, offset: u64, ssn: u32, len: u16, checksum: Option<u16>) -> TcpOption<'static> {
-    let mapping = Some(Mapping { dsn: RawSequence::Long(dsn(side, offset)), ssn, len, checksum });
-    TcpOption::Mptcp(MptcpOption::Dss(Dss { flags: 0x0c, reserved: 0, data_ack: None, mapping }))
-}
-
-/// An infinite mapping of what `side` sends from `offset` on.
-pub(crate) fn infinite(side: Side, offset: u64, ssn: u32) -> TcpOption<'static> {
-    mapping(side, offset, ssn, 0, None)
-}
-
-/// A DATA_FIN of `side` behind this many bytes, without data.
-pub(crate) fn data_fin(side: Side, offset: u64) -> TcpOption<'static> {
-    let mapping = Some(Mapping { dsn: RawSequence::Long(dsn(side, offset)), ssn: 0, len: 1, checksum: None });
-    TcpOption::Mptcp(MptcpOption::Dss(Dss::new(None, mapping, true)))
-}
-
-/// A DSS that acknowledges what `side` sent, up to `offset`.
-pub(crate) fn data_ack(side: Side, offset: u64) -> TcpOption<'static> {
-    let data_ack = Some(RawSequence::Long(dsn(side, offset)));
-    TcpOption::Mptcp(MptcpOption::Dss(Dss { flags: 0x03, reserved: 0, data_ack, mapping: None }))
-}
-
-pub(crate) fn reason(reason: u8) -> TcpOption<'static> {
-    TcpOption::Mptcp(MptcpOption::MpTcprst(MpTcprst { flags: 0, reason }))
-}
-
-pub(crate) fn fail(dsn: u64) -> TcpOption<'static> {
-    TcpOption::Mptcp(MptcpOption::MpFail(MpFail { dsn, reserved: 0 }))
-}
-
-pub(crate) fn fastclose(key: Key) -> TcpOption<'static> {
-    TcpOption::Mptcp(MptcpOption::MpFastclose(MpFastclose { key, reserved: 0 }))
-}
-
-/// MP_PRIO of the subflow that carries it.
-pub(crate) fn prio(backup: bool) -> TcpOption<'static> {
-    TcpOption::Mptcp(MptcpOption::MpPrio(MpPrio { backup, address_id: None, reserved: 0 }))
-}
-
-pub(crate) fn remove(ids: &'static [u8]) -> TcpOption<'static> {
-    TcpOption::Mptcp(MptcpOption::RemoveAddr(RemoveAddr { ids, reserved: 0 }))
-}
-
-pub(crate) fn priority(backup: bool) -> TcpOption<'static> {
-    TcpOption::Mptcp(MptcpOption::MpPrio(MpPrio { backup, address_id: None, reserved: 0 }))
-}
-
-/// The server announces an address with the HMAC that `key` makes.
-pub(crate) fn announce(id: u8, address: [u8; 4], port: Option<u16>, key: Key) -> TcpOption<'static> {
-    let hmac = Some(add_addr_hmac(Suite::Sha256, key, CLIENT_KEY, id, address.into(), port));
-    add_addr(id, address, port, hmac, 0)
-}
-
-/// The client confirms it.
-pub(crate) fn echo(id: u8, address: [u8; 4], port: Option<u16>) -> TcpOption<'static> {
-    add_addr(id, address, port, None, 1)
-}
-
-fn add_addr(id: u8, address: [u8; 4], port: Option<u16>, hmac: Option<[u8; 8]>, low_nibble: u8) -> TcpOption<'static> {
-    TcpOption::Mptcp(MptcpOption::AddAddr(AddAddr { low_nibble, address_id: id, address: address.into(), port, hmac }))
 }
 
 /// The TCP checksum of an IPv4 packet without options (RFC 9293 §3.1), word by word.
