@@ -24,7 +24,7 @@ use crate::frame::{Frame, FrameId, LinkType, Timestamp};
 use crate::limits;
 use crate::packet::checksum::sum16;
 use crate::packet::options::{Options, Parsed, Unusual, Usual};
-use crate::packet::{Decoded, Decoder, Header, Malformed, Segment, TcpChecksum};
+use crate::packet::{Decoded, Decoder, Header, Malformed, Segment};
 
 /// Batches that wait for the tracker. Their blocks are missing from those that go round below, but come back: the tracker
 /// waits only where no batch does.
@@ -333,9 +333,7 @@ impl Batch {
                 };
                 // The tracker would have to fetch the payload from this core: it does where it waits anyway.
                 if checksum && !self.hurry {
-                    let sum = sum16(segment.payload);
-                    entry.header.payload_sum = Some(sum);
-                    entry.header.checksum = TcpChecksum::Checked(segment.is_intact(sum));
+                    entry.header.payload_sum = Some(sum16(segment.payload));
                 }
                 entry.options_len = segment.options.len() as u8;
                 entry.bytes = self.place(&segment, &frame, data);

@@ -179,7 +179,7 @@ impl Packet {
             options_cut: false,
             payload_len: self.payload.len() as u32 + self.cut,
             payload_sum: None,
-            checksum: TcpChecksum::Checked(None),
+            checksum: TcpChecksum::default(),
             ip_id: self.ip_id,
             ttl: 64,
             source_routed: false,

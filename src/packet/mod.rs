@@ -65,7 +65,7 @@ impl Decoder {
 
     /// Decodes one frame. A frame that makes a fragmented datagram whole yields the segment of the whole datagram,
     /// borrowed from the decoder. What its headers say is lent until the next frame.
-    #[inline]
+    #[inline(always)]
     pub fn decode<'a>(&'a mut self, frame: &Frame<'a>) -> Decoded<'a> {
         let mut tap = TapHint::default();
         let (next, view) = match link::start(frame, &mut tap) {

@@ -145,20 +145,15 @@ pub struct Segment<'a> {
     pub payload: &'a [u8],
 }
 
-/// What is known of a TCP checksum.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TcpChecksum {
-    /// As the header has it, with what else of the header is kept nowhere: the byte with the data offset, the urgent pointer.
-    Written {
-        /// The checksum.
-        checksum: u16,
-        /// Byte 12 of the header.
-        data_offset: u8,
-        /// Bytes 18 and 19.
-        urgent: u16,
-    },
-    /// What [`Segment::is_intact`] says.
-    Checked(Option<bool>),
+/// A TCP checksum, and what else it covers that is kept nowhere.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TcpChecksum {
+    /// The checksum as written; 0 is none.
+    pub written: u16,
+    /// Byte 12 of the header: data offset and reserved bits.
+    pub data_offset: u8,
+    /// The urgent pointer.
+    pub urgent: u16,
 }
 
 /// Larger payloads may have been put together by an interface or a host, which does not mend the checksum.
@@ -174,15 +169,12 @@ impl Segment<'_> {
     /// to an interface to be filled in, or the segment may have been put together from several.
     #[inline]
     pub fn is_intact(&self, payload_sum: u16) -> Option<bool> {
-        let (checksum, data_offset, urgent) = match self.checksum {
-            TcpChecksum::Checked(intact) => return intact,
-            TcpChecksum::Written { checksum, data_offset, urgent } => (checksum, data_offset, urgent),
-        };
+        let TcpChecksum { written, data_offset, urgent } = self.checksum;
         let whole = !self.options_cut && self.payload.len() as u64 == u64::from(self.payload_len);
         let len = FIXED + self.options.len() + self.payload.len();
         let pseudo = self.ip.sum() + PROTOCOL + len as u64;
         // What a host leaves to its interface is the sum of the pseudo-header, or nothing.
-        if !whole || self.payload.len() > ONE_PACKET || checksum == 0 || checksum == fold(pseudo) {
+        if !whole || self.payload.len() > ONE_PACKET || written == 0 || written == fold(pseudo) {
             return None;
         }
         let pair = |high: u16, low: u16| u64::from(high) << 16 | u64::from(low);
@@ -191,7 +183,7 @@ impl Segment<'_> {
             + u64::from(self.seq)
             + u64::from(self.ack)
             + pair(flags, self.window)
-            + pair(checksum, urgent);
+            + pair(written, urgent);
         Some(same(add16(add16(fold(pseudo + header), sum16(self.options)), payload_sum), 0))
     }
 }
@@ -227,7 +219,7 @@ pub struct Header {
     pub payload_len: u32,
     /// [`sum16`](super::checksum::sum16) of the captured payload, where it was taken while reading.
     pub payload_sum: Option<u16>,
-    /// What is known of its TCP checksum.
+    /// Its TCP checksum.
     pub checksum: TcpChecksum,
     /// IPv4 identification; 0 for IPv6.
     pub ip_id: u16,
@@ -254,7 +246,7 @@ impl Header {
         options_cut: false,
         payload_len: 0,
         payload_sum: None,
-        checksum: TcpChecksum::Checked(None),
+        checksum: TcpChecksum { written: 0, data_offset: 0, urgent: 0 },
         ip_id: 0,
         ttl: 0,
         source_routed: false,

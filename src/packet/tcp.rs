@@ -54,8 +54,8 @@ pub(super) fn segment<'a>(
         options_cut,
         payload_len: u32::try_from(view.len - header_len).unwrap_or(u32::MAX),
         payload_sum: None,
-        checksum: TcpChecksum::Written {
-            checksum: u16::from_be_bytes([checksum_0, checksum_1]),
+        checksum: TcpChecksum {
+            written: u16::from_be_bytes([checksum_0, checksum_1]),
             data_offset,
             urgent: u16::from_be_bytes([urgent_0, urgent_1]),
         },

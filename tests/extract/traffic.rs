@@ -157,7 +157,7 @@ pub(crate) fn track<O: Observer>(packets: &[Packet], observer: &mut O) -> Tracke
             options_cut: false,
             payload_len: packet.payload.len() as u32,
             payload_sum: None,
-            checksum: TcpChecksum::Checked(None),
+            checksum: TcpChecksum::default(),
             ip_id: index as u16 + 1,
             ttl: 64,
             source_routed: false,
