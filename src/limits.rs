@@ -139,6 +139,8 @@ pub const CONNECTION_SPAN: usize = 8 * CONNECTIONS;
 pub const CONNECTION_BYTES: usize = 3 << 30;
 /// Ends of connections that may share one token, or the high half of their DSNs, by collision or forgery.
 pub const SAME_NUMBER: usize = 8;
+/// Connections that had a 4-tuple before and are remembered, where several inputs are read.
+pub const EARLIER_PLACES: usize = 8;
 /// Views of one connection at other taps, and taps of one flow.
 pub const VIEWS: usize = 16;
 /// Further 4-tuples under which one subflow is seen.

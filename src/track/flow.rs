@@ -46,6 +46,8 @@ pub(crate) struct Flow {
 pub(crate) struct More {
     /// Other inputs that show it.
     pub(crate) taps: Vec<OtherTap>,
+    /// Where several inputs are read: what had this 4-tuple before, as [`Flow::low`], the latest last.
+    pub(crate) earlier: Vec<Place>,
     /// A new SYN came while this one was alive: until it is answered, segments that fit only the old one go there. As
     /// [`Flow::low`].
     pub(crate) previous: Option<Place>,

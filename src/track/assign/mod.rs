@@ -1,6 +1,7 @@
 //! Which connection a segment belongs to: here by its 4-tuple, in `join` by the token of a join, in `shared_token` by its
 //! HMAC, in `stream` by its DSNs, in `views` by the tap that it was captured at, in `twin` where one input shows it twice;
-//! `parts` tells which taps are one.
+//! `parts` tells which taps are one,
+//! `reuse` what other taps still show of a 4-tuple's last connection.
 
 use std::num::NonZeroU64;
 
@@ -8,6 +9,7 @@ mod copies;
 mod held;
 mod join;
 mod parts;
+mod reuse;
 mod shared_token;
 mod stream;
 mod twin;
@@ -134,7 +136,9 @@ impl Tracker {
             }
             let alive =
                 !record.is_closed() && arrival.at.time.since(record.last.time) < STALE_NS && record.syn_ack.is_some();
+            let before = self.before(id);
             let assigned = self.new_flow(arrival, observer);
+            self.remember(id, before);
             if alive && let Some(flow) = self.flows.get_mut(id) {
                 flow.more.get_or_insert_default().previous = Some(place.turned(arrival.from_low));
             }

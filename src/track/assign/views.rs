@@ -55,10 +55,11 @@ impl Tracker {
             return None;
         }
         let new_syn = arrival.segment.flags.opens();
+        let of = if new_syn { self.place_of_syn(id, shown, arrival.segment.seq) } else { shown };
         let fits = view.filter(|&view| !new_syn || self.holds_syn(view, arrival.segment.seq));
         let view = match fits {
             Some(view) => view,
-            None => match self.open_view(shown, arrival, observer) {
+            None => match self.open_view(of, arrival, observer) {
                 Some(view) => view,
                 // Beyond a limit: what other taps show is no part of this one's view.
                 None => return Some(Assigned::Copy(None)),
@@ -75,6 +76,9 @@ impl Tracker {
     /// Whether a flow's segment is at the next part of the capture that showed the flow so far.
     fn is_next_part(&mut self, id: FlowId, arrival: &Arrival<'_, '_>) -> bool {
         let input = arrival.frame.id.input;
+        let Some(low) = self.flows.get_mut(id).map(|flow| flow.low) else { return false };
+        let opens = arrival.segment.flags.opens();
+        let low = if opens { self.place_of_syn(id, low, arrival.segment.seq) } else { low };
         let Some(flow) = self.flows.get_mut(id) else { return false };
         let first = self.taps.input(flow.tap);
         if !self.taps.at_one_site(first, input) {
@@ -83,7 +87,7 @@ impl Tracker {
                 return false;
             }
             let others = others().filter_map(|other| Some((other.input, other.view?)));
-            let shown: Vec<Showing> = std::iter::once((first, flow.low)).chain(others).collect();
+            let shown: Vec<Showing> = std::iter::once((first, low)).chain(others).collect();
             self.find_part(&shown, arrival);
         }
         let is_next = self.taps.at_one_site(first, input);

@@ -168,6 +168,33 @@ pub(super) fn two_captures_of_one_connection() {
     }
 }
 
+/// One 4-tuple has several connections, and a second capture shows all of them later, by a wrong clock: each is compared with
+/// itself.
+#[test]
+fn a_tuple_that_is_used_again_at_two_places() {
+    in_both_versions(|_| {
+        let mut script = Script::default();
+        for input in [0, 1] {
+            script.input = input;
+            for number in 0..3 {
+                let mut flow =
+                    Flow::new(CLIENT, SERVER).rewound(Client, -9000 * number).rewound(Server, -7000 * number);
+                let (asked, answered, confirmed) = handshake();
+                script.send(&mut flow, Client, SYN, &[asked], 0);
+                script.send(&mut flow, Server, SYN | ACK, &[answered], 0);
+                script.send(&mut flow, Client, ACK, &[confirmed], 0);
+                script.data(&mut flow, Client, 0, 1, 100);
+                script.send(&mut flow, Client, RST | ACK, &[fastclose(SERVER_KEY)], 0);
+            }
+        }
+        let report = script.report();
+        assert_eq!(report.connection_count(), 3);
+        assert!((0..3).all(|index| report.connection(index).views.len() == 1));
+        let ids = script.ids();
+        assert!(!ids.iter().any(|id| id.starts_with("path-")), "{ids:?}");
+    });
+}
+
 /// A router that translates addresses was captured on both sides: its connections show once, and nothing counts twice.
 #[test]
 fn both_sides_of_a_nat() {
