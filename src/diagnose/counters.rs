@@ -5,13 +5,13 @@
 //! alone (queues, scheduling, blackhole cache) is left out, and so is a counter that some packet may have raised or not: one
 //! that is not listed is not known to be zero.
 
-use super::views::nearer_to_server;
+use super::views::{is_at, nearer_to_server};
 use crate::track::connection::outcome::SubflowState;
 use crate::track::connection::{Announced, Connection, FallbackCause, Removal};
 use crate::track::keys::Dialect;
 use crate::track::mark::Mark;
 use crate::track::side::{PerSide, Side};
-use crate::track::subflow::{Join, Subflow, SynSeen};
+use crate::track::subflow::{Join, Subflow};
 use crate::wire::ResetReason;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -61,16 +61,6 @@ fn nearest<'a>(connection: &'a Connection, views: &[&'a Connection], side: Side)
     whole.fold(connection, |best, view| {
         let nearer = if side == Side::Server { nearer_to_server(view, best) } else { nearer_to_server(best, view) };
         if is_at(view, side) || (nearer && !is_at(best, side)) { view } else { best }
-    })
-}
-
-/// Whether a capture was made at this end: its host sent the SYN, or the SYN/ACK, and did not send the other's. What passes a
-/// router, or loops back, comes in, too.
-fn is_at(connection: &Connection, side: Side) -> bool {
-    let left = |seen: Option<&SynSeen>| seen.is_some_and(|seen| seen.outgoing == Some(true));
-    connection.initial().is_some_and(|initial| {
-        let (syn, syn_ack) = (left(initial.syn.as_ref()), left(initial.syn_ack.as_ref()));
-        if side == Side::Client { syn && !syn_ack } else { syn_ack && !syn }
     })
 }
 

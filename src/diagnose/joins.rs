@@ -3,7 +3,8 @@
 use super::handshake::{just, late_opening, many};
 use super::rules::joins as rule;
 use super::version_0::is_its_kernel;
-use super::{Finder, endpoint, span};
+use super::views::host_without;
+use super::{Finder, endpoint, span, twin};
 use crate::text;
 use crate::track::connection::outcome::SubflowState;
 use crate::track::connection::{AnomalyKind, Connection};
@@ -161,7 +162,7 @@ fn and_reset(finder: &Finder<'_, '_>, subflow: &Subflow, frames: &mut Vec<Mark>)
 
 /// Why a SYN/ACK has no MP_JOIN: captures at other places tell.
 fn who_left_it_out(finder: &Finder<'_, '_>, subflow: &Subflow, frames: &mut Vec<Mark>) -> &'static str {
-    let twins = finder.evidence.views.iter().filter_map(|view| super::twin(subflow, view));
+    let twins = finder.evidence.views.iter().filter_map(|view| twin(subflow, view));
     let mut verdict = "the option is stripped on this path, or the join reached a server without MPTCP";
     for (_, twin) in twins {
         let (Some(syn), Some(join)) = (&twin.syn, &twin.join) else { continue };
@@ -374,10 +375,12 @@ fn unanswered(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, 
     // A capture of one direction lacks answers, one that ends just then lacks time.
     let only_syns = subflow.halves[initiator].segments <= u64::from(syn.retransmissions()) + 1;
     let peer_seen = connection.subflows.iter().any(|other| other.halves[responder].segments > 0);
-    if !only_syns || !peer_seen || (syn.retransmissions() == 0 && waited < span::SECOND) {
+    let mut frames = vec![syn.first.frame, syn.last().frame];
+    let lost = where_lost(finder, subflow, &mut frames);
+    let too_soon = lost.is_none() && syn.retransmissions() == 0 && waited < span::SECOND;
+    if !only_syns || !peer_seen || too_soon {
         return;
     }
-    let mut frames = vec![syn.first.frame, syn.last().frame];
     let (address, port) = subflow.address_of(responder);
     let announced = finder.connection().addresses.iter().find(|announced| {
         announced.by == responder
@@ -393,12 +396,30 @@ fn unanswered(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, 
         )
     });
     let text = format!(
-        "{} with MP_JOIN {} got no answer in {}: the path or a firewall drops them, or there is no route.{announced}",
+        "{} with MP_JOIN {} got no answer in {}: {}.{announced}",
         text::counted(u64::from(syn.retransmissions()) + 1, "SYN"),
         route(subflow),
         text::duration(waited),
+        lost.unwrap_or_else(|| "the path or a firewall drops them, or there is no route".to_owned()),
     );
     finder.report(rule::JOIN_UNANSWERED, Some(index), &frames, text);
+}
+
+/// Where the SYN of a join, or its answer, got lost, as far as a capture at the other end tells.
+fn where_lost(finder: &Finder<'_, '_>, subflow: &Subflow, frames: &mut Vec<Mark>) -> Option<String> {
+    let responder = subflow.initiator.peer();
+    let answer = finder.evidence.views.iter().find_map(|view| twin(subflow, view)?.1.syn_ack.as_ref());
+    if let Some(answer) = answer {
+        frames.push(answer.first.frame);
+        let frame = finder.frame(answer.first.frame);
+        return Some(format!(
+            "the {} answered (frame {frame}), and the answer is lost on the way back",
+            responder.name()
+        ));
+    }
+    let host = host_without(finder, subflow, responder, subflow.syn.as_ref()?.first.time)?;
+    let (host, who) = (finder.evidence.input_name(host), responder.name());
+    Some(format!("{host}, which was captured at the {who}, does not show it: it is lost on the way"))
 }
 
 fn incomplete(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, subflow: &Subflow, join: &Join) {

@@ -8,6 +8,7 @@ mod options;
 mod reset;
 mod stream;
 
+pub(in crate::diagnose) use reset::host_without;
 use std::cmp::Reverse;
 
 use super::rules::views as rule;
@@ -16,7 +17,7 @@ use crate::diagnose::Explanation;
 use crate::track::connection::Connection;
 use crate::track::mark::Mark;
 use crate::track::side::Side;
-use crate::track::subflow::Subflow;
+use crate::track::subflow::{Subflow, SynSeen};
 
 /// One subflow as one tap shows it.
 #[derive(Clone, Copy)]
@@ -58,6 +59,7 @@ pub(super) fn look(finder: &mut Finder<'_, '_>) {
             translated(finder, &stretch);
         }
     }
+    reset::refused_on_the_way(finder);
     for &view in &evidence.views {
         if !finder.found.iter().any(|found| found.rule.id == super::rules::data::ENDS_DISAGREE_ABOUT_FALLBACK.id) {
             super::data::disagreement(finder, view);
@@ -77,6 +79,16 @@ pub(crate) fn nearer_to_server(a: &Connection, b: &Connection) -> bool {
         Some(if there.initiator == Side::Client { here < of_b } else { here > of_b })
     };
     b.subflows.iter().find_map(delays).unwrap_or_else(|| a.first.time > b.first.time)
+}
+
+/// Whether a capture was made at this end: its host sent the SYN, or the SYN/ACK, and did not send the other's. What passes a
+/// router, or loops back, comes in, too.
+pub(crate) fn is_at(connection: &Connection, side: Side) -> bool {
+    let left = |seen: Option<&SynSeen>| seen.is_some_and(|seen| seen.outgoing == Some(true));
+    connection.initial().is_some_and(|initial| {
+        let (syn, syn_ack) = (left(initial.syn.as_ref()), left(initial.syn_ack.as_ref()));
+        if side == Side::Client { syn && !syn_ack } else { syn_ack && !syn }
+    })
 }
 
 /// From the SYN to its answer.

@@ -1,8 +1,9 @@
 //! A RST that shows behind a stretch of path, and that the end in whose name it comes did not send.
 
-use super::super::Finder;
 use super::super::rules::views as rule;
-use super::{Stretch, Tap};
+use super::super::{Finder, endpoint};
+use super::{Stretch, Tap, is_at, twin};
+use crate::frame::Timestamp;
 use crate::limits;
 use crate::track::half::Half;
 use crate::track::mark::Mark;
@@ -33,6 +34,57 @@ pub(super) fn look(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>) {
         no_longer_blamed(finder, stretch, &frames);
         stretch.report(finder, rule::PATH_FORGED_RESET, side, &frames, text);
     }
+}
+
+/// Joins that are refused on the way: the capture that was made at the host in whose name the RST comes shows neither it nor the
+/// SYN.
+pub(super) fn refused_on_the_way(finder: &mut Finder<'_, '_>) {
+    for (index, subflow) in finder.subflows() {
+        let responder = subflow.initiator.peer();
+        let refused = subflow.reset().filter(|reset| reset.of_syn && reset.by == responder);
+        let Some((reset, syn)) = refused.zip(subflow.syn.as_ref()).filter(|_| subflow.join.is_some()) else { continue };
+        let Some(host) = host_without(finder, subflow, responder, reset.at.time) else { continue };
+        let frames = [syn.first.frame, reset.at.frame];
+        let text = format!(
+            "The SYN of the join {} → {} (frame {}) got a RST in the {who}'s name (frame {}), and {}, which was captured at the {who}, shows neither: something on the way answered.",
+            endpoint(subflow.address_of(subflow.initiator)),
+            endpoint(subflow.address_of(responder)),
+            finder.frame(syn.first.frame),
+            finder.frame(reset.at.frame),
+            finder.evidence.input_name(host),
+            who = responder.name(),
+        );
+        finder.found.retain(|found| {
+            let refusal = found.rule.id.starts_with("join-refused");
+            !(refusal && found.subflow == Some(index) && found.frames.contains(&reset.at.frame))
+        });
+        finder.report(rule::PATH_FORGED_RESET, Some(index), &frames, text);
+        if let Some(found) = finder.found.last_mut() {
+            found.between = Some((host, subflow.interface.0));
+        }
+    }
+}
+
+/// The input that was captured at the host of `responder`, at least until `time` by the clock of the subflow's input, and lacks
+/// the subflow.
+pub(in crate::diagnose) fn host_without(
+    finder: &Finder<'_, '_>,
+    subflow: &Subflow,
+    responder: Side,
+    time: Timestamp,
+) -> Option<u16> {
+    let evidence = finder.evidence;
+    let here = subflow.interface.0;
+    let all = || std::iter::once(&evidence.connection).chain(&evidence.views);
+    let own = all().find(|view| evidence.sites.are_one(view.input, here))?;
+    let came = time.since(own.first.time);
+    let host = all().find(|view| {
+        let elsewhere = !evidence.sites.are_one(view.input, here);
+        let shows = |other: &Subflow| evidence.sites.are_one(other.interface.0, view.input);
+        let lacks = twin(subflow, view).is_none_or(|(_, other)| !shows(other));
+        elsewhere && lacks && is_at(view, responder) && view.last.time.since(view.first.time) >= came
+    });
+    host.map(|view| view.input)
 }
 
 /// The RST in the name of `side` that ends the subflow at `to`, and what that side sent after it, where `from`, which its packets

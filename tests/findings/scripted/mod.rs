@@ -10,6 +10,7 @@ mod kernels;
 mod one_direction;
 mod options;
 mod paths;
+mod places;
 mod retries;
 mod same_packet;
 mod taps;
