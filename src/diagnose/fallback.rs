@@ -137,16 +137,7 @@ fn fell_back(finder: &mut Finder<'_, '_>, connection: &Connection, seen: &Fallba
         FallbackCause::NoOptionOnData => no_option_on_data(finder, connection, seen),
         FallbackCause::OptionsVanished => options_vanished(finder, connection, seen),
         FallbackCause::MpFail => failed(finder, connection, seen),
-        FallbackCause::InfiniteMapping => {
-            let who = seen.side.map_or("an end", Side::name);
-            let why = if seen.side == Some(Side::Client) && never_spoke(connection) {
-                ": nothing that the server sent after its SYN/ACK carries an MPTCP option, though it acknowledges data"
-            } else {
-                " without an MP_FAIL before it in this capture"
-            };
-            let text = format!("The {who} announced an infinite mapping in frame {}{why}.", finder.frame(seen.frame));
-            (rule::FALLBACK_INFINITE_MAPPING, text, Vec::new())
-        }
+        FallbackCause::InfiniteMapping => infinite_mapping(finder, connection, seen),
         FallbackCause::BadOption if seen.side == Some(Side::Client) => without_length(finder, connection, seen),
         FallbackCause::BadOption => {
             let versions = connection.handshake.syn.zip(connection.handshake.syn_ack);
@@ -192,6 +183,17 @@ fn fell_back(finder: &mut Finder<'_, '_>, connection: &Connection, seen: &Fallba
     if moot {
         finder.advice_is_moot();
     }
+}
+
+fn infinite_mapping(finder: &Finder<'_, '_>, connection: &Connection, seen: &FallbackSeen) -> Verdict {
+    let who = seen.side.map_or("an end", Side::name);
+    let why = if seen.side == Some(Side::Client) && never_spoke(connection) {
+        ": nothing that the server sent after its SYN/ACK carries an MPTCP option, though it acknowledges data"
+    } else {
+        " without an MP_FAIL before it in this capture"
+    };
+    let text = format!("The {who} announced an infinite mapping in frame {}{why}.", finder.frame(seen.frame));
+    (rule::FALLBACK_INFINITE_MAPPING, text, Vec::new())
 }
 
 pub(super) type Verdict = (&'static Explanation, String, Vec<Mark>);

@@ -112,13 +112,8 @@ impl ChecksumTally {
         };
         if judgement != Judgement::Neither {
             self.verified += 1;
-            let before = |wrong: &&mut Mismatch| {
-                wrong.subflow == subflow && wrong.placed.len > 0 && wrong.placed.end() <= placed.start
-            };
-            if !self.mismatches.is_empty()
-                && let Some(wrong) = self.mismatches.iter_mut().rev().find(before)
-            {
-                wrong.right_after = true;
+            if !self.mismatches.is_empty() {
+                self.note_right_after(placed, subflow);
             }
             return judgement;
         }
@@ -140,6 +135,17 @@ impl ChecksumTally {
             });
         }
         judgement
+    }
+
+    /// A mapping is right: what was wrong before it on its subflow moved nothing.
+    #[cold]
+    fn note_right_after(&mut self, placed: &Placed, subflow: u16) {
+        let before = |wrong: &&mut Mismatch| {
+            wrong.subflow == subflow && wrong.placed.len > 0 && wrong.placed.end() <= placed.start
+        };
+        if let Some(wrong) = self.mismatches.iter_mut().rev().find(before) {
+            wrong.right_after = true;
+        }
     }
 
     /// A mapping is right after all: whether it had been told wrong, or lacked what its receiver got.
