@@ -416,7 +416,13 @@ fn failed(finder: &Finder<'_, '_>, connection: &Connection, seen: &FallbackSeen)
         }
         let sum = &connection.checksums[side.peer()];
         if sum.mismatch == 0 && sum.verified > 0 {
-            text.push_str(". All checksums are right where this capture was made: the payload is changed beyond it");
+            // Copies that it shows farther on are set aside, and may be what was changed.
+            let copies = connection.subflows.iter().any(|subflow| subflow.halves[side.peer()].shows_copies());
+            text.push_str(if copies {
+                ". All checksums are right where this capture shows the data first: the payload is changed behind that place"
+            } else {
+                ". All checksums are right where this capture was made: the payload is changed beyond it"
+            });
         }
     }
     text.push('.');

@@ -213,6 +213,11 @@ impl Half {
         self.syn.map(NonZeroU64::get)
     }
 
+    /// Whether the capture shows its segments at several places.
+    pub fn shows_copies(&self) -> bool {
+        self.seldom.original_at.is_some()
+    }
+
     /// What the peer has acknowledged.
     #[inline]
     pub fn acked(&self) -> Option<u64> {

@@ -179,7 +179,7 @@ fn a_segment_that_is_captured_late() {
 }
 
 /// The checksum of a mapping of the payload that a script without salt sends.
-fn checksum(offset: u64, ssn: u32, len: u16) -> u16 {
+pub(super) fn checksum(offset: u64, ssn: u32, len: u16) -> u16 {
     checksum_of(offset, ssn, (0..len).map(|byte| byte as u8))
 }
 

@@ -4,6 +4,7 @@ use mptcp_inspect::report::Report;
 use mptcp_inspect::track::side::Side::{Client, Server};
 use mptcp_inspect::wire::TcpOption;
 
+use super::data::checksum;
 use super::silent;
 use crate::script::*;
 
@@ -131,4 +132,26 @@ fn both_sides_of_a_nat() {
         let id = "path-translated-addresses";
         assert_eq!(findings, [(id, Some(0)), (id, Some(1))]);
     });
+}
+
+/// The payload is changed on the way, and its receiver says so: where the capture shows it first it is right, and so it is at the
+/// sender, if it shows one place only.
+#[test]
+fn a_checksum_that_is_wrong_beyond_this_place() {
+    for copied in [true, false] {
+        let mut script = Script::default();
+        let mut flow = script.open_with(0x81, 0x81);
+        let option = mapping(Client, 0, 1, 100, Some(checksum(0, 1, 100)));
+        script.send(&mut flow, Client, ACK, &[option], 100);
+        if copied {
+            for frame in 0..4 {
+                script.copy(frame, 1);
+            }
+        }
+        script.send(&mut flow, Server, ACK, &[fail(dsn(Client, 0)), data_ack(Client, 0)], 0);
+        script.send(&mut flow, Client, ACK, &[infinite(Client, 0, 1)], 100);
+        let message = script.the("fallback-mp-fail").message;
+        let place = if copied { "where this capture shows the data first" } else { "where this capture was made" };
+        assert!(message.contains(place), "{message}");
+    }
 }
