@@ -349,7 +349,7 @@ impl Batch {
     /// Reads options in no usual layout; tells whether the payload is covered by a checksum that stands there.
     #[inline(never)]
     fn read_others(&mut self, segment: &Segment<'_>, entry: &mut Entry) -> bool {
-        let parsed = Parsed::of(segment);
+        let parsed = Parsed::of_unusual(segment);
         entry.usual = parsed.usual;
         if let Some(unusual) = parsed.unusual {
             self.handshakes += usize::from(unusual.capable.is_some() && segment.flags.syn());

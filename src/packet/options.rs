@@ -152,8 +152,13 @@ impl Parsed {
     pub fn of(segment: &Segment<'_>) -> Self {
         match Usual::of(segment) {
             Some(usual) => Self { usual, unusual: None },
-            None => Self::read_any(segment.options, segment.options_cut),
+            None => Self::of_unusual(segment),
         }
+    }
+
+    /// The same of a segment that has none in a usual layout.
+    pub(crate) fn of_unusual(segment: &Segment<'_>) -> Self {
+        Self::read_any(segment.options, segment.options_cut)
     }
 
     /// The options of the segment that they were read of.

@@ -349,6 +349,16 @@ impl Script {
         frame
     }
 
+    /// A capture of the client's packets alone: its handshake, and 100 bytes.
+    pub(crate) fn open_one_way(&mut self) -> Flow {
+        let mut flow = Flow::new(CLIENT, SERVER);
+        let (syn, _, ack) = handshake();
+        self.send(&mut flow, Side::Client, SYN, &[syn], 0);
+        self.send(&mut flow, Side::Client, ACK, &[ack], 0);
+        self.send(&mut flow, Side::Client, ACK, &[mapping(Side::Client, 0, 1, 100, None)], 100);
+        flow
+    }
+
     /// SYN and SYN/ACK of a join, and the frame of the latter.
     pub(crate) fn join_answered(&mut self, client: Address, server: Address, id: u8, backup: [bool; 2]) -> (Flow, u64) {
         let mut flow = Flow::new(client, server);

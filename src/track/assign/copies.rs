@@ -34,8 +34,7 @@ impl Tracker {
     /// into other segments between these places.
     pub(super) fn is_cut_anew(&self, place: Place, arrival: &Arrival<'_, '_>) -> bool {
         let segment = arrival.segment;
-        let state = self.connections.get(place.connection);
-        let Some(record) = state.and_then(|state| state.subflows.get(usize::from(place.subflow))) else { return false };
+        let Some(record) = self.subflow(place) else { return false };
         let half = &record.halves[place.from];
         let Some(original) = half.seldom.original_at else { return false };
         if segment.payload_len == 0 || segment.flags.syn() || segment.flags.rst() {
@@ -46,7 +45,6 @@ impl Tracker {
     }
 
     fn half_mut(&mut self, place: Place) -> Option<&mut Half> {
-        let record = self.connections.get_mut(place.connection)?.subflows.get_mut(usize::from(place.subflow))?;
-        Some(&mut record.halves[place.from])
+        self.subflow_mut(place).map(|record| &mut record.halves[place.from])
     }
 }

@@ -284,6 +284,15 @@ impl Tracker {
         }
     }
 
+    /// The subflow of a place.
+    fn subflow(&self, place: Place) -> Option<&Subflow> {
+        self.connections.get(place.connection)?.subflows.get(usize::from(place.subflow))
+    }
+
+    fn subflow_mut(&mut self, place: Place) -> Option<&mut Subflow> {
+        self.connections.get_mut(place.connection)?.subflows.get_mut(usize::from(place.subflow))
+    }
+
     fn insert_flow(&mut self, key: FlowKey, flow: Flow) -> FlowId {
         let (id, evicted) = self.flows.insert(key, flow, self.config.flows);
         self.counts.flows_evicted += u64::from(evicted);

@@ -46,8 +46,7 @@ impl Tracker {
     fn goes_on(&self, site: u16, low: Place, arrival: &Arrival<'_, '_>) -> Option<(Part, bool)> {
         let &Arrival { segment, options, at, from_low, .. } = arrival;
         let place = low.turned(from_low);
-        let state = self.connection(place.connection);
-        let record = state.and_then(|state| state.subflows.get(usize::from(place.subflow)))?;
+        let record = self.subflow(place)?;
         let likely = ttl_of(record, place.from, segment.flags) == Some(segment.ttl);
         let known = self.recent.holds(place.number(), segment, options.timestamps);
         if known && likely && at.time.is_known() && record.last.time == at.time {

@@ -39,11 +39,7 @@ impl Tracker {
         let Some(more) = self.flows.get_mut(id).and_then(|flow| flow.more.as_ref()) else { return low };
         let earlier = more.earlier.clone();
         let mut all = std::iter::once(low).chain(earlier.into_iter().rev());
-        all.find(|place| self.has_syn(*place, seq)).unwrap_or(low)
-    }
-
-    fn has_syn(&self, place: Place, seq: u32) -> bool {
-        let record = self.connection(place.connection).and_then(|state| state.subflows.get(usize::from(place.subflow)));
-        record.and_then(|record| record.syn.as_ref()).is_some_and(|syn| syn.seq == seq)
+        let is_its_syn = |place: Place| self.subflow(place)?.syn.as_ref().map(|syn| syn.seq == seq);
+        all.find(|&place| is_its_syn(place) == Some(true)).unwrap_or(low)
     }
 }

@@ -110,7 +110,7 @@ impl Tracker {
         let low = flow.low;
         let earlier = OtherTap { input: self.taps.input(flow.tap), directions: flow.directions, view: Some(low) };
         let shown = self.connection(low.connection)?;
-        let template = shown.subflows.get(usize::from(low.subflow))?.clone_identity(arrival);
+        let template = self.subflow(low)?.clone_identity(arrival);
         let connection = shown.view_of?;
         let number = self.connection(connection)?.number();
         let Some(subflow) = self.admit(connection, template) else { return Some(Assigned::Copy(None)) };
@@ -160,8 +160,9 @@ impl Tracker {
 
     /// What a firewall that shifts sequence numbers adds on the way from the first tap to a view's.
     fn shift_of(&self, in_view: Place, in_main: Place) -> PerSide<u32> {
-        let record = |place: Place| self.connection(place.connection)?.subflows.get(usize::from(place.subflow));
-        let (Some(there), Some(here)) = (record(in_view), record(in_main)) else { return PerSide::default() };
+        let (Some(there), Some(here)) = (self.subflow(in_view), self.subflow(in_main)) else {
+            return PerSide::default();
+        };
         let shift = |side: Side| {
             let both = there.halves[side].syn().zip(here.halves[side].syn());
             both.map_or(0, |(there, here)| (there as u32).wrapping_sub(here as u32))
@@ -188,8 +189,7 @@ impl Tracker {
     }
 
     fn holds_syn(&self, place: Place, seq: u32) -> bool {
-        let record = self.connection(place.connection).and_then(|state| state.subflows.get(usize::from(place.subflow)));
-        record.is_some_and(|record| record.syn.as_ref().is_none_or(|syn| syn.seq == seq))
+        self.subflow(place).is_some_and(|record| record.syn.as_ref().is_none_or(|syn| syn.seq == seq))
     }
 
     /// Finds or makes the view of a connection at another input, and in it the subflow: gives what the place `shown` is there.
@@ -201,7 +201,7 @@ impl Tracker {
     ) -> Option<Place> {
         let main = self.connection(shown.connection)?;
         let of = main.view_of.unwrap_or(shown.connection);
-        let template = main.subflows.get(usize::from(shown.subflow))?.clone_identity(arrival);
+        let template = self.subflow(shown)?.clone_identity(arrival);
         let id = self.view_for(of, &template, arrival.at, observer)?;
         let view = self.connections.get_mut(id)?;
         view.add_subflow(template);
@@ -279,11 +279,10 @@ impl Tracker {
         arrival: &Arrival<'_, '_>,
         observer: &mut O,
     ) -> Option<()> {
-        let main = self.connection(place.connection)?;
-        let record = main.subflows.get(usize::from(place.subflow))?;
+        let record = self.subflow(place)?;
         let (old, template) = (record.clone(), record.clone_identity(arrival));
         let view = self.view_for(place.connection, &old, old.first, observer)?;
-        let record = self.connections.get_mut(place.connection)?.subflows.get_mut(usize::from(place.subflow))?;
+        let record = self.subflow_mut(place)?;
         *record = template;
         let segments = old.halves.client.segments + old.halves.server.segments;
         self.counts.tcp_segments = self.counts.tcp_segments.saturating_sub(segments);

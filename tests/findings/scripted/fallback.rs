@@ -244,11 +244,7 @@ fn one_direction_of_a_connection_that_went_on_as_tcp() {
 fn one_direction_of_an_mp_fail() {
     for answers in [true, false] {
         let mut script = Script::default();
-        let mut flow = Flow::new(CLIENT, SERVER);
-        let (syn, _, ack) = handshake();
-        script.send(&mut flow, Client, SYN, &[syn], 0);
-        script.send(&mut flow, Client, ACK, &[ack], 0);
-        script.send(&mut flow, Client, ACK, &[mapping(Client, 0, 1, 100, None)], 100);
+        let mut flow = script.open_one_way();
         let frame = script.send(&mut flow, Client, ACK, &[fail(dsn(Server, 0))], 0);
         if answers {
             script.send(&mut flow, Client, ACK, &[infinite(Client, 100, 101)], 100);

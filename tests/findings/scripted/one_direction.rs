@@ -14,11 +14,7 @@ fn only(script: &Script) -> Connection {
 /// Only the client's packets: it sends 100 bytes and acknowledges 300.
 fn of_the_client() -> Script {
     let mut script = Script::default();
-    let mut flow = Flow::new(CLIENT, SERVER);
-    let (syn, _, ack) = handshake();
-    script.send(&mut flow, Client, SYN, &[syn], 0);
-    script.send(&mut flow, Client, ACK, &[ack], 0);
-    script.send(&mut flow, Client, ACK, &[mapping(Client, 0, 1, 100, None)], 100);
+    let mut flow = script.open_one_way();
     script.send(&mut flow, Client, ACK, &[data_ack(Server, 300)], 0);
     script
 }
