@@ -116,7 +116,7 @@ fn fallback_1(tally: &mut Tally<'_>, connection: &Connection) {
     let retried = cause.is_some_and(|cause| cause.0 == FallbackCause::SynRetriedWithoutOption);
     let void = cause == Some((FallbackCause::BadOption, Some(Side::Client)));
     let server_sent = connection.initial().is_some_and(|initial| initial.halves.server.first_data.is_some());
-    tally.one(Side::Client, "MPTcpExtMPCapableSYNTXDrop", retried || connection.handshake.gave_option_up());
+    tally.one(Side::Client, "MPTcpExtMPCapableSYNTXDrop", retried || connection.handshake.given_up().is_some());
     let bare = cause == Some((FallbackCause::NoOptionOnData, Some(Side::Server))) || (void && server_sent);
     tally.one(Side::Client, "MPTcpExtMPCapableDataFallback", bare);
     tally.one(Side::Server, "MPTcpExtDssFallback", cause == Some((FallbackCause::NoOptionOnData, Some(Side::Client))));

@@ -53,7 +53,7 @@ fn unanswered(finder: &mut Finder<'_, '_>, connection: &Connection, initial: &Su
     let all = u64::from(syn.retransmissions()) + 1;
     let syns = &connection.handshake.syns;
     // A client that gives MPTCP up sends the rest without the option, those that were not remembered too.
-    let gave_up = connection.handshake.gave_option_up();
+    let gave_up = connection.handshake.given_up().is_some();
     let with = if gave_up { syns.iter().filter(|syn| syn.2).count() as u64 } else { all };
     let mut text = format!(
         "{} to {} with MP_CAPABLE got no answer in the {} until the capture ends",

@@ -39,11 +39,6 @@ pub struct Handshake {
 }
 
 impl Handshake {
-    /// Whether the client went on to send its SYN without MP_CAPABLE.
-    pub fn gave_option_up(&self) -> bool {
-        self.syn.is_some() && self.syns.last().is_some_and(|syn| !syn.2)
-    }
-
     /// Whether this frame, which has data, has the MP_CAPABLE of a third ACK that has none: without data-level length, so it is
     /// void (RFC 8684 §3.1).
     pub(super) fn is_ack_without_length(&self, frame: Mark) -> bool {
@@ -51,7 +46,7 @@ impl Handshake {
     }
 
     /// The client sent its SYN without MP_CAPABLE in the end, after others with it: the first one without.
-    pub(super) fn given_up(&self) -> Option<Mark> {
+    pub fn given_up(&self) -> Option<Mark> {
         let last = self.syns.last().filter(|last| !last.2 && self.syn.is_some())?;
         Some(self.syns.iter().find(|syn| !syn.2).unwrap_or(last).0)
     }
