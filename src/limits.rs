@@ -141,6 +141,8 @@ pub const CONNECTION_BYTES: usize = 3 << 30;
 pub const SAME_NUMBER: usize = 8;
 /// Connections that had a 4-tuple before and are remembered, where several inputs are read.
 pub const EARLIER_PLACES: usize = 8;
+/// Interfaces of an input that are told apart as places of their own.
+pub const PLACES: usize = 64;
 /// Views of one connection at other taps, and taps of one flow.
 pub const VIEWS: usize = 16;
 /// Further 4-tuples under which one subflow is seen.

@@ -12,7 +12,7 @@ use fuzz::world::{ACK, Ends, Packet, SYN};
 use mptcp_inspect::crypto::{Key, identify};
 use mptcp_inspect::report::{Report, TrackedReport};
 use mptcp_inspect::track::observer::{Event, Observer, Silent, What};
-use mptcp_inspect::track::{Config, Tracker};
+use mptcp_inspect::track::{Compare, Config, Tracker};
 use mptcp_inspect::wire::{Dss, MpFastclose, MptcpOption, RawSequence};
 use scene::{CLIENT, SERVER, Scene, packet};
 
@@ -269,7 +269,8 @@ fn checksums_prove_a_given_key() {
 fn subflows_that_another_tap_shows_first_are_the_connections_own() {
     for joined in [false, true] {
         let ends = Ends::new(1, 1, false, false);
-        let mut scene = Scene { tracker: Tracker::new(Config { compare: true, ..Config::default() }), ..Scene::new() };
+        let mut scene =
+            Scene { tracker: Tracker::new(Config { compare: Compare::Inputs, ..Config::default() }), ..Scene::new() };
         let mut packets = Vec::new();
         for subflow in 0..2_u8 {
             let first = u16::from(subflow);

@@ -6,7 +6,7 @@ use mptcp_inspect::crypto::{Key, add_addr_hmac};
 use mptcp_inspect::frame::LinkType;
 use mptcp_inspect::report::TrackedReport;
 use mptcp_inspect::track::observer::Silent;
-use mptcp_inspect::track::{Config, Tracker};
+use mptcp_inspect::track::{Compare, Config, Tracker};
 use mptcp_inspect::wire::{
     AddAddr, Dss, Mapping, MpCapable, MpFail, MpFastclose, MpJoin, MpPrio, MpTcprst, MptcpOption, RawSequence,
     RemoveAddr,
@@ -87,7 +87,7 @@ impl<'a> Script<'a> {
         let config = Config {
             keys: if given { pair.to_vec() } else { vec![] },
             pairs: if given { vec![pair] } else { vec![] },
-            compare: true,
+            compare: Compare::Inputs,
             ..Config::default()
         };
         Self {

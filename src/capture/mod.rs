@@ -26,6 +26,7 @@ mod error;
 mod file;
 #[cfg(feature = "live")]
 mod filter;
+mod inputs;
 #[cfg(feature = "live")]
 pub mod live;
 mod looks_like;
@@ -41,6 +42,7 @@ pub use error::CaptureError;
 pub use file::{FileSource, OpenOptions, open, read};
 #[cfg(feature = "live")]
 pub use filter::Filtered;
+pub use inputs::Inputs;
 pub use merge::Merge;
 pub use step::Damage;
 pub(crate) use stream::{BlockReturn, join};

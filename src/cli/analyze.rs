@@ -1,4 +1,8 @@
 //! Frames in, report out: sources through the decoder into the tracker.
+//!
+//! A file that shows packets at two interfaces, as a device does that was captured on both sides, is read once more with its
+//! interfaces told apart, as several captures are. Where that proves that something between them changed what passes, the
+//! report is that of the second reading.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -13,11 +17,11 @@ use super::live;
 use super::plan::{Plan, SourcePlan};
 use super::progress::Progress;
 use crate::ahead::Ahead;
-use crate::capture::{self, FileSource, InputInfo, Merge, OpenOptions, Source};
+use crate::capture::{self, CaptureError, FileSource, InputInfo, Merge, OpenOptions, Source};
 use crate::cores::cores;
 use crate::report::TrackedReport;
 use crate::track::observer::Silent;
-use crate::track::{Config, Tracker};
+use crate::track::{Compare, Config, Tracker};
 use crate::wire::Hex;
 
 /// With more files than this at once, none is read ahead: each that is holds some megabytes.
@@ -67,17 +71,40 @@ fn analyze_files(files: &[PathBuf], plan: &Plan, out: &mut dyn Write) -> anyhow:
         return Err(Told.into());
     }
     let left_out = sources.len() < files.len();
-    let mut analysis = match &plan.filter {
-        Some(filter) => analyze_sources(Here::new(filtered(sources, filter)?), plan, out)?,
+    let compare = if sources.len() > 1 { Compare::Inputs } else { Compare::Nothing };
+    let mut analysis = analyze_sources(sources, plan, compare, out)?;
+    if let [file] = files
+        && analysis.report.tracker().shows_two_sides()
+        && !Follower::is_needed(plan)
+        && file.as_os_str() != "-"
+        && file.is_file()
+        && let Ok(source) = capture::open(file, 0, &options)
+    {
+        let apart = analyze_sources(vec![source], plan, Compare::Interfaces, out)?.report;
+        if apart.shows_changes_on_the_way() {
+            analysis.report = apart;
+        }
+    }
+    analysis.incomplete |= left_out;
+    Ok(analysis)
+}
+
+/// Reads files together, decoded ahead where that helps.
+fn analyze_sources(
+    sources: Vec<FileSource>,
+    plan: &Plan,
+    compare: Compare,
+    out: &mut dyn Write,
+) -> anyhow::Result<Analysis> {
+    match &plan.filter {
+        Some(filter) => analyze_frames(Here::new(filtered(sources, filter)?), plan, compare, out),
         // On a single core a thread that decodes ahead would only take turns with the one that waits for it.
         None if cores() > 1 && sources.iter().all(FileSource::is_worth_threads) => {
             let sources = sources.into_iter().map(Ahead::new).collect::<std::io::Result<Vec<_>>>()?;
-            analyze_sources(Merge::new(sources), plan, out)?
+            analyze_frames(Merge::new(sources), plan, compare, out)
         }
-        None => analyze_sources(Here::new(sources), plan, out)?,
-    };
-    analysis.incomplete |= left_out;
-    Ok(analysis)
+        None => analyze_frames(Here::new(sources), plan, compare, out),
+    }
 }
 
 #[cfg(feature = "live")]
@@ -90,20 +117,24 @@ fn filtered<S: Source>(_: Vec<S>, _: &str) -> anyhow::Result<Vec<S>> {
     bail!("-f needs libpcap, which this build is without (feature 'live')")
 }
 
-/// Reads sources together, and writes meanwhile if the plan says so.
-fn analyze_sources(frames: impl Frames, plan: &Plan, out: &mut dyn Write) -> anyhow::Result<Analysis> {
+/// Takes all frames, and writes meanwhile if the plan says so.
+fn analyze_frames(frames: impl Frames, plan: &Plan, compare: Compare, out: &mut dyn Write) -> anyhow::Result<Analysis> {
     if !Follower::is_needed(plan) {
-        return read(frames, plan, &mut Silent);
+        return read(frames, plan, compare, &mut Silent);
     }
     let mut follower = Follower::new(plan, frames.merge().sources().len() > 1, out)?;
-    let mut analysis = read(frames, plan, &mut follower)?;
+    let mut analysis = read(frames, plan, compare, &mut follower)?;
     analysis.incomplete |= !follower.finish(&analysis.report)?;
     Ok(analysis)
 }
 
 /// Reads to the end, or as far as the plan says. Only what is written meanwhile can fail.
-fn read<F: Follow>(mut frames: impl Frames, plan: &Plan, follower: &mut F) -> anyhow::Result<Analysis> {
-    let compare = frames.merge().sources().len() > 1;
+fn read<F: Follow>(
+    mut frames: impl Frames,
+    plan: &Plan,
+    compare: Compare,
+    follower: &mut F,
+) -> anyhow::Result<Analysis> {
     let mut tracker =
         Tracker::new(Config { keys: plan.keys.clone(), pairs: plan.pairs.clone(), compare, ..Config::default() });
     let mut progress = Progress::new(plan.quiet);
@@ -142,23 +173,29 @@ fn read<F: Follow>(mut frames: impl Frames, plan: &Plan, follower: &mut F) -> an
     };
     tracker.finish(follower);
     progress.finish();
+    let merge = frames.merge();
+    let mut inputs: Vec<InputInfo> = merge.inputs().into_iter().cloned().collect();
+    if stopped {
+        // The merge has looked at frames that were not taken.
+        inputs.iter_mut().zip(taken).for_each(|(input, last)| input.packets = last);
+    }
+    // A further reading has nothing new to say of that.
+    let incomplete = compare != Compare::Interfaces && tell_of_faults(merge.problems(), &inputs, plan, &tracker);
+    Ok(Analysis { report: TrackedReport::new(tracker, inputs, frames.incomplete_fragments()), incomplete })
+}
+
+/// Tells what is wrong with the inputs, or with what they were to be read with; true if something of an input is missing.
+fn tell_of_faults(problems: &[CaptureError], inputs: &[InputInfo], plan: &Plan, tracker: &Tracker) -> bool {
     // Connections that left before the end may have been those.
     if !plan.quiet && tracker.counts.left.total() == 0 {
         for key in tracker.keys_that_fit_nothing() {
             complain(&format!("--key {} is the key of no connection here", Hex(&key.0)));
         }
     }
-    let merge = frames.merge();
-    for problem in merge.problems() {
+    for problem in problems {
         complain(&problem.to_string());
     }
-    let mut inputs: Vec<InputInfo> = merge.inputs().into_iter().cloned().collect();
-    if stopped {
-        // The merge has looked at frames that were not taken.
-        inputs.iter_mut().zip(taken).for_each(|(input, last)| input.packets = last);
-    }
-    let incomplete = !merge.problems().is_empty() || complain_of_undecoded(&inputs, &tracker);
-    Ok(Analysis { report: TrackedReport::new(tracker, inputs, frames.incomplete_fragments()), incomplete })
+    !problems.is_empty() || complain_of_undecoded(inputs, tracker)
 }
 
 /// Tells of inputs of which no frame could be decoded, if there are any. Where some could be, the report tells of the others.

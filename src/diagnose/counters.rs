@@ -6,6 +6,7 @@
 //! that is not listed is not known to be zero.
 
 use super::views::{is_at, nearer_to_server};
+use crate::capture::Inputs;
 use crate::track::connection::outcome::SubflowState;
 use crate::track::connection::{Announced, Connection, FallbackCause, Removal};
 use crate::track::keys::Dialect;
@@ -37,11 +38,11 @@ impl Counters {
 }
 
 /// Adds what one connection implies; `views` are what other inputs show of it. Each end is read from the view nearest to it.
-pub fn add(counters: &mut Counters, connection: &Connection, views: &[&Connection]) {
+pub fn add(counters: &mut Counters, connection: &Connection, views: &[&Connection], inputs: Inputs<'_>) {
     for side in Side::BOTH {
-        let seen = nearest(connection, views, side);
-        let other_end = nearest(connection, views, side.peer());
-        let arrives = is_at(seen, side) || !std::ptr::eq(seen, other_end);
+        let seen = nearest(connection, views, side, inputs);
+        let other_end = nearest(connection, views, side.peer(), inputs);
+        let arrives = is_at(seen, side, inputs) || !std::ptr::eq(seen, other_end);
         let mut tally = Tally { counters, side, arrives };
         if connection.orphan {
             orphan_joins(&mut tally, connection);
@@ -55,12 +56,12 @@ pub fn add(counters: &mut Counters, connection: &Connection, views: &[&Connectio
 }
 
 /// What shows a connection nearest to one end, among those that show it from its beginning, if any does.
-fn nearest<'a>(connection: &'a Connection, views: &[&'a Connection], side: Side) -> &'a Connection {
+fn nearest<'a>(connection: &'a Connection, views: &[&'a Connection], side: Side, inputs: Inputs<'_>) -> &'a Connection {
     let begins = |view: &Connection| view.initial().is_some_and(|initial| initial.syn.is_some());
     let whole = views.iter().copied().filter(|view| begins(view) || !begins(connection));
     whole.fold(connection, |best, view| {
         let nearer = if side == Side::Server { nearer_to_server(view, best) } else { nearer_to_server(best, view) };
-        if is_at(view, side) || (nearer && !is_at(best, side)) { view } else { best }
+        if is_at(view, side, inputs) || (nearer && !is_at(best, side, inputs)) { view } else { best }
     })
 }
 

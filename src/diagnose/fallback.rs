@@ -3,7 +3,7 @@
 use super::one_way::{failed_one_way, never_spoke, no_option_after_syn, nobody_saw_agreement};
 use super::rules::fallback as rule;
 use super::version_0::is_its_kernel;
-use super::views::nearer_to_server;
+use super::views::{keeps_option_back, nearer_to_server};
 use super::{Finder, counter, endpoint};
 use crate::diagnose::Explanation;
 use crate::text;
@@ -177,7 +177,9 @@ fn fell_back(finder: &mut Finder<'_, '_>, connection: &Connection, seen: &Fallba
     let moot = match seen.cause {
         FallbackCause::NoOptionInSynAck => void_by(connection).is_some(),
         // A SYN with the option arrived: nothing drops them.
-        FallbackCause::SynRetriedWithoutOption => connection.handshake.syn_ack.is_some(),
+        FallbackCause::SynRetriedWithoutOption => {
+            connection.handshake.syn_ack.is_some() || keeps_option_back(finder.evidence).is_some()
+        }
         _ => false,
     };
     if moot {
@@ -287,11 +289,16 @@ fn syn_retried(finder: &Finder<'_, '_>, connection: &Connection, seen: &Fallback
         );
         return (rule::FALLBACK_SYN_RETRIED_WITHOUT_OPTION, text, [frames, vec![reset.at.frame]].concat());
     }
+    let device = keeps_option_back(finder.evidence).map(|place| finder.evidence.input_name(place));
     let text = format!(
-        "{} with MP_CAPABLE got no answer; the one without (frame {}) did. MPTCP cost {} and then was not used: something drops SYNs that carry the option.",
+        "{} with MP_CAPABLE got no answer; the one without (frame {}) did. MPTCP cost {} and then was not used: {}.",
         text::counted(with, "SYN"),
         finder.frame(seen.frame),
         text::duration(bare.since(first)),
+        device.map_or_else(
+            || "something drops SYNs that carry the option".to_owned(),
+            |place| format!("they came in at {place}, and no other interface shows them: the device that was captured drops SYNs that carry the option"),
+        ),
     );
     (rule::FALLBACK_SYN_RETRIED_WITHOUT_OPTION, text, frames)
 }
@@ -415,7 +422,8 @@ fn failed(finder: &Finder<'_, '_>, connection: &Connection, seen: &FallbackSeen)
             frames.push(infinite);
         }
         let sum = &connection.checksums[side.peer()];
-        if sum.mismatch == 0 && sum.verified > 0 {
+        // What another capture shows of it is told where they are compared.
+        if sum.mismatch == 0 && sum.verified > 0 && !is_changed_in_a_view(finder, side.peer()) {
             // Copies that it shows farther on are set aside, and may be what was changed.
             let copies = connection.subflows.iter().any(|subflow| subflow.halves[side.peer()].shows_copies());
             text.push_str(if copies {
@@ -427,6 +435,11 @@ fn failed(finder: &Finder<'_, '_>, connection: &Connection, seen: &FallbackSeen)
     }
     text.push('.');
     (rule::FALLBACK_MP_FAIL, text, frames)
+}
+
+/// Whether another capture shows a wrong checksum in data of `side`.
+fn is_changed_in_a_view(finder: &Finder<'_, '_>, side: Side) -> bool {
+    finder.evidence.views.iter().any(|view| view.checksums[side].mismatch > 0)
 }
 
 /// Signs that a SYN/ACK without MP_CAPABLE is not the server's own, or was rewritten.

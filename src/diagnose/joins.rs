@@ -3,7 +3,7 @@
 use super::handshake::{just, late_opening, many};
 use super::rules::joins as rule;
 use super::version_0::is_its_kernel;
-use super::views::host_without;
+use super::views::{host_without, keeps_back};
 use super::{Finder, endpoint, span, twin};
 use crate::text;
 use crate::track::connection::outcome::SubflowState;
@@ -403,6 +403,9 @@ fn unanswered(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, 
         lost.unwrap_or_else(|| "the path or a firewall drops them, or there is no route".to_owned()),
     );
     finder.report(rule::JOIN_UNANSWERED, Some(index), &frames, text);
+    if keeps_back(finder.evidence, subflow).is_some() {
+        finder.advice_is_moot();
+    }
 }
 
 /// Where the SYN of a join, or its answer, got lost, as far as a capture at the other end tells.
@@ -415,6 +418,12 @@ fn where_lost(finder: &Finder<'_, '_>, subflow: &Subflow, frames: &mut Vec<Mark>
         return Some(format!(
             "the {} answered (frame {frame}), and the answer is lost on the way back",
             responder.name()
+        ));
+    }
+    if let Some(place) = keeps_back(finder.evidence, subflow) {
+        let name = finder.evidence.input_name(place);
+        return Some(format!(
+            "it came in at {name}, and no other interface shows it: the device that was captured drops it"
         ));
     }
     let host = host_without(finder, subflow, responder, subflow.syn.as_ref()?.first.time)?;

@@ -19,7 +19,7 @@ pub mod rules;
 mod version_0;
 mod views;
 
-use crate::capture::InputInfo;
+use crate::capture::Inputs;
 use crate::frame::Timestamp;
 use crate::model::FrameRef;
 use crate::text;
@@ -32,7 +32,7 @@ pub use data::explain_mismatch;
 pub use explanation::Explanation;
 pub use fallback::{fallback_by, fallback_counter};
 pub use version_0::{advice, counter, section};
-pub(crate) use views::{nearer_to_server, twin};
+pub(crate) use views::{keeps_any_back, nearer_to_server, twin};
 
 /// What the rules look at.
 pub struct Evidence<'a> {
@@ -43,7 +43,7 @@ pub struct Evidence<'a> {
     /// Time of the last frame of the input that shows the connection.
     pub capture_end: Timestamp,
     /// The inputs, for their names.
-    pub inputs: &'a [InputInfo],
+    pub inputs: Inputs<'a>,
     /// Which of them are parts of one capture.
     pub sites: &'a Sites,
 }
@@ -168,13 +168,12 @@ impl Evidence<'_> {
 
     /// A frame as messages name it.
     pub fn frame(&self, mark: Mark) -> FrameRef {
-        FrameRef { id: mark.frame(), several_inputs: self.inputs.len() > 1 }
+        FrameRef { id: mark.frame(), several_inputs: self.inputs.several() }
     }
 
-    /// The name of an input, without its folders unless two inputs differ by them only.
-    pub fn input_name(&self, input: u16) -> &str {
-        let Some(info) = self.inputs.get(usize::from(input)) else { return "?" };
-        text::short_name(&info.name, self.inputs.iter().map(|other| other.name.as_str()))
+    /// The name of a place, without its folders unless two differ by them only.
+    pub fn input_name(&self, place: u16) -> &str {
+        self.inputs.name(place).map_or("?", |name| text::short_name(name, self.inputs.names()))
     }
 }
 

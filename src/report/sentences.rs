@@ -123,7 +123,7 @@ pub(super) fn view(view: &View, connection: &Connection) -> String {
     };
     let mut words = format!("{name}, nearer to the {}, shows {shows}", view.nearer_to);
     if !view.differences.is_empty() {
-        words.push_str("; between the captures: ");
+        words.push_str("; between the two: ");
         words.push_str(&view.differences.join(", "));
     }
     words

@@ -1,11 +1,11 @@
 //! Forgetting, for captures that run for days: connections leave some time after they closed or fell silent, and flows,
 //! tokens and buffers with them. A capture file needs none of this; a live run calls [`Tracker::expire`] again and again.
 
-use super::Tracker;
 use super::connection::outcome::Close;
 use super::connection::{Connection, Env};
 use super::flow::FlowKey;
 use super::observer::{ConnectionId, Observer};
+use super::{Compare, Tracker};
 use crate::frame::Timestamp;
 use crate::limits;
 
@@ -122,7 +122,7 @@ impl Tracker {
     pub(super) fn let_go<O: Observer>(&mut self, id: ConnectionId, reason: Left, observer: &mut O) {
         let Some(mut connection) = self.connections.take(id) else { return };
         let at = connection.last;
-        connection.finish(&mut Env { at, buffer: &mut self.buffer, compare: false, intact: None, observer });
+        connection.finish(&mut Env { at, buffer: &mut self.buffer, compare: Compare::Nothing, intact: None, observer });
         self.buffer += connection.kept_bytes();
         for subflow in &connection.subflows {
             let aliases = subflow.seldom.also_seen_as.iter().copied();

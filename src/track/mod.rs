@@ -6,10 +6,12 @@
 //! self-contained.
 
 mod adopt;
+pub mod apart;
 pub(crate) mod assign;
 pub mod blanked;
 mod candidates;
 pub mod choices;
+mod config;
 pub mod connection;
 pub mod data;
 pub mod digest;
@@ -44,13 +46,14 @@ pub mod verdict;
 
 use std::collections::VecDeque;
 
-use crate::crypto::Key;
 use crate::frame::{Frame, LinkType, Timestamp};
 use crate::limits;
 use crate::packet::{Decoded, Segment};
 
 use crate::packet::options::{Options, Parsed};
+use apart::{Apart, Spot};
 use assign::Arrival;
+pub use config::{Compare, Config};
 use connection::{Connection, Env, Input};
 use flow::{FlowId, FlowTable};
 use observer::{ConnectionId, Observer, Silent};
@@ -60,34 +63,6 @@ use streams::Streams;
 use table::Connections;
 use tap::{Recent, Taps};
 use tokens::TokenTable;
-
-/// What the user decides.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// Keys given by hand: they prove what a handshake outside the capture would have.
-    pub keys: Vec<Key>,
-    /// Those of them that are the two of one connection: where one is proven, the other is taken for the other end's unless
-    /// what was seen of that contradicts it.
-    pub pairs: Vec<[Key; 2]>,
-    /// Several inputs may show one connection: what tells their views apart is kept.
-    pub compare: bool,
-    /// Connections remembered.
-    pub connections: usize,
-    /// TCP flows remembered.
-    pub flows: usize,
-}
-
-impl Default for Config {
-    fn default() -> Self {
-        Self {
-            keys: Vec::new(),
-            pairs: Vec::new(),
-            compare: false,
-            connections: limits::CONNECTIONS,
-            flows: limits::FLOWS,
-        }
-    }
-}
 
 /// Counts over all frames.
 #[derive(Clone, Copy, Debug, Default)]
@@ -144,6 +119,9 @@ pub struct Tracker {
     tokens: TokenTable,
     streams: Streams,
     taps: Taps,
+    apart: Apart,
+    /// An input shows packets at two of its interfaces.
+    two_sides: bool,
     recent: Recent,
     /// SYNs without MPTCP that seem to have had it.
     blanked: blanked::Blanked,
@@ -223,6 +201,8 @@ impl Tracker {
             tokens: TokenTable::default(),
             streams: Streams::default(),
             taps: Taps::default(),
+            apart: Apart::default(),
+            two_sides: false,
             recent: Recent::new(),
             blanked: blanked::Blanked::default(),
             same_packet: SamePacket::default(),
@@ -269,7 +249,15 @@ impl Tracker {
         options: Option<&Options<'_>>,
         observer: &mut O,
     ) -> Assigned {
-        if self.config.compare && frame.time.is_known() {
+        let named;
+        let frame = match decoded {
+            Decoded::Tcp(segment) if self.config.compare == Compare::Interfaces => {
+                named = self.at_its_place(frame, segment);
+                &named
+            }
+            _ => frame,
+        };
+        if self.config.compare.any() && frame.time.is_known() {
             self.note_end(frame);
         }
         let counts = &mut self.counts;
@@ -354,7 +342,7 @@ impl Tracker {
                 {
                     (place, assigned) = (moved, Assigned::Copy(Some(moved)));
                 }
-                if self.config.compare {
+                if self.config.compare.any() {
                     self.compare(place, PerSide::default(), &arrival);
                 }
             }
@@ -376,7 +364,7 @@ impl Tracker {
         let mut env = Env { at, buffer: &mut self.buffer, compare: self.config.compare, intact: None, observer };
         let input = Input { segment, options, side: from, subflow };
         let effects = state.segment(&input, &mut env);
-        if self.config.compare
+        if self.config.compare.any()
             && let Some(record) = state.subflows.get_mut(usize::from(subflow))
         {
             record.note_resets(from, segment, at.frame);
@@ -410,12 +398,18 @@ impl Tracker {
                 connection.finish(&mut Env {
                     at,
                     buffer: &mut self.buffer,
-                    compare: false,
+                    compare: Compare::Nothing,
                     intact: None,
                     observer: &mut Silent,
                 });
             } else {
-                connection.finish(&mut Env { at, buffer: &mut self.buffer, compare: false, intact: None, observer });
+                connection.finish(&mut Env {
+                    at,
+                    buffer: &mut self.buffer,
+                    compare: Compare::Nothing,
+                    intact: None,
+                    observer,
+                });
             }
         }
         self.link_views();
@@ -435,6 +429,16 @@ impl Tracker {
     /// Both ends of every flow that showed no MPTCP.
     pub fn plain_flows(&self) -> impl Iterator<Item = [(std::net::IpAddr, u16); 2]> {
         self.flows.plain()
+    }
+
+    /// Whether an input shows packets at two of its interfaces: what lies between them may have changed some.
+    pub fn shows_two_sides(&self) -> bool {
+        self.two_sides
+    }
+
+    /// The interfaces of the only input, where they are told apart: a frame's input is an index into them.
+    pub fn places(&self) -> &[Spot] {
+        self.apart.places()
     }
 
     /// Which inputs are parts of one capture.

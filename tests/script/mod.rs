@@ -13,7 +13,7 @@ use mptcp_inspect::packet::Decoder;
 use mptcp_inspect::report::{Report, TrackedReport};
 use mptcp_inspect::track::observer::Silent;
 use mptcp_inspect::track::side::Side;
-use mptcp_inspect::track::{Config, Tracker};
+use mptcp_inspect::track::{Compare, Config, Tracker};
 use mptcp_inspect::wire::{MpJoin, MptcpOption, TcpOption, pad_to_words};
 pub(crate) use options::*;
 use options::{index, suite};
@@ -388,7 +388,10 @@ impl Script {
     /// The report of all.
     pub(crate) fn report(&self) -> TrackedReport {
         let inputs = self.frames.iter().map(|frame| frame.1).max().unwrap_or(0) + 1;
-        let mut tracker = Tracker::new(Config { compare: inputs > 1, ..Config::default() });
+        let mut tracker = Tracker::new(Config {
+            compare: if inputs > 1 { Compare::Inputs } else { Compare::Nothing },
+            ..Config::default()
+        });
         let mut decoder = Decoder::new();
         let mut numbers = vec![0; usize::from(inputs)];
         let mut left = vec![0; usize::from(inputs)];

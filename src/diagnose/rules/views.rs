@@ -23,6 +23,13 @@ pub const TOPIC: Topic = Topic {
     ],
 };
 
+/// Whether a finding proves that something on the way changed what passes: more than how it is cut, where it goes, and what is
+/// lost.
+pub fn is_change(rule: &Explanation) -> bool {
+    let of_any_path = [PATH_RESEGMENTED, PATH_TRANSLATED_ADDRESSES, PATH_LOST_PACKETS];
+    TOPIC.rules.iter().any(|known| known.id == rule.id) && of_any_path.iter().all(|known| known.id != rule.id)
+}
+
 /// An MPTCP option was removed between two captures.
 pub const PATH_STRIPPED_OPTION: &Explanation = &Explanation {
     id: "path-stripped-option",

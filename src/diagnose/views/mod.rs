@@ -3,16 +3,20 @@
 //! The taps that show a subflow are put in the order in which the client's packets pass them, and each is compared with the
 //! next: so a difference is pinned to the shortest stretch of path that the captures bound.
 
+mod device;
 mod handshake;
 mod options;
 mod reset;
 mod stream;
 
+pub(crate) use device::keeps_any_back;
+pub(in crate::diagnose) use device::{keeps_back, keeps_option_back};
 pub(in crate::diagnose) use reset::host_without;
 use std::cmp::Reverse;
 
 use super::rules::views as rule;
 use super::{Finder, endpoint};
+use crate::capture::Inputs;
 use crate::diagnose::Explanation;
 use crate::track::connection::Connection;
 use crate::track::mark::Mark;
@@ -82,8 +86,11 @@ pub(crate) fn nearer_to_server(a: &Connection, b: &Connection) -> bool {
 }
 
 /// Whether a capture was made at this end: its host sent the SYN, or the SYN/ACK, and did not send the other's. What passes a
-/// router, or loops back, comes in, too.
-pub(crate) fn is_at(connection: &Connection, side: Side) -> bool {
+/// router, or loops back, comes in, too: where the interfaces of one host are told apart, none of them is an end's.
+pub(crate) fn is_at(connection: &Connection, side: Side, inputs: Inputs<'_>) -> bool {
+    if inputs.are_interfaces() {
+        return false;
+    }
     let left = |seen: Option<&SynSeen>| seen.is_some_and(|seen| seen.outgoing == Some(true));
     connection.initial().is_some_and(|initial| {
         let (syn, syn_ack) = (left(initial.syn.as_ref()), left(initial.syn_ack.as_ref()));

@@ -2,7 +2,7 @@
 
 use super::super::rules::views as rule;
 use super::super::{Finder, endpoint};
-use super::{Stretch, Tap, is_at, twin};
+use super::{Stretch, Tap, is_at, keeps_back, twin};
 use crate::frame::Timestamp;
 use crate::limits;
 use crate::track::half::Half;
@@ -37,22 +37,30 @@ pub(super) fn look(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>) {
 }
 
 /// Joins that are refused on the way: the capture that was made at the host in whose name the RST comes shows neither it nor the
-/// SYN.
+/// SYN, or a device on the way was captured, which has not let the SYN through.
 pub(super) fn refused_on_the_way(finder: &mut Finder<'_, '_>) {
     for (index, subflow) in finder.subflows() {
         let responder = subflow.initiator.peer();
         let refused = subflow.reset().filter(|reset| reset.of_syn && reset.by == responder);
         let Some((reset, syn)) = refused.zip(subflow.syn.as_ref()).filter(|_| subflow.join.is_some()) else { continue };
-        let Some(host) = host_without(finder, subflow, responder, reset.at.time) else { continue };
+        let host = host_without(finder, subflow, responder, reset.at.time);
+        let proof = if let Some(host) = host {
+            let (host, who) = (finder.evidence.input_name(host), responder.name());
+            format!("{host}, which was captured at the {who}, shows neither: something on the way answered")
+        } else if let Some(place) = keeps_back(finder.evidence, subflow) {
+            let name = finder.evidence.input_name(place);
+            format!("only {name} shows both: the device that was captured answered")
+        } else {
+            continue;
+        };
         let frames = [syn.first.frame, reset.at.frame];
         let text = format!(
-            "The SYN of the join {} → {} (frame {}) got a RST in the {who}'s name (frame {}), and {}, which was captured at the {who}, shows neither: something on the way answered.",
+            "The SYN of the join {} → {} (frame {}) got a RST in the {}'s name (frame {}), and {proof}.",
             endpoint(subflow.address_of(subflow.initiator)),
             endpoint(subflow.address_of(responder)),
             finder.frame(syn.first.frame),
+            responder.name(),
             finder.frame(reset.at.frame),
-            finder.evidence.input_name(host),
-            who = responder.name(),
         );
         finder.found.retain(|found| {
             let refusal = found.rule.id.starts_with("join-refused");
@@ -60,7 +68,8 @@ pub(super) fn refused_on_the_way(finder: &mut Finder<'_, '_>) {
         });
         finder.report(rule::PATH_FORGED_RESET, Some(index), &frames, text);
         if let Some(found) = finder.found.last_mut() {
-            found.between = Some((host, subflow.interface.0));
+            found.between = host.map(|host| (host, subflow.interface.0));
+            found.settled = host.is_none();
         }
     }
 }
@@ -82,7 +91,7 @@ pub(in crate::diagnose) fn host_without(
         let elsewhere = !evidence.sites.are_one(view.input, here);
         let shows = |other: &Subflow| evidence.sites.are_one(other.interface.0, view.input);
         let lacks = twin(subflow, view).is_none_or(|(_, other)| !shows(other));
-        elsewhere && lacks && is_at(view, responder) && view.last.time.since(view.first.time) >= came
+        elsewhere && lacks && is_at(view, responder, evidence.inputs) && view.last.time.since(view.first.time) >= came
     });
     host.map(|view| view.input)
 }

@@ -195,9 +195,8 @@ fn fallback(
 }
 
 fn view(connection: &tracked::Connection, view: &tracked::Connection, context: &Context<'_>) -> View {
-    let name = context.inputs.get(usize::from(view.input)).map(|input| input.name.clone());
     View {
-        input: name.unwrap_or_default(),
+        input: context.place(view.input),
         nearer_to: if crate::diagnose::nearer_to_server(view, connection) { "server" } else { "client" },
         shows_mptcp: view.shows_mptcp(),
         differences: Vec::new(),

@@ -12,7 +12,7 @@ pub use now::ConnectionNow;
 
 use super::in_groups::in_groups;
 use super::{FindingCounts, Report, Summary};
-use crate::capture::InputInfo;
+use crate::capture::{InputInfo, Inputs};
 use crate::crypto::Token;
 use crate::diagnose;
 use crate::frame::{FrameId, LinkType};
@@ -22,6 +22,7 @@ use crate::model::{
     KernelCounters, NotDecoded, Orphans, SCHEMA, Skipped, TcpConnections,
 };
 use crate::text;
+use crate::track::apart::Spot;
 use crate::track::connection as tracked;
 use crate::track::mark::{Mark, Moment};
 use crate::track::observer::ConnectionId;
@@ -32,6 +33,8 @@ use overview::{Overview, Scene};
 pub struct TrackedReport {
     tracker: Tracker,
     inputs: Vec<InputInfo>,
+    /// Names of the places within the only input, where its interfaces are told apart.
+    places: Vec<String>,
     incomplete_fragments: u64,
     /// Connections that the report lists: no views, no orphans.
     listed: Vec<ConnectionId>,
@@ -45,7 +48,7 @@ pub struct TrackedReport {
 
 /// What building a connection needs besides the connection.
 pub(super) struct Context<'a> {
-    pub(super) inputs: &'a [InputInfo],
+    pub(super) inputs: Inputs<'a>,
 }
 
 impl Naming for Context<'_> {
@@ -64,22 +67,22 @@ impl Context<'_> {
     }
 
     fn frame_ref(&self, id: FrameId) -> FrameRef {
-        FrameRef { id, several_inputs: self.inputs.len() > 1 }
+        FrameRef { id, several_inputs: self.inputs.several() }
     }
 
     pub(super) fn moment(&self, moment: Moment) -> crate::model::Moment {
         crate::model::Moment { frame: self.frame(moment.frame), time: moment.time }
     }
 
-    /// The name of an input.
-    fn input(&self, input: u16) -> String {
-        self.inputs.get(usize::from(input)).map_or_else(|| "?".to_owned(), |info| info.name.clone())
+    /// The name of a place.
+    pub(super) fn place(&self, place: u16) -> String {
+        self.inputs.name(place).unwrap_or("?").to_owned()
     }
 
-    pub(super) fn interface(&self, (input, index): (u16, u16)) -> String {
-        match self.inputs.get(usize::from(input)) {
+    pub(super) fn interface(&self, (place, index): (u16, u16)) -> String {
+        match self.inputs.info(place) {
             Some(info) => interface_name(info, index),
-            None => format!("{}", input + 1),
+            None => format!("{}", place + 1),
         }
     }
 }
@@ -91,6 +94,24 @@ pub fn interface_name(info: &InputInfo, index: u16) -> String {
         None if info.interfaces.len() > 1 => format!("{}:{index}", info.name),
         None => info.name.clone(),
     }
+}
+
+/// The names of interfaces that are told apart: the capture's own, or their numbers there, or in the capturing kernel.
+fn names_of(places: &[Spot], info: &InputInfo) -> Vec<String> {
+    let named = |interface: u16| info.interfaces.get(usize::from(interface))?.name.as_deref();
+    let name = |&Spot { interface, kernel_index }: &Spot| {
+        let others = places.iter().filter(|other| other.interface != interface);
+        let is_alone = others.clone().next().is_none();
+        let is_unique = others.clone().all(|other| named(other.interface) != named(interface));
+        match (named(interface).filter(|_| is_unique), kernel_index) {
+            (_, index) if is_alone && index != 0 => format!("interface {index}"),
+            (Some(name), 0) => name.to_owned(),
+            (Some(name), index) => format!("{name}:{index}"),
+            (None, 0) => format!("interface {interface}"),
+            (None, index) => format!("interface {interface}:{index}"),
+        }
+    };
+    places.iter().map(name).collect()
 }
 
 impl TrackedReport {
@@ -110,7 +131,26 @@ impl TrackedReport {
         }
         let around = whole.around.complete(tracker.plain_flows());
         let Sorted { listed, views, orphans, .. } = whole;
-        Self { tracker, inputs, incomplete_fragments, listed, views, orphans, around, overview: OnceLock::new() }
+        let places = inputs.first().map_or_else(Vec::new, |info| names_of(tracker.places(), info));
+        let overview = OnceLock::new();
+        Self { tracker, inputs, places, incomplete_fragments, listed, views, orphans, around, overview }
+    }
+
+    fn inputs(&self) -> Inputs<'_> {
+        Inputs { infos: &self.inputs, places: &self.places }
+    }
+
+    /// Whether views of a connection prove that something between them changed what passed.
+    pub fn shows_changes_on_the_way(&self) -> bool {
+        (0..self.listed.len()).any(|index| {
+            let tracked = self.tracked(index).filter(|tracked| self.views.contains_key(&tracked.id));
+            tracked.is_some_and(|tracked| {
+                let evidence = self.evidence(tracked);
+                let found = diagnose::connection(&evidence);
+                found.iter().any(|found| diagnose::rules::views::is_change(found.rule))
+                    || diagnose::keeps_any_back(&evidence)
+            })
+        })
     }
 
     /// The tracker.
@@ -123,7 +163,7 @@ impl TrackedReport {
             let (tracker, views) = (&self.tracker, &self.views);
             let scene = Scene {
                 tracker,
-                inputs: &self.inputs,
+                inputs: self.inputs(),
                 around: &self.around,
                 views: &|id| views_of(tracker, views, id),
             };
@@ -132,7 +172,7 @@ impl TrackedReport {
     }
 
     fn context(&self) -> Context<'_> {
-        Context { inputs: &self.inputs }
+        Context { inputs: self.inputs() }
     }
 
     fn tracked(&self, index: usize) -> Option<&tracked::Connection> {
@@ -148,7 +188,7 @@ impl TrackedReport {
             connection,
             views: self.views_of(connection.id),
             capture_end: self.tracker.end_of(connection.input),
-            inputs: &self.inputs,
+            inputs: self.inputs(),
             sites: self.tracker.sites(),
         }
     }
@@ -202,7 +242,7 @@ fn views_of<'a>(tracker: &'a Tracker, views: &Views, id: ConnectionId) -> Vec<&'
 impl Report for TrackedReport {
     fn header(&self) -> Header {
         let mut header =
-            header(&self.tracker.counts, &self.inputs, self.incomplete_fragments, self.overview().stack.clone());
+            header(&self.tracker.counts, self.inputs(), self.incomplete_fragments, self.overview().stack.clone());
         header.capture.joins_without_connection = self.orphan_joins(&|_| true);
         header.capture.not_decoded = not_decoded(&self.tracker.undecoded);
         header
@@ -303,7 +343,7 @@ impl Report for TrackedReport {
         }
         let mut counters = diagnose::counters::Counters::default();
         for connection in self.tracker.connections().filter(|connection| connection.view_of.is_none()) {
-            diagnose::counters::add(&mut counters, connection, &self.views_of(connection.id));
+            diagnose::counters::add(&mut counters, connection, &self.views_of(connection.id), self.inputs());
         }
         let counters = counters.known();
         Some(KernelCounters { client: counters.client, server: counters.server })
@@ -320,12 +360,12 @@ fn not_decoded(undecoded: &[Undecoded]) -> Vec<NotDecoded> {
 }
 
 /// Everything that is not a connection.
-fn header(counts: &Counts, inputs: &[InputInfo], incomplete_fragments: u64, stack: CaptureStack) -> Header {
+fn header(counts: &Counts, inputs: Inputs<'_>, incomplete_fragments: u64, stack: CaptureStack) -> Header {
     let left = counts.left;
     Header {
         schema: SCHEMA,
         tool: concat!("mptcp-inspect ", env!("CARGO_PKG_VERSION")).to_owned(),
-        inputs: inputs.iter().map(input).collect(),
+        inputs: inputs.infos.iter().map(input).collect(),
         capture: CaptureSummary {
             first: counts.first,
             last: counts.last,
@@ -395,7 +435,7 @@ fn finding(
         rfc: diagnose::section(rule.rfc, dialect),
         counter: found.counter.and_then(|counter| diagnose::counter(counter, dialect)),
         advice: diagnose::advice(rule, dialect).filter(|_| !found.settled),
-        between: found.between.map(|(from, to)| [context.input(from), context.input(to)]),
+        between: found.between.map(|(from, to)| [context.place(from), context.place(to)]),
     }
 }
 

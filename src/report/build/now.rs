@@ -1,7 +1,7 @@
 //! One connection as it stands while the capture goes on, for a live view and for events.
 
 use super::{Context, connection, finding, header, summary};
-use crate::capture::InputInfo;
+use crate::capture::{InputInfo, Inputs};
 use crate::crypto::Token;
 use crate::diagnose;
 use crate::frame::Timestamp;
@@ -15,14 +15,14 @@ use crate::track::sites;
 #[derive(Clone, Copy)]
 pub struct ConnectionNow<'a> {
     counts: &'a Counts,
-    inputs: &'a [InputInfo],
+    inputs: Inputs<'a>,
     connection: &'a tracked::Connection,
 }
 
 impl<'a> ConnectionNow<'a> {
     /// A report of `connection`. `counts` are those of its tracker.
     pub fn new(counts: &'a Counts, inputs: &'a [InputInfo], connection: &'a tracked::Connection) -> Self {
-        Self { counts, inputs, connection }
+        Self { counts, inputs: inputs.into(), connection }
     }
 
     /// What the tracker knows of it.

@@ -5,7 +5,7 @@
 //! the result does not depend on how many threads there are.
 
 use super::{Context, summary};
-use crate::capture::InputInfo;
+use crate::capture::Inputs;
 use crate::diagnose::across::Answers;
 use crate::diagnose::{self, Evidence, Found};
 use crate::infer::{Patterns, Surroundings};
@@ -33,7 +33,7 @@ pub(super) struct Overview {
 /// What looking needs.
 pub(super) struct Scene<'a> {
     pub(super) tracker: &'a Tracker,
-    pub(super) inputs: &'a [InputInfo],
+    pub(super) inputs: Inputs<'a>,
     pub(super) around: &'a Surroundings,
     /// The views of a connection.
     pub(super) views: &'a (dyn Fn(ConnectionId) -> Vec<&'a Connection> + Sync),

@@ -24,6 +24,7 @@ impl Tracker {
         // Overlapping parts of one capture both show the original.
         let overlap = inputs[0] != inputs[1] && self.taps.at_one_site(inputs[0], inputs[1]);
         let elsewhere = original != here && !overlap;
+        self.two_sides |= elsewhere && inputs[0] == inputs[1] && tap::tap_of(original) != arrival.tap;
         if elsewhere && let Some(half) = self.half_mut(place) {
             half.seldom.original_at = Some(original);
         }

@@ -80,6 +80,7 @@ impl Tracker {
             // A NAT lies between two taps of one input.
             let alias = (arrival.segment.ip, arrival.segment.source_port, arrival.segment.destination_port);
             self.connections.get_mut(alias_of)?.note_alias(subflow, alias);
+            self.two_sides = true;
             return Some(Place { connection: alias_of, subflow, from });
         }
         if self.may_take_over(place, input) {

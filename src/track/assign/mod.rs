@@ -212,7 +212,7 @@ impl Tracker {
                 ..self.flow(Place { connection: PLAIN, subflow: 0, from: Side::Client }, arrival)
             };
             let id = self.insert_flow(arrival.key, flow);
-            if self.config.compare {
+            if self.config.compare.any() {
                 self.hold(id, arrival);
             }
             return Assigned::Plain;
@@ -259,7 +259,7 @@ impl Tracker {
             }
             return assigned;
         }
-        if self.config.compare {
+        if self.config.compare.any() {
             self.hold(id, arrival);
         }
         if is_syn

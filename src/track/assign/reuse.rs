@@ -15,7 +15,7 @@ pub(super) struct Before {
 impl Tracker {
     /// What is to be known of a flow once its 4-tuple is used again.
     pub(super) fn before(&mut self, id: FlowId) -> Before {
-        let Some(flow) = self.flows.get_mut(id).filter(|_| self.config.compare) else { return Before::default() };
+        let Some(flow) = self.flows.get_mut(id).filter(|_| self.config.compare.any()) else { return Before::default() };
         let low = flow.low;
         let more = flow.more.get_or_insert_default();
         let (taps, mut places) = (std::mem::take(&mut more.taps), std::mem::take(&mut more.earlier));

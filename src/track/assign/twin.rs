@@ -38,6 +38,7 @@ impl Tracker {
         if let Some(other) = gone.subflows.first() {
             let tuple = (other.ip, other.source_port, other.destination_port);
             state.note_alias(0, tuple);
+            self.two_sides = true;
             let (key, from_low) = FlowKey::new(tuple.0, tuple.1, tuple.2);
             let place = Place { connection: first, subflow: 0, from: other.initiator };
             if let Some(flow) = self.flows.find(key).and_then(|flow| self.flows.get_mut(flow)) {

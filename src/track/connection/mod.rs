@@ -31,6 +31,7 @@ mod unmapped;
 mod unplaced;
 mod unseen;
 
+use super::config::Compare;
 use super::data::DataLevel;
 use super::keys::{Dialect, EndIdentity};
 use super::mark::{Mark, Moment};
@@ -163,8 +164,8 @@ pub(crate) struct Env<'a, O> {
     pub(crate) at: Moment,
     /// Buffer bytes left for payload that waits for a mapping.
     pub(crate) buffer: &'a mut usize,
-    /// Whether other inputs may show the same connection.
-    pub(crate) compare: bool,
+    /// What may show the same connection elsewhere.
+    pub(crate) compare: Compare,
     /// Whether TCP takes the segment, where that was looked at: an observer of data wants to know.
     pub(crate) intact: Option<bool>,
     pub(crate) observer: &'a mut O,
