@@ -274,7 +274,7 @@ pub struct Address {
 /// The same connection at another tap.
 #[derive(Clone, Debug, Serialize)]
 pub struct View {
-    /// Name of the input.
+    /// Name of the input, or of the interface where those of one input are told apart.
     pub input: String,
     /// The end to which it lies nearer than the input of the connection itself: `client` or `server`.
     pub nearer_to: &'static str,

@@ -58,6 +58,8 @@ pub(crate) struct Script {
     pub(crate) interface: u16,
     /// Interface index and packet type of a cooked header (SLL2) before the packet.
     pub(crate) cooked: Option<(u32, u8)>,
+    /// The interfaces of the only input are told apart.
+    pub(crate) apart: bool,
     /// The end whose host captures: what it sends leaves, the rest comes in, as a cooked header (SLL2) tells.
     pub(crate) host: Option<Side>,
     /// TTL of what is sent; 64 unless told.
@@ -388,10 +390,12 @@ impl Script {
     /// The report of all.
     pub(crate) fn report(&self) -> TrackedReport {
         let inputs = self.frames.iter().map(|frame| frame.1).max().unwrap_or(0) + 1;
-        let mut tracker = Tracker::new(Config {
-            compare: if inputs > 1 { Compare::Inputs } else { Compare::Nothing },
-            ..Config::default()
-        });
+        let compare = match (inputs, self.apart) {
+            (1, false) => Compare::Nothing,
+            (1, true) => Compare::Interfaces,
+            _ => Compare::Inputs,
+        };
+        let mut tracker = Tracker::new(Config { compare, ..Config::default() });
         let mut decoder = Decoder::new();
         let mut numbers = vec![0; usize::from(inputs)];
         let mut left = vec![0; usize::from(inputs)];

@@ -1,5 +1,5 @@
-//! What two captures of the same connection prove of the path between them. The stretch is named by its two
-//! inputs.
+//! What two captures of the same connection prove of the path between them, or one of both sides of a device. The stretch is
+//! named by its two inputs, or interfaces.
 
 use super::Topic;
 use crate::diagnose::Explanation;
@@ -7,7 +7,7 @@ use crate::model::Severity;
 
 /// This topic's findings.
 pub const TOPIC: Topic = Topic {
-    heading: "Two captures of one connection",
+    heading: "Two captures of one connection, or one of both sides of a device",
     rules: &[
         PATH_STRIPPED_OPTION,
         PATH_BLANKED_OPTION,

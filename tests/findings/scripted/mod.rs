@@ -3,6 +3,7 @@
 mod addresses;
 mod counters;
 mod data;
+mod device;
 mod fallback;
 mod handshake;
 mod joins;
