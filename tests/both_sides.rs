@@ -110,7 +110,7 @@ fn a_file_with_both_sides_of_a_device_tells_what_a_capture_of_each_does() {
         if list(&two["connections"]).iter().any(|connection| ids(connection).iter().any(is_change)) {
             changed += 1;
             let numbers = as_one(&captures, &both);
-            let one = without_words(report(&[both.clone()], &[])["connections"].clone());
+            let one = without_words(report(std::slice::from_ref(&both), &[])["connections"].clone());
             differ(&one, &without_words(translated(&two["connections"], &captures, &numbers)), &folder.name);
         }
     }
@@ -128,7 +128,7 @@ fn where_nothing_changes_the_second_side_is_a_copy() {
         let [capture] = captures.as_slice() else { continue };
         let alone = report(&captures, &[]);
         as_one(&[capture.clone(), capture.clone()], &both);
-        let twice = report(&[both.clone()], &[]);
+        let twice = report(std::slice::from_ref(&both), &[]);
         copied += 1;
         let connections = list(&twice["connections"]);
         assert_eq!(connections.len(), list(&alone["connections"]).len(), "{}", folder.name);

@@ -263,7 +263,8 @@ pub struct Finding {
     pub counter: Option<&'static str>,
     /// What to look at next.
     pub advice: Option<&'static str>,
-    /// The stretch of path at fault: the two inputs that bound it, in the order in which the packets pass them.
+    /// The stretch of path at fault: the two inputs that bound it, or interfaces of one, in the order in which the
+    /// packets pass them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub between: Option<[String; 2]>,
 }

@@ -28,8 +28,7 @@ pub(in crate::diagnose) fn keeps_option_back(evidence: &Evidence<'_>) -> Option<
         let shown = syn.map(|syn| u64::from(syn.retransmissions()) + 1);
         shown == Some(bare) && !view.shows_mptcp()
     };
-    let only_bare = !evidence.views.is_empty() && evidence.views.iter().all(|view| beyond(view));
-    only_bare.then_some(initial.interface.0)
+    (!evidence.views.is_empty() && evidence.views.iter().all(beyond)).then_some(initial.interface.0)
 }
 
 /// Whether a SYN of the connection is kept back, whatever it carries.
