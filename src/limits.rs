@@ -182,6 +182,12 @@ pub const LIVE_HALF_OPEN: usize = 16_384;
 pub const LIVE_CONNECTIONS: usize = 131_072;
 /// Live: seconds that a flow without MPTCP is silent before it is forgotten, at least; twice that at most.
 pub const LIVE_PLAIN_SECONDS: u64 = 300;
+/// Live: connections that are over and that the report at the end still tells of.
+pub const RETIRED: usize = 65_536;
+/// Live: as many whose handshake never completed: a flood of them pushes none of the others out.
+pub const RETIRED_HALF_OPEN: usize = 1024;
+/// Live: bytes that connections which are over take: 20,000 with two subflows.
+pub const RETIRED_BYTES: usize = 64 << 20;
 /// Live: flows remembered, MPTCP or not.
 pub const LIVE_FLOWS: usize = 262_144;
 /// Live: connections looked at in one sweep, of which there are some a second.

@@ -7,6 +7,7 @@ use mptcp_inspect::capture::{OpenOptions, Source, open};
 use mptcp_inspect::frame::{Frame, FrameId, LinkType, Timestamp};
 use mptcp_inspect::limits;
 use mptcp_inspect::packet::Decoder;
+use mptcp_inspect::report::{Departed, Report, TrackedReport};
 use mptcp_inspect::track::connection::Connection;
 use mptcp_inspect::track::expire::Left;
 use mptcp_inspect::track::observer::Observer;
@@ -16,12 +17,16 @@ const SECOND: i64 = 1_000_000_000;
 
 /// Keeps what left.
 #[derive(Default)]
-struct Leaving(Vec<(Left, u64, usize)>);
+struct Leaving(Vec<(Left, u64, usize)>, Departed);
 
 impl Observer for Leaving {
     fn left(&mut self, connection: &Connection, reason: Left) {
         let bytes = connection.data.client.unique + connection.data.server.unique;
         self.0.push((reason, bytes, connection.subflows.len()));
+    }
+
+    fn forgotten(&mut self, connection: &Connection) {
+        self.1.add(connection, Timestamp(connection.last.time.0 + 75 * SECOND));
     }
 }
 
@@ -57,7 +62,18 @@ fn a_closed_connection_leaves_after_a_while_and_the_same_one_again_is_as_new() {
     }
     assert!(leaving.0.iter().all(|left| left.0 == Left::Closed && *left == leaving.0[0]), "{:?}", leaving.0);
     assert!(leaving.0[0].1 > 0 && leaving.0[0].2 > 1, "with its bytes and its join: {:?}", leaving.0[0]);
-    assert_eq!(tracker.counts.left.closed, 3);
+    // Nobody finds them any more, and the report tells of each.
+    assert_eq!((tracker.counts.left.total(), tracker.departed()), (0, 3));
+    tracker.finish(&mut leaving);
+    let report = TrackedReport::new(tracker, Vec::new(), 0);
+    assert_eq!(report.connection_count(), 3);
+    for index in 0..3 {
+        let summary = report.summary(index);
+        assert_eq!((summary.outcome, summary.bytes, summary.id), ("mptcp", leaving.0[0].1, index as u64 + 1));
+        assert!(report.has_left(index));
+    }
+    assert_eq!(report.kernel_counters().expect("of all").client["MPTcpExtMPCapableSYNTX"], 3);
+    assert!(report.header().capture.connections_left.is_none());
 }
 
 /// A SYN with an MPTCP option from a client that never comes again.
@@ -100,5 +116,14 @@ fn a_flood_of_syns_pushes_itself_out() {
     for round in 0..4 {
         tracker.expire(Timestamp(now + (100 + round) * SECOND), &mut leaving);
     }
-    assert_eq!((tracker.held(), tracker.counts.left.half_open), (0, u64::from(count)));
+    let kept = limits::RETIRED_HALF_OPEN as u64;
+    assert_eq!((tracker.held(), tracker.counts.left.half_open), (0, u64::from(count) - kept));
+    // What was found of those that are forgotten is known: nobody answered the half that is no join.
+    tracker.finish(&mut leaving);
+    let report = TrackedReport::new(tracker, Vec::new(), 0).with_departed(std::mem::take(&mut leaving.1));
+    let left = report.header().capture.connections_left.expect("some");
+    let forgotten = (u64::from(count) - kept) / 2;
+    assert_eq!((left.half_open, left.findings.map(|found| found.warnings)), (2 * forgotten, Some(forgotten)));
+    let counters = report.kernel_counters().expect("of all");
+    assert_eq!(counters.client["MPTcpExtMPCapableSYNTX"], u64::from(count) / 2);
 }

@@ -36,7 +36,7 @@ pub trait Follow: Observer {
         Ok(())
     }
 
-    /// A connection left before the end of the capture; the tracker does not have it any more.
+    /// A connection left before the end of the capture: nothing more comes of it.
     fn gone(&mut self, connection: &ConnectionNow<'_>, reason: Left) -> io::Result<()> {
         let _ = (connection, reason);
         Ok(())
@@ -121,7 +121,10 @@ impl<'a> Follower<'a> {
                     self.out.write_all(&line)?;
                 }
             }
-            for index in Selection::new(report, &self.plan.connections, None).indices {
+            // What is to be said of a connection that left was written when it did.
+            let mut indices = Selection::new(report, &self.plan.connections, None).indices;
+            indices.retain(|&index| !report.has_left(index));
+            for index in indices {
                 for finding in &report.connection_findings(index) {
                     ndjson::write_finding(self.out, finding)?;
                 }
@@ -338,7 +341,11 @@ impl Follow for Follower<'_> {
             for event in events.iter().filter(|event| event.connection == tracked.id) {
                 ndjson::write_event(&mut self.line, event, tracked, self.several_inputs);
             }
-            ndjson::write_left(&mut self.line, &connection.connection(0), reason.name())?;
+            let report = connection.connection(0);
+            for finding in &report.findings {
+                ndjson::write_finding(&mut self.line, finding)?;
+            }
+            ndjson::write_left(&mut self.line, &report, reason.name())?;
         }
         self.release(Some(tracked))?;
         if let Some(lines) = self.held.remove(&tracked.id) {

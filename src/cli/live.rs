@@ -22,7 +22,7 @@ use crate::capture::live::{self, Live, LiveOptions, Next};
 use crate::capture::{InterfaceInfo, PcapngWriter, Source};
 use crate::frame::{Frame, Timestamp};
 use crate::packet::Decoder;
-use crate::report::{ConnectionNow, TrackedReport};
+use crate::report::{ConnectionNow, Departed, TrackedReport};
 use crate::track::connection::Connection;
 use crate::track::expire::Left;
 use crate::track::observer::{Checked, Data, Event, Observer};
@@ -88,6 +88,7 @@ pub fn analyze<F: Follow>(plan: &Plan, live_plan: &LivePlan<'_>, follower: &mut 
         until: plan.duration.and_then(|duration| Instant::now().checked_add(duration)),
         stop,
         incomplete: false,
+        departed: Departed::default(),
     };
     let written = run.read(follower, &mut view);
     drop(view);
@@ -104,6 +105,7 @@ struct Run {
     until: Option<Instant>,
     stop: Arc<AtomicBool>,
     incomplete: bool,
+    departed: Departed,
 }
 
 impl Run {
@@ -163,13 +165,14 @@ impl Run {
     fn frame<F: Follow>(&mut self, follower: &mut F, view: &mut Option<View>) -> io::Result<()> {
         let frame = self.live.frame();
         let decoded = self.decoder.decode(&frame);
-        let assigned = match view {
-            None => self.tracker.frame(&frame, &decoded, follower),
-            Some(view) => {
-                let event = |event| view.event(event);
-                self.tracker.frame(&frame, &decoded, &mut Aside { follower: &mut *follower, event, left: F::left })
+        let departed = &mut self.departed;
+        let event = |event| {
+            if let Some(view) = view {
+                view.event(event);
             }
         };
+        let mut aside = Aside { follower: &mut *follower, departed, now: frame.time, event, left: F::left };
+        let assigned = self.tracker.frame(&frame, &decoded, &mut aside);
         follower.after(&frame, &decoded, assigned, &self.tracker, || self.live.inputs())?;
         if let Some(writer) = &mut self.writer {
             for input in self.live.inputs() {
@@ -189,7 +192,9 @@ impl Run {
                 written = follower.gone(&ConnectionNow::new(&counts, inputs, connection), reason);
             }
         };
-        self.tracker.expire(wall_clock(), &mut Aside { follower, event: |_| {}, left });
+        let departed = &mut self.departed;
+        let now = wall_clock();
+        self.tracker.expire(now, &mut Aside { follower, departed, now, event: |_| {}, left });
         written
     }
 
@@ -218,7 +223,7 @@ impl Run {
         }
         let info = self.live.info().clone();
         let report = TrackedReport::new(self.tracker, vec![info], self.decoder.incomplete_fragments());
-        Analysis { report, incomplete: self.incomplete }
+        Analysis { report: report.with_departed(self.departed), incomplete: self.incomplete }
     }
 }
 
@@ -226,6 +231,8 @@ impl Run {
 /// leave.
 struct Aside<'a, F, E, L> {
     follower: &'a mut F,
+    departed: &'a mut Departed,
+    now: Timestamp,
     event: E,
     left: L,
 }
@@ -248,6 +255,10 @@ impl<F: Follow, E: FnMut(Event), L: FnMut(&mut F, &Connection, Left)> Observer f
 
     fn left(&mut self, connection: &Connection, reason: Left) {
         (self.left)(self.follower, connection, reason);
+    }
+
+    fn forgotten(&mut self, connection: &Connection) {
+        self.departed.add(connection, self.now);
     }
 }
 

@@ -71,6 +71,7 @@ fn inspect(plan: &Plan) -> anyhow::Result<Outcome> {
     }
     let mut found: FindingCounts = report.findings().iter().collect();
     found += selection.tally.findings;
+    found += report.departed_findings();
     let incomplete = analysis.incomplete;
     let unmatched = !selection.unmatched.is_empty();
     // The process is about to end: giving back the memory of a million connections, one by one, would only take time.

@@ -20,7 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub type Known = PerSide<BTreeMap<&'static str, u64>>;
 
 /// What has been counted so far.
-#[derive(Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Counters {
     known: Known,
     /// Those that some connection raised by a number that its packets leave open.

@@ -112,7 +112,7 @@ impl Extractor {
 
     /// The capture has ended, and the tracker has finished: writes what waits, and the manifest.
     pub fn finish(mut self, tracker: &Tracker) -> Result<Extracted, ExtractError> {
-        for connection in tracker.connections() {
+        for connection in tracker.present() {
             let Some(number) = connection.number() else { continue };
             if connection.view_of.is_some() || !self.is_wanted(number, connection) {
                 self.discard(number);

@@ -183,6 +183,20 @@ pub struct ConnectionsLeft {
     pub half_open: u64,
     /// Pushed out by a limit.
     pub limit: u64,
+    /// What was found of them; absent where that was not looked at.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub findings: Option<FoundBySeverity>,
+}
+
+/// Findings by severity.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct FoundBySeverity {
+    /// Broken or refused.
+    pub errors: u64,
+    /// Works, worse than it could.
+    pub warnings: u64,
+    /// Good to know.
+    pub notes: u64,
 }
 
 /// Why frames were not looked at as TCP.

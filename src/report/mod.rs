@@ -48,7 +48,7 @@ pub mod tree;
 use crate::crypto::Token;
 use crate::model::{Connection, Finding, Header, KernelCounters, Orphans, Severity};
 
-pub use build::{ConnectionNow, TrackedReport, interface_name};
+pub use build::{ConnectionNow, Departed, TrackedReport, interface_name};
 pub use selection::{Selection, Tally};
 
 /// What outputs read. Connections are built one at a time, when asked for, because a capture can hold a million of them.

@@ -17,7 +17,7 @@ use super::layout::{Cell, Page, align, line_width, unaligned};
 use super::selection::joins_in;
 use super::style::{Look, Role};
 use super::{FindingCounts, Report, Selection, cells, sentences, stack_lines};
-use crate::model::{Connection, Finding, Header, Orphans, Subflow};
+use crate::model::{Connection, Finding, FoundBySeverity, Header, Orphans, Subflow};
 use crate::text;
 
 /// Columns between cells.
@@ -82,10 +82,16 @@ fn headline(page: &mut Page<'_>, header: &Header, selection: &Selection, finding
     let mut counts: FindingCounts = findings.iter().collect();
     counts += tally.findings;
     let mut cells = cells::finding_counts(counts);
-    if cells.is_empty() && tally.connections > 0 {
+    let left = capture.connections_left.and_then(|left| left.findings).unwrap_or_default();
+    if cells.is_empty() && tally.connections > 0 && left == FoundBySeverity::default() {
         cells.push(Cell::of(Role::Good, "nothing wrong found"));
     }
-    if capture.packets > 0 && tally.connections == 0 && selection.orphan_joins == 0 && !selection.filtered {
+    if capture.packets > 0
+        && tally.connections == 0
+        && capture.connections_left.is_none()
+        && selection.orphan_joins == 0
+        && !selection.filtered
+    {
         if capture.options_cut_segments > 0 {
             cells.push(Cell::of(Role::Warning, "? Multipath TCP: the capture cut TCP options"));
         } else if !capture.not_decoded.is_empty() {

@@ -1,5 +1,5 @@
 //! Forgetting, for captures that run for days: connections leave some time after they closed or fell silent, and flows,
-//! tokens and buffers with them. A capture file needs none of this; a live run calls [`Tracker::expire`] again and again.
+//! tokens and buffers with them; the report knows the latest of them all the same ([`Retired`](super::retired)). A capture file needs none of this; a live run calls [`Tracker::expire`] again and again.
 
 use super::connection::outcome::Close;
 use super::connection::{Connection, Env};
@@ -118,7 +118,7 @@ impl Tracker {
         self.flows.sweep((work / round) as usize, limits::LIVE_FLOWS);
     }
 
-    /// Lets one connection go, with all that refers to it.
+    /// Lets one connection go, with all that refers to it: no segment finds it any more.
     pub(super) fn let_go<O: Observer>(&mut self, id: ConnectionId, reason: Left, observer: &mut O) {
         let Some(mut connection) = self.connections.take(id) else { return };
         let at = connection.last;
@@ -134,6 +134,22 @@ impl Tracker {
         }
         self.tokens.forget(&connection);
         self.streams.forget(&connection);
+        if connection.view_of.is_none() {
+            observer.left(&connection, reason);
+        }
+        // Whatever passed a limit has to make room.
+        if reason == Left::Limit || connection.view_of.is_some() {
+            self.forget(&connection, reason, observer);
+        } else {
+            self.retired.add(connection, reason);
+        }
+        while let Some((connection, reason)) = self.retired.shed() {
+            self.forget(&connection, reason, observer);
+        }
+    }
+
+    /// The report will not know a connection that left.
+    fn forget<O: Observer>(&mut self, connection: &Connection, reason: Left, observer: &mut O) {
         let left = &mut self.counts.left;
         match reason {
             Left::Closed => left.closed += 1,
@@ -142,13 +158,18 @@ impl Tracker {
             Left::Limit => left.limit += 1,
         }
         if connection.view_of.is_none() {
-            observer.left(&connection, reason);
+            observer.forgotten(connection);
         }
     }
 
-    /// Connections held.
+    /// Connections held, without those that left.
     pub fn held(&self) -> usize {
         self.connections.alive()
+    }
+
+    /// Connections that left.
+    pub fn departed(&self) -> u64 {
+        self.counts.left.total() + self.retired.len() as u64
     }
 }
 

@@ -50,7 +50,7 @@ impl Tracker {
         let has = |state: &Connection, key: Key| {
             Side::BOTH.into_iter().any(|side| state.ends[side].key.is_some_and(|known| known.key == key))
         };
-        let fits_nothing = |key: &Key| !self.connections.iter().any(|state| has(state, *key));
+        let fits_nothing = |key: &Key| !self.connections().any(|state| has(state, *key));
         self.config.keys.iter().copied().filter(fits_nothing).collect()
     }
 

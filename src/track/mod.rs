@@ -30,6 +30,7 @@ pub mod mark;
 pub mod observer;
 pub mod order;
 pub mod range_set;
+pub mod retired;
 pub mod round_trip;
 pub mod same_packet;
 pub mod side;
@@ -57,6 +58,7 @@ pub use config::{Compare, Config};
 use connection::{Connection, Env, Input};
 use flow::{FlowId, FlowTable};
 use observer::{ConnectionId, Observer, Silent};
+use retired::Retired;
 use same_packet::SamePacket;
 use side::{PerSide, Side};
 use streams::Streams;
@@ -97,7 +99,7 @@ pub struct Counts {
     pub asked_for_mptcp: u64,
     /// 4-tuples that a limit pushed out: one of them that comes again counts as new.
     pub flows_evicted: u64,
-    /// Connections that left before the end, by reason.
+    /// Connections that left before the end and are not known any more, by reason.
     pub left: expire::LeftCounts,
 }
 
@@ -129,6 +131,7 @@ pub struct Tracker {
     /// Flows of which something is held, oldest first.
     held_flows: VecDeque<FlowId>,
     connections: Connections,
+    retired: Retired,
     /// Connections that the report lists, so far: the number of the last one.
     listed: u64,
     sweep: expire::Sweep,
@@ -208,6 +211,7 @@ impl Tracker {
             same_packet: SamePacket::default(),
             held_flows: VecDeque::new(),
             connections: Connections::default(),
+            retired: Retired::default(),
             listed: 0,
             sweep: expire::Sweep::default(),
             buffer: limits::BUFFERED_BYTES,
@@ -416,8 +420,18 @@ impl Tracker {
         self.prefer_whole_views();
     }
 
-    /// Connections in order of their first packet, views and orphans included.
+    /// Connections in order of their first packet, views and orphans included, and those that left and are still known.
     pub fn connections(&self) -> impl Iterator<Item = &Connection> {
+        let (mut retired, mut others) = (self.retired.iter().peekable(), self.connections.iter().peekable());
+        std::iter::from_fn(move || match (retired.peek(), others.peek()) {
+            (Some(left), Some(other)) if left.id < other.id => retired.next(),
+            (Some(_), None) => retired.next(),
+            _ => others.next(),
+        })
+    }
+
+    /// As [`Tracker::connections`], without those that left.
+    pub fn present(&self) -> impl Iterator<Item = &Connection> {
         self.connections.iter()
     }
 
@@ -448,6 +462,11 @@ impl Tracker {
 
     /// One connection.
     pub fn connection(&self, id: ConnectionId) -> Option<&Connection> {
-        self.connections.get(id)
+        self.connections.get(id).or_else(|| self.retired.get(id))
+    }
+
+    /// Whether a connection left and is still known.
+    pub fn has_left(&self, id: ConnectionId) -> bool {
+        self.retired.get(id).is_some()
     }
 }

@@ -29,9 +29,14 @@ pub trait Observer {
         let _ = event;
     }
 
-    /// A connection left before the end: this is the last of it.
+    /// A connection left before the end: nothing more comes of it.
     fn left(&mut self, connection: &Connection, reason: Left) {
         let _ = (connection, reason);
+    }
+
+    /// The report at the end will not know a connection that left.
+    fn forgotten(&mut self, connection: &Connection) {
+        let _ = connection;
     }
 }
 

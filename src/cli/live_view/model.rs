@@ -236,10 +236,10 @@ impl Model {
             elapsed,
             packets: info.packets,
             dropped: info.dropped.unwrap_or(0),
-            left: tracker.counts.left.total(),
+            left: tracker.departed(),
             ..Summary::default()
         };
-        for connection in tracker.connections().filter(|connection| connection.view_of.is_none()) {
+        for connection in tracker.present().filter(|connection| connection.view_of.is_none()) {
             if connection.is_half_open() {
                 summary.half_open += 1;
                 continue;

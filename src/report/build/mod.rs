@@ -1,6 +1,7 @@
 //! From the tracker to the report model.
 
 pub(super) mod connection;
+mod departed;
 mod now;
 mod overview;
 mod subflow;
@@ -8,6 +9,7 @@ mod subflow;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
+pub use departed::Departed;
 pub use now::ConnectionNow;
 
 use super::in_groups::in_groups;
@@ -15,11 +17,12 @@ use super::{FindingCounts, Report, Summary};
 use crate::capture::{InputInfo, Inputs};
 use crate::crypto::Token;
 use crate::diagnose;
+use crate::diagnose::counters::Counters;
 use crate::frame::{FrameId, LinkType};
 use crate::infer::{self, Naming, Surroundings};
 use crate::model::{
-    CaptureStack, CaptureSummary, Connection, ConnectionsLeft, Finding, FrameRef, Handover, Header, Input, Interface,
-    KernelCounters, NotDecoded, Orphans, SCHEMA, Skipped, TcpConnections,
+    CaptureStack, CaptureSummary, Connection, ConnectionsLeft, Finding, FoundBySeverity, FrameRef, Handover, Header,
+    Input, Interface, KernelCounters, NotDecoded, Orphans, SCHEMA, Skipped, TcpConnections,
 };
 use crate::text;
 use crate::track::apart::Spot;
@@ -42,6 +45,8 @@ pub struct TrackedReport {
     views: Views,
     orphans: Vec<ConnectionId>,
     around: Surroundings,
+    /// What the tracker has forgotten, where somebody looked.
+    departed: Option<Departed>,
     /// Made when first asked for: it looks at every connection.
     overview: OnceLock<Overview>,
 }
@@ -133,11 +138,27 @@ impl TrackedReport {
         let Sorted { listed, views, orphans, .. } = whole;
         let places = inputs.first().map_or_else(Vec::new, |info| names_of(tracker.places(), info));
         let overview = OnceLock::new();
-        Self { tracker, inputs, places, incomplete_fragments, listed, views, orphans, around, overview }
+        Self { tracker, inputs, places, incomplete_fragments, listed, views, orphans, around, departed: None, overview }
     }
 
     fn inputs(&self) -> Inputs<'_> {
         Inputs { infos: &self.inputs, places: &self.places }
+    }
+
+    /// Tells of connections, too, that the tracker has forgotten.
+    pub fn with_departed(mut self, departed: Departed) -> Self {
+        self.departed = Some(departed);
+        self
+    }
+
+    /// What was found of connections that the tracker has forgotten.
+    pub fn departed_findings(&self) -> FindingCounts {
+        self.departed.as_ref().map(Departed::findings).unwrap_or_default()
+    }
+
+    /// Whether a connection had left before the end.
+    pub fn has_left(&self, index: usize) -> bool {
+        self.listed.get(index).is_some_and(|&id| self.tracker.has_left(id))
     }
 
     /// Whether views of a connection prove that something between them changed what passed.
@@ -245,6 +266,10 @@ impl Report for TrackedReport {
             header(&self.tracker.counts, self.inputs(), self.incomplete_fragments, self.overview().stack.clone());
         header.capture.joins_without_connection = self.orphan_joins(&|_| true);
         header.capture.not_decoded = not_decoded(&self.tracker.undecoded);
+        if let (Some(left), Some(departed)) = (&mut header.capture.connections_left, &self.departed) {
+            let FindingCounts { errors, warnings, notes } = departed.findings();
+            left.findings = Some(FoundBySeverity { errors, warnings, notes });
+        }
         header
     }
 
@@ -337,11 +362,11 @@ impl Report for TrackedReport {
     }
 
     fn kernel_counters(&self) -> Option<KernelCounters> {
-        // What left a live capture took its counts along.
-        if self.tracker.counts.left.total() > 0 {
+        // What a limit pushed out took its counts along, unless somebody looked.
+        if self.tracker.counts.left.total() > 0 && self.departed.is_none() {
             return None;
         }
-        let mut counters = diagnose::counters::Counters::default();
+        let mut counters = self.departed.as_ref().map_or_else(Counters::default, |departed| departed.counters.clone());
         for connection in self.tracker.connections().filter(|connection| connection.view_of.is_none()) {
             diagnose::counters::add(&mut counters, connection, &self.views_of(connection.id), self.inputs());
         }
@@ -388,6 +413,7 @@ fn header(counts: &Counts, inputs: Inputs<'_>, incomplete_fragments: u64, stack:
                 idle: left.idle,
                 half_open: left.half_open,
                 limit: left.limit,
+                findings: None,
             }),
             joins_without_connection: 0,
         },
