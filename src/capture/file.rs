@@ -9,7 +9,7 @@ use super::order::Window;
 use super::pcap_file::{self, PcapFile};
 use super::pcapng_file::PcapngFile;
 use super::step::{Damage, Record, Step};
-use super::stream::{BlockReturn, Stream};
+use super::stream::{BlockReturn, Stopper, Stream};
 use super::{CaptureError, InputInfo, Source};
 use crate::frame::{Frame, FrameId, Timestamp};
 
@@ -74,6 +74,8 @@ pub struct FileSource {
     input: u16,
     info: InputInfo,
     worth_threads: bool,
+    /// It may still be written.
+    live: bool,
     /// Frames that wait for earlier ones, where frames may not be in order.
     window: Option<Box<Window>>,
     /// Blocks of frames that were passed over are kept.
@@ -91,7 +93,8 @@ enum Format {
 impl FileSource {
     fn new(name: String, input: u16, opened: Opened, options: &OpenOptions) -> Result<Self, CaptureError> {
         let Opened { start, input: bytes, size, large, cut } = opened;
-        let worth_threads = large && options.read_ahead && !bytes.is_live();
+        let live = bytes.is_live();
+        let worth_threads = large && options.read_ahead && !live;
         let mut interfaces = Vec::new();
         let mut header = 0;
         let (format, kind) = if PcapFile::recognises(&start) {
@@ -128,6 +131,7 @@ impl FileSource {
             input,
             info,
             worth_threads,
+            live,
             window: None,
             keep: false,
             problem: None,
@@ -147,6 +151,14 @@ impl FileSource {
     /// Whether it is large enough for threads of its own, and no live stream, whose frames should not wait for others.
     pub fn is_worth_threads(&self) -> bool {
         self.worth_threads
+    }
+
+    /// What ends it from another thread, if it is a stream that may still be written.
+    ///
+    /// # Errors
+    /// Where the system gives no thread.
+    pub fn stopper(&mut self) -> io::Result<Option<Stopper>> {
+        self.stream.stopper()
     }
 
     /// Keeps the blocks of bytes that frames were read from, for [`used_block`](Self::used_block).
@@ -190,7 +202,7 @@ impl FileSource {
         self.ended = true;
         let error = self.stream.take_error();
         let rest = self.stream.rest();
-        if error.is_none() && rest.is_empty() {
+        if error.is_none() && (rest.is_empty() || self.stream.was_stopped()) {
             return Ok(false);
         }
         let in_packet = match &self.format {
@@ -314,6 +326,15 @@ impl Source for FileSource {
             data: self.stream.slice(self.record_at + record.skip, record.len),
             wire_len: record.wire_len,
         }
+    }
+
+    fn is_dry(&self) -> bool {
+        let rest = || self.stream.rest();
+        self.live
+            && match &self.format {
+                Format::Pcap(pcap) => matches!(pcap.step(rest()), Step::Need(_)),
+                Format::Pcapng(pcapng) => !pcapng.has_block(rest()),
+            }
     }
 
     fn inputs(&self) -> Vec<&InputInfo> {

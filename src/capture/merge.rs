@@ -126,6 +126,10 @@ impl<S: Source> Source for Merge<S> {
         self.current().map_or_else(Frame::nothing, Source::frame)
     }
 
+    fn is_dry(&self) -> bool {
+        self.sources.iter().any(Source::is_dry)
+    }
+
     fn inputs(&self) -> Vec<&InputInfo> {
         self.sources.iter().flat_map(Source::inputs).collect()
     }

@@ -45,6 +45,7 @@ pub use filter::Filtered;
 pub use inputs::Inputs;
 pub use merge::Merge;
 pub use step::Damage;
+pub use stream::Stopper;
 pub(crate) use stream::{BlockReturn, join};
 pub use write::PcapngWriter;
 
@@ -67,6 +68,11 @@ pub trait Source {
     /// Its time.
     fn time(&self) -> Timestamp {
         self.frame().time
+    }
+
+    /// Whether the next frame has to be waited for, as far as is known: a stream's writer has not written it yet.
+    fn is_dry(&self) -> bool {
+        false
     }
 
     /// What is known so far of the inputs that the frames come from. Interfaces of a pcapng show as they are met.

@@ -82,6 +82,12 @@ impl PcapngFile {
         matches!(kind, Some(PACKET | SIMPLE_PACKET | ENHANCED_PACKET))
     }
 
+    /// Whether a whole block is at hand, of whatever kind.
+    pub(super) fn has_block(&self, rest: &[u8]) -> bool {
+        let length = rest.get(4..8).and_then(<[u8]>::first_chunk);
+        length.is_some_and(|&length| self.u32(length) as usize <= rest.len())
+    }
+
     /// The block at the start of `rest`. An interface that it describes is appended to `interfaces`.
     #[inline]
     pub(super) fn step(&mut self, rest: &[u8], interfaces: &mut Vec<InterfaceInfo>) -> Step {

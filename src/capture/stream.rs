@@ -103,6 +103,37 @@ struct Block {
     position: u64,
 }
 
+/// What comes from the reading thread, or from whoever wants it stopped.
+enum Filled {
+    Block(Block),
+    Failed(io::Error),
+    /// The thread has ended.
+    End,
+    /// What is still to come is not waited for.
+    Stop,
+}
+
+/// Sends the end when the thread ends, however it does.
+struct Sender(SyncSender<Filled>);
+
+impl Drop for Sender {
+    fn drop(&mut self) {
+        // Fails if nobody waits for more.
+        let _ = self.0.send(Filled::End);
+    }
+}
+
+/// Ends an input that is still being written, from another thread.
+pub struct Stopper(SyncSender<Filled>);
+
+impl Stopper {
+    /// What was read so far is all.
+    pub fn stop(&self) {
+        // Fails if the input has ended.
+        let _ = self.0.send(Filled::Stop);
+    }
+}
+
 /// Where blocks come from.
 enum Feed {
     /// To be read ahead, from the first time on that something is needed.
@@ -110,9 +141,11 @@ enum Feed {
     /// Read when needed, by the thread that needs it.
     Inline { input: Input, spare: Vec<u8> },
     /// Read ahead.
-    Ahead { filled: Receiver<io::Result<Block>>, used: SyncSender<Vec<u8>>, reader: Option<JoinHandle<()>> },
+    Ahead { filled: Receiver<Filled>, used: SyncSender<Vec<u8>>, reader: Option<JoinHandle<()>> },
     /// No more.
     Ended,
+    /// Nobody waits for more.
+    Stopped,
 }
 
 /// What becomes of a block that was passed over.
@@ -178,7 +211,9 @@ impl Stream {
             match self.feed.next() {
                 Ok(Some(block)) => self.append(block),
                 Ok(None) => {
-                    self.feed = Feed::Ended;
+                    if !self.was_stopped() {
+                        self.feed = Feed::Ended;
+                    }
                     return false;
                 }
                 Err(error) => {
@@ -189,6 +224,26 @@ impl Stream {
             }
         }
         true
+    }
+
+    /// Whether it was ended by a [`Stopper`].
+    pub(super) fn was_stopped(&self) -> bool {
+        matches!(self.feed, Feed::Stopped)
+    }
+
+    /// What ends it from another thread, if the bytes are handed on as they come and in a thread of its own.
+    pub(super) fn stopper(&mut self) -> io::Result<Option<Stopper>> {
+        match std::mem::replace(&mut self.feed, Feed::Ended) {
+            Feed::Unstarted(input) if input.is_live() => {
+                let (feed, stopper) = read_ahead(input)?;
+                self.feed = feed;
+                Ok(Some(stopper))
+            }
+            other => {
+                self.feed = other;
+                Ok(None)
+            }
+        }
     }
 
     /// Why the input ended, if that was not its end; once.
@@ -238,13 +293,13 @@ impl Stream {
     pub(super) fn keep(&mut self) -> io::Result<BlockReturn> {
         self.passed = Passed::Kept(None);
         self.feed = match std::mem::replace(&mut self.feed, Feed::Ended) {
-            Feed::Unstarted(input) if input.compressed => read_ahead(input)?,
+            Feed::Unstarted(input) if input.compressed => read_ahead(input)?.0,
             Feed::Unstarted(input) => Feed::Inline { input, spare: Vec::new() },
             started => started,
         };
         Ok(match &self.feed {
             Feed::Ahead { used, .. } => BlockReturn(Some(used.clone())),
-            Feed::Unstarted(_) | Feed::Inline { .. } | Feed::Ended => BlockReturn(None),
+            Feed::Unstarted(_) | Feed::Inline { .. } | Feed::Ended | Feed::Stopped => BlockReturn(None),
         })
     }
 
@@ -287,17 +342,24 @@ impl Feed {
         if let Self::Unstarted(_) = self
             && let Self::Unstarted(input) = std::mem::replace(self, Self::Ended)
         {
-            *self = read_ahead(input)?;
+            *self = read_ahead(input)?.0;
         }
         match self {
             Self::Inline { input, spare } => input.next_block(std::mem::take(spare)),
-            // The thread closes the channel at the end of the input.
-            Self::Ahead { filled, reader, .. } => filled.recv().ok().transpose().inspect(|block| {
-                if block.is_none() {
-                    join(reader);
+            Self::Ahead { filled, reader, .. } => match filled.recv() {
+                Ok(Filled::Block(block)) => Ok(Some(block)),
+                Ok(Filled::Failed(error)) => Err(error),
+                Ok(Filled::Stop) => {
+                    // The thread waits for bytes that may never come.
+                    *self = Self::Stopped;
+                    Ok(None)
                 }
-            }),
-            Self::Unstarted(_) | Self::Ended => Ok(None),
+                Ok(Filled::End) | Err(_) => {
+                    join(reader);
+                    Ok(None)
+                }
+            },
+            Self::Unstarted(_) | Self::Ended | Self::Stopped => Ok(None),
         }
     }
 
@@ -307,7 +369,7 @@ impl Feed {
             Self::Inline { spare, .. } => *spare = used_block,
             // Fails if the thread has ended; then nobody needs it.
             Self::Ahead { used, .. } => drop(used.try_send(used_block)),
-            Self::Unstarted(_) | Self::Ended => {}
+            Self::Unstarted(_) | Self::Ended | Self::Stopped => {}
         }
     }
 }
@@ -321,21 +383,27 @@ pub(crate) fn join(thread: &mut Option<JoinHandle<()>>) {
 }
 
 /// Starts the reading thread. It ends at the end of the input, or at its next block after the [`Stream`] was dropped.
-fn read_ahead(mut input: Input) -> io::Result<Feed> {
+fn read_ahead(mut input: Input) -> io::Result<(Feed, Stopper)> {
     let (send_filled, filled) = sync_channel(BLOCKS);
     // One more than go round: the bytes that the stream began with.
     let (used, receive_used) = sync_channel(BLOCKS + 1);
     for _ in 0..BLOCKS {
         let _ = used.try_send(Vec::new());
     }
+    let stopper = Stopper(send_filled.clone());
+    let sender = Sender(send_filled);
     let read = move || {
         while let Ok(bytes) = receive_used.recv() {
-            let Some(block) = input.next_block(bytes).transpose() else { break };
-            if send_filled.send(block).is_err() {
+            let filled = match input.next_block(bytes) {
+                Ok(Some(block)) => Filled::Block(block),
+                Ok(None) => break,
+                Err(error) => Filled::Failed(error),
+            };
+            if sender.0.send(filled).is_err() {
                 break;
             }
         }
     };
     let reader = thread::Builder::new().name("read-ahead".to_owned()).spawn(read)?;
-    Ok(Feed::Ahead { filled, used, reader: Some(reader) })
+    Ok((Feed::Ahead { filled, used, reader: Some(reader) }, stopper))
 }

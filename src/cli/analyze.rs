@@ -4,7 +4,7 @@
 //! interfaces told apart, as several captures are. Where that proves that something between them changed what passes, the
 //! report is that of the second reading.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use anyhow::bail;
@@ -16,6 +16,7 @@ use super::frames::{Frames, Here};
 use super::live;
 use super::plan::{Plan, SourcePlan};
 use super::progress::Progress;
+use super::signals;
 use crate::ahead::Ahead;
 use crate::capture::{self, CaptureError, FileSource, InputInfo, Merge, OpenOptions, Source};
 use crate::cores::cores;
@@ -71,6 +72,8 @@ fn analyze_files(files: &[PathBuf], plan: &Plan, out: &mut dyn Write) -> anyhow:
         return Err(Told.into());
     }
     let left_out = sources.len() < files.len();
+    let stoppers = sources.iter_mut().map(FileSource::stopper).filter_map(Result::transpose);
+    signals::stop_streams(stoppers.collect::<io::Result<_>>()?)?;
     let compare = if sources.len() > 1 { Compare::Inputs } else { Compare::Nothing };
     let mut analysis = analyze_sources(sources, plan, compare, out)?;
     if let [file] = files
@@ -100,7 +103,7 @@ fn analyze_sources(
         Some(filter) => analyze_frames(Here::new(filtered(sources, filter)?), plan, compare, out),
         // On a single core a thread that decodes ahead would only take turns with the one that waits for it.
         None if cores() > 1 && sources.iter().all(FileSource::is_worth_threads) => {
-            let sources = sources.into_iter().map(Ahead::new).collect::<std::io::Result<Vec<_>>>()?;
+            let sources = sources.into_iter().map(Ahead::new).collect::<io::Result<Vec<_>>>()?;
             analyze_frames(Merge::new(sources), plan, compare, out)
         }
         None => analyze_frames(Here::new(sources), plan, compare, out),
@@ -168,6 +171,9 @@ fn read<F: Follow>(
         })?;
         if !go_on {
             break true;
+        }
+        if frames.merge().is_dry() {
+            follower.flush()?;
         }
         progress.frame(|| position(&frames.merge().inputs()));
     };

@@ -8,8 +8,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context;
-use signal_hook::consts::{SIGINT, SIGTERM};
-use signal_hook::flag;
 
 use super::analyze::Analysis;
 use super::args::Format;
@@ -18,6 +16,7 @@ use super::follow::Follow;
 use super::live_view::View;
 use super::plan::Plan;
 use super::privileges;
+use super::signals;
 use crate::capture::live::{self, Live, LiveOptions, Next};
 use crate::capture::{InterfaceInfo, PcapngWriter, Source};
 use crate::frame::{Frame, Timestamp};
@@ -36,8 +35,6 @@ const STRIDE: u32 = 64;
 const FLUSH: Duration = Duration::from_secs(1);
 /// How long stopping may take.
 const STOPPING: Duration = Duration::from_secs(3);
-/// The status after a second Ctrl-C, as shells have it.
-const ABORTED: i32 = 130;
 
 /// What to capture on, from the plan.
 pub struct LivePlan<'a> {
@@ -73,7 +70,7 @@ pub fn analyze<F: Follow>(plan: &Plan, live_plan: &LivePlan<'_>, follower: &mut 
         dropped.done.iter().for_each(|done| complain(done));
         dropped.not_done.iter().for_each(|not_done| complain(&format!("not done: {not_done}")));
     }
-    let stop = stop_on_signals()?;
+    let stop = signals::stop_flag()?;
     if let Some(view) = &mut view {
         view.open()?;
     } else if !plan.quiet {
@@ -320,16 +317,6 @@ impl Saver {
             self.failed = true;
         }
     }
-}
-
-/// Ctrl-C and SIGTERM set a flag; a second one ends the process at once.
-fn stop_on_signals() -> io::Result<Arc<AtomicBool>> {
-    let stop = Arc::new(AtomicBool::new(false));
-    for signal in [SIGINT, SIGTERM] {
-        flag::register_conditional_shutdown(signal, ABORTED, Arc::clone(&stop))?;
-        flag::register(signal, Arc::clone(&stop))?;
-    }
-    Ok(stop)
 }
 
 /// The time by which live packets are stamped.

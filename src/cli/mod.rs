@@ -15,6 +15,7 @@ pub mod plan;
 #[cfg(feature = "live")]
 pub mod privileges;
 pub mod progress;
+mod signals;
 
 use std::io::{self, Write};
 use std::process::ExitCode;
