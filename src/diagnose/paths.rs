@@ -163,7 +163,9 @@ fn interfaces(finder: &mut Finder<'_, '_>, connection: &Connection) {
         }
         let other = seen.iter().find(|known| {
             let one_host = || !connection.seen_in(place.0) && !finder.evidence.were_captured_apart(known.3, index);
-            known.0 == address && known.1 != place && (known.1.0 == place.0 || one_host())
+            // A file is no interface: two of one host may show the same.
+            let same = known.1.2 != 0 && known.1.2 == place.2;
+            known.0 == address && known.1 != place && !same && (known.1.0 == place.0 || one_host())
         });
         if let Some(&(_, _, first, _)) = other {
             let text = format!(

@@ -6,6 +6,7 @@ use super::sites::Sites;
 use crate::frame::Frame;
 use crate::limits;
 use crate::packet::Segment;
+use crate::packet::options::Options;
 
 /// The taps of a run, numbered as they show.
 #[derive(Default)]
@@ -58,14 +59,22 @@ impl Taps {
         self.known.first().is_some_and(|first| self.known.iter().any(|tap| tap.input != first.input))
     }
 
-    /// What was captured at site `later` is a part of the capture at site `first`.
-    pub(crate) fn unite(&mut self, later: u16, first: u16, how: Part) {
+    /// What was captured at site `later` is a part of the capture at site `first`. Gives taps that turned out to be others.
+    pub(crate) fn unite(&mut self, later: u16, first: u16, how: Part) -> Vec<(u16, u16)> {
         self.sites.unite(later, first);
-        if how == Part::Following {
-            self.following.values_mut().filter(|input| **input == later).for_each(|input| *input = first);
-            self.following.insert(later, first);
-            self.last = None;
+        if how != Part::Following {
+            return Vec::new();
         }
+        self.following.values_mut().filter(|input| **input == later).for_each(|input| *input = first);
+        self.following.insert(later, first);
+        let of_later = |&&(place, _): &&(u32, u32)| place >> 16 == u32::from(later);
+        let mut known: Vec<(u32, u32)> = self.ids.keys().filter(of_later).copied().collect();
+        // Taps get their numbers in order.
+        known.sort_unstable();
+        let renamed = known.into_iter().filter_map(|shown| Some((*self.ids.get(&shown)?, self.look_up(shown, later))));
+        let renamed: Vec<(u16, u16)> = renamed.collect();
+        self.last = None;
+        renamed
     }
 
     /// Whether two inputs were captured at one site.
@@ -144,6 +153,13 @@ pub(super) fn fingerprint(
     fold(first ^ u64::from(segment.window), second ^ 0x4528_21e6_38d0_1377)
 }
 
+/// Options as eight bits.
+#[cold]
+fn sum_of(options: &[u8]) -> u64 {
+    let words = options.chunks(8).map(|chunk| chunk.iter().fold(0, |word, &byte| word << 8 | u64::from(byte)));
+    words.fold(0x243f_6a88_85a3_08d3, |sum, word| fold(sum ^ word, 0x1319_8a2e_0370_7344)) & 0xff
+}
+
 /// Where a segment was captured: its tap, and for cooked headers whether it came or left.
 #[inline]
 pub(crate) fn place(segment: &Segment<'_>, tap: u16) -> u16 {
@@ -195,16 +211,10 @@ impl Recent {
     /// Whether this segment of flow `owner` was seen before at another tap, or twice at this one. A sender gives each
     /// IPv4 packet its own identification, so the same one with the same sequence numbers is the same packet. Where there
     /// is none (IPv6, or 0), only another tap or another direction through the capturing host makes it a copy; RSTs, which
-    /// have no more to tell them apart, must have as many options.
+    /// have no more to tell them apart, must have as many options, and what only signals must say the same.
     #[inline]
-    pub(crate) fn is_copy(
-        &mut self,
-        owner: u64,
-        segment: &Segment<'_>,
-        timestamps: Option<(u32, u32)>,
-        tap: u16,
-    ) -> bool {
-        self.original(owner, segment, timestamps, tap).is_some()
+    pub(crate) fn is_copy(&mut self, owner: u64, segment: &Segment<'_>, options: &Options<'_>, tap: u16) -> bool {
+        self.original(owner, segment, options, tap).is_some()
     }
 
     /// Where the segment was seen before that this one is a copy of, as [`place`] names it.
@@ -213,10 +223,10 @@ impl Recent {
         &mut self,
         owner: u64,
         segment: &Segment<'_>,
-        timestamps: Option<(u32, u32)>,
+        options: &Options<'_>,
         tap: u16,
     ) -> Option<u16> {
-        let (index, shown) = self.look(owner, segment, timestamps);
+        let (index, shown) = self.look(owner, segment, options);
         let set = self.sets.get_mut(index)?;
         let slot = shown | Slot::from(place(segment, tap));
         let seen = set.iter().find(|&&known| known & !PLACE == slot & !PLACE);
@@ -231,16 +241,33 @@ impl Recent {
 
     /// The set of a segment, and what a slot keeps of it beside its place.
     #[inline]
-    fn look(&self, owner: u64, segment: &Segment<'_>, timestamps: Option<(u32, u32)>) -> (usize, Slot) {
-        let bare = segment.ip_id == 0 && segment.flags.rst();
-        let options = if bare { segment.options.len() as u64 & 0xff } else { 0 };
-        let fingerprint = fingerprint(owner, [segment.seq, segment.ack], options, segment, timestamps);
+    fn look(&self, owner: u64, segment: &Segment<'_>, options: &Options<'_>) -> (usize, Slot) {
+        let told = if segment.ip_id != 0 {
+            0
+        } else if segment.flags.rst() {
+            segment.options.len() as u64 & 0xff
+        } else if options.has_control() && segment.payload_len == 0 {
+            sum_of(segment.options)
+        } else {
+            0
+        };
+        let fingerprint = fingerprint(owner, [segment.seq, segment.ack], told, segment, options.timestamps);
         (self.set_of(fingerprint), fingerprint & !PLACE)
     }
 
+    /// What was seen at some taps was seen at others: each with what it turned out to be.
+    pub(crate) fn rename(&mut self, taps: &[(u16, u16)]) {
+        for slot in self.sets.iter_mut().flatten() {
+            let place = (*slot & PLACE) as u16;
+            if let Some(&(_, tap)) = taps.iter().find(|renamed| renamed.0 == tap_of(place)) {
+                *slot = *slot & !PLACE | Slot::from(tap << 3 | place & 7);
+            }
+        }
+    }
+
     /// Whether the segment was seen before, wherever.
-    pub(crate) fn holds(&self, owner: u64, segment: &Segment<'_>, timestamps: Option<(u32, u32)>) -> bool {
-        let (index, shown) = self.look(owner, segment, timestamps);
+    pub(crate) fn holds(&self, owner: u64, segment: &Segment<'_>, options: &Options<'_>) -> bool {
+        let (index, shown) = self.look(owner, segment, options);
         self.sets.get(index).is_some_and(|set| set.iter().any(|&known| known & !PLACE == shown))
     }
 }

@@ -70,7 +70,7 @@ impl Tracker {
     /// Finds where a segment belongs, and makes the place if it is the first there.
     #[inline]
     pub(super) fn assign<O: Observer>(&mut self, arrival: &Arrival<'_, '_>, observer: &mut O) -> Assigned {
-        let &Arrival { frame, segment, options, tap, from_low, .. } = arrival;
+        let &Arrival { frame, segment, options, mut tap, from_low, .. } = arrival;
         let Some(id) = self.flows.find(arrival.key) else { return self.new_flow(arrival, observer) };
         let Some(mut flow) = self.flows.get_mut(id) else { return Assigned::Plain };
         if flow.tap == tap {
@@ -79,6 +79,7 @@ impl Tracker {
             if let Some(elsewhere) = self.at_other_tap(id, arrival, observer) {
                 return elsewhere;
             }
+            tap = self.taps.of(frame, segment);
             let Some(now) = self.flows.get_mut(id) else { return Assigned::Plain };
             flow = now;
         }
@@ -91,7 +92,7 @@ impl Tracker {
         }
         let eventful = flow.more.is_some() || segment.flags.syn() || options.capable().is_some();
         let (copied, owner) = (flow.directions & COPIED != 0, flow.owner(place));
-        if let Some(original) = self.recent.original(owner, segment, options.timestamps, tap) {
+        if let Some(original) = self.recent.original(owner, segment, options, tap) {
             self.note_interface(place, frame);
             self.note_copy(id, place, original, arrival);
             return Assigned::Copy(Some(place));
@@ -234,7 +235,7 @@ impl Tracker {
             return self.feed_view(place, arrival);
         }
         // An alias of a subflow already seen (NAT): its packets were counted there.
-        if self.recent.is_copy(owner, arrival.segment, options.timestamps, arrival.tap) {
+        if self.recent.is_copy(owner, arrival.segment, options, arrival.tap) {
             return Assigned::Copy(Some(place));
         }
         Assigned::To(place)

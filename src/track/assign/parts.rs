@@ -9,6 +9,9 @@ use crate::track::subflow::Subflow;
 use crate::track::tap::Part;
 use crate::track::{Place, Tracker};
 
+/// No SYN is sent again sooner (RFC 6298 §2, with Linux' minimum).
+const RETRANSMISSION_NS: u64 = 200_000_000;
+
 /// Another input that shows a flow: the place there of what the flow's lower endpoint sends.
 pub(super) type Showing = (u16, Place);
 
@@ -31,7 +34,8 @@ impl Tracker {
         };
         let part = shown.iter().filter_map(goes_on).max();
         if let Some((_, how, there)) = part {
-            self.taps.unite(here, there, how);
+            let renamed = self.taps.unite(here, there, how);
+            self.recent.rename(&renamed);
         }
         let here = part.map_or(here, |(.., there)| there);
         for there in shown.iter().map(|&(input, _)| input) {
@@ -48,12 +52,13 @@ impl Tracker {
         let place = low.turned(from_low);
         let record = self.subflow(place)?;
         let likely = ttl_of(record, place.from, segment.flags) == Some(segment.ttl);
-        let known = self.recent.holds(place.number(), segment, options.timestamps);
+        let known = self.recent.holds(place.number(), segment, options);
         if known && likely && at.time.is_known() && record.last.time == at.time {
             return Some((Part::Overlapping, likely));
         }
-        // RSTs without identification look alike.
-        let repeated = known && (segment.ip_id != 0 || !segment.flags.rst());
+        // Without identification, RSTs look alike, and so do SYNs that are sent again.
+        let again = segment.flags.syn() && at.time.since(record.last.time) >= RETRANSMISSION_NS;
+        let repeated = known && (segment.ip_id != 0 || !(segment.flags.rst() || again));
         let follows = !repeated && self.taps.sites.is_over(site) && is_news(record, place.from, arrival);
         follows.then_some((Part::Following, likely))
     }

@@ -92,7 +92,8 @@ impl Tracker {
         }
         let is_next = self.taps.at_one_site(first, input);
         if is_next && let Some(flow) = self.flows.get_mut(id) {
-            flow.tap = arrival.tap;
+            // This segment's tap may just have turned out to be one of that capture.
+            flow.tap = self.taps.of(arrival.frame, arrival.segment);
             flow.directions |= arrival.direction() | RECENT;
         }
         is_next
@@ -124,7 +125,7 @@ impl Tracker {
         let place = flow.low.turned(arrival.from_low);
         let (at, what) = (arrival.at, What::SubflowOpened);
         observer.event(Event { connection, number, subflow: Some(subflow), at, what });
-        let copy = self.recent.is_copy(place.number(), arrival.segment, arrival.options.timestamps, arrival.tap);
+        let copy = self.recent.is_copy(place.number(), arrival.segment, arrival.options, arrival.tap);
         Some(if copy { Assigned::Copy(Some(place)) } else { Assigned::To(place) })
     }
 
@@ -132,7 +133,7 @@ impl Tracker {
     /// connection itself.
     pub(super) fn feed_view(&mut self, place: Place, arrival: &Arrival<'_, '_>) -> Assigned {
         let &Arrival { segment, options, tap, .. } = arrival;
-        let original = self.recent.original(place.number(), segment, options.timestamps, tap);
+        let original = self.recent.original(place.number(), segment, options, tap);
         if let Some(original) = original {
             self.note_original(place, original, arrival);
         }

@@ -285,6 +285,40 @@ fn parts_of_one_capture() {
     });
 }
 
+/// As of IPv6, whose packets have no identification: a SYN/ACK that is sent again after a second, and two announcements with the
+/// same numbers, are no copies of what another part shows.
+#[test]
+fn parts_of_one_capture_without_identification() {
+    let record = || {
+        let mut script = Script::default();
+        script.no_ip_id = true;
+        let mut flow = Flow::new(CLIENT, SERVER);
+        let (syn, syn_ack, ack) = handshake();
+        script.send(&mut flow, Client, SYN, &[syn], 0);
+        script.send(&mut flow, Server, SYN | ACK, std::slice::from_ref(&syn_ack), 0);
+        script.wait(SECOND);
+        script.again(&mut flow, Server, SYN | ACK, &[syn_ack], 0);
+        script.send(&mut flow, Client, ACK, &[ack], 0);
+        for id in [1, 2] {
+            script.send(&mut flow, Server, ACK, &[announce(id, [10, 0, 7, id], None, SERVER_KEY)], 0);
+        }
+        script.data(&mut flow, Client, 0, 1, 100);
+        script.data(&mut flow, Client, 100, 101, 100);
+        script
+    };
+    let expected = gist(&record());
+    for at in 1..record().frame_count() {
+        let mut parts = record();
+        parts.cut(at, 0, [0, 1]);
+        assert_eq!(gist(&parts), expected, "cut at {at}");
+        let report = parts.report();
+        let connection = report.connection(0);
+        assert_eq!(connection.addresses.len(), 2, "cut at {at}");
+        let syn_ack = connection.subflows[0].syn_ack.as_ref().expect("a SYN/ACK");
+        assert_eq!(syn_ack.retransmissions, 1, "cut at {at}");
+    }
+}
+
 /// A second place whose clock is so far ahead that its capture seems to begin when the first is over, even where it begins in
 /// the middle, shows the same packets.
 #[test]
