@@ -43,6 +43,15 @@ pub fn open(path: &Path, input: u16, options: &OpenOptions) -> Result<FileSource
     }
 }
 
+/// The time of a capture file's first frame, if it has one; none of what cannot be read twice.
+pub fn first_time(path: &Path) -> Option<Timestamp> {
+    if !path.is_file() {
+        return None;
+    }
+    let mut source = open(path, 0, &OpenOptions { read_ahead: false }).ok()?;
+    source.advance().ok()?.then(|| source.time())
+}
+
 /// Reads a capture from anything that gives bytes, as [`open`] does; `name` stands for it in messages.
 ///
 /// # Errors

@@ -5,16 +5,20 @@ use super::InputInfo;
 /// Inputs and places. A place is an input, unless the interfaces of a single input are told apart: then it is one of them.
 #[derive(Clone, Copy, Debug)]
 pub struct Inputs<'a> {
-    /// The inputs.
+    /// The inputs, in the order of their first frames.
     pub infos: &'a [InputInfo],
+    /// The places of the inputs among those that the user gave; none where there are no several.
+    pub given: &'a [u16],
     /// Names of the places within the only input; none where inputs are the places.
     pub places: &'a [String],
 }
 
 impl<'a> Inputs<'a> {
-    /// Whether frames are told apart by their input.
-    pub fn several(self) -> bool {
-        self.infos.len() > 1
+    /// The inputs as the user gave them.
+    pub fn as_given(self) -> impl Iterator<Item = &'a InputInfo> {
+        let mut order: Vec<usize> = (0..self.infos.len()).collect();
+        order.sort_by_key(|&own| self.given.get(own));
+        order.into_iter().filter_map(|own| self.infos.get(own))
     }
 
     /// Whether the places are interfaces of the only input.
@@ -41,6 +45,6 @@ impl<'a> Inputs<'a> {
 
 impl<'a> From<&'a [InputInfo]> for Inputs<'a> {
     fn from(infos: &'a [InputInfo]) -> Self {
-        Self { infos, places: &[] }
+        Self { infos, given: &[], places: &[] }
     }
 }

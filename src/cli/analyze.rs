@@ -20,6 +20,7 @@ use super::signals;
 use crate::ahead::Ahead;
 use crate::capture::{self, CaptureError, FileSource, InputInfo, Merge, OpenOptions, Source};
 use crate::cores::cores;
+use crate::frame::Timestamp;
 use crate::report::TrackedReport;
 use crate::track::observer::Silent;
 use crate::track::{Compare, Config, Tracker};
@@ -46,7 +47,7 @@ pub fn analyze(plan: &Plan, out: &mut dyn Write) -> anyhow::Result<Analysis> {
         SourcePlan::Live { interfaces, snaplen, write } => {
             let live_plan = live::LivePlan { interfaces, snaplen: *snaplen, write: write.as_deref() };
             if Follower::is_needed(plan) {
-                let mut follower = Follower::new(plan, false, out)?;
+                let mut follower = Follower::new(plan, Vec::new(), out)?;
                 let mut analysis = live::analyze(plan, &live_plan, &mut follower)?;
                 analysis.incomplete |= !follower.finish(&analysis.report)?;
                 return Ok(analysis);
@@ -61,13 +62,20 @@ pub fn analyze(plan: &Plan, out: &mut dyn Write) -> anyhow::Result<Analysis> {
 fn analyze_files(files: &[PathBuf], plan: &Plan, out: &mut dyn Write) -> anyhow::Result<Analysis> {
     let options = OpenOptions { read_ahead: files.len() <= FILES_READ_AHEAD };
     let mut sources: Vec<FileSource> = Vec::with_capacity(files.len());
-    for path in files {
+    let mut opened: Vec<usize> = Vec::with_capacity(files.len());
+    for (place, path) in in_order(files) {
         let Ok(input) = u16::try_from(sources.len()) else { bail!("more than {} captures at once", u16::MAX) };
         match capture::open(path, input, &options) {
-            Ok(source) => sources.push(source),
+            Ok(source) => {
+                sources.push(source);
+                opened.push(place);
+            }
             Err(problem) => complain(&problem.to_string()),
         }
     }
+    // Frames are named by the places of their inputs among those that could be opened.
+    let before = |place: &usize| opened.iter().filter(|other| *other < place).count() as u16;
+    let given: Vec<u16> = opened.iter().map(before).collect();
     if sources.is_empty() {
         return Err(Told.into());
     }
@@ -75,7 +83,7 @@ fn analyze_files(files: &[PathBuf], plan: &Plan, out: &mut dyn Write) -> anyhow:
     let stoppers = sources.iter_mut().map(FileSource::stopper).filter_map(Result::transpose);
     signals::stop_streams(stoppers.collect::<io::Result<_>>()?)?;
     let compare = if sources.len() > 1 { Compare::Inputs } else { Compare::Nothing };
-    let mut analysis = analyze_sources(sources, plan, compare, out)?;
+    let mut analysis = analyze_sources(sources, plan, (compare, given), out)?;
     if let [file] = files
         && analysis.report.tracker().shows_two_sides()
         && !Follower::is_needed(plan)
@@ -83,7 +91,7 @@ fn analyze_files(files: &[PathBuf], plan: &Plan, out: &mut dyn Write) -> anyhow:
         && file.is_file()
         && let Ok(source) = capture::open(file, 0, &options)
     {
-        let apart = analyze_sources(vec![source], plan, Compare::Interfaces, out)?.report;
+        let apart = analyze_sources(vec![source], plan, (Compare::Interfaces, vec![0]), out)?.report;
         if apart.shows_changes_on_the_way() {
             analysis.report = apart;
         }
@@ -92,21 +100,35 @@ fn analyze_files(files: &[PathBuf], plan: &Plan, out: &mut dyn Write) -> anyhow:
     Ok(analysis)
 }
 
+/// Files in the order of their first frames, each with its place among those given: what is compared of the parts of a capture
+/// goes by the numbers of inputs, then of frames.
+fn in_order(files: &[PathBuf]) -> Vec<(usize, &PathBuf)> {
+    let mut files: Vec<_> = files.iter().enumerate().collect();
+    if files.len() > 1 {
+        // Those of unknown time, which may be pipes, come last.
+        files.sort_by_cached_key(|file| capture::first_time(file.1).unwrap_or(Timestamp(i64::MAX)));
+    }
+    files
+}
+
+/// Which places are compared, and the places of the inputs among those that the user gave.
+type Order = (Compare, Vec<u16>);
+
 /// Reads files together, decoded ahead where that helps.
 fn analyze_sources(
     sources: Vec<FileSource>,
     plan: &Plan,
-    compare: Compare,
+    order: Order,
     out: &mut dyn Write,
 ) -> anyhow::Result<Analysis> {
     match &plan.filter {
-        Some(filter) => analyze_frames(Here::new(filtered(sources, filter)?), plan, compare, out),
+        Some(filter) => analyze_frames(Here::new(filtered(sources, filter)?), plan, order, out),
         // On a single core a thread that decodes ahead would only take turns with the one that waits for it.
         None if cores() > 1 && sources.iter().all(FileSource::is_worth_threads) => {
             let sources = sources.into_iter().map(Ahead::new).collect::<io::Result<Vec<_>>>()?;
-            analyze_frames(Merge::new(sources), plan, compare, out)
+            analyze_frames(Merge::new(sources), plan, order, out)
         }
-        None => analyze_frames(Here::new(sources), plan, compare, out),
+        None => analyze_frames(Here::new(sources), plan, order, out),
     }
 }
 
@@ -121,12 +143,12 @@ fn filtered<S: Source>(_: Vec<S>, _: &str) -> anyhow::Result<Vec<S>> {
 }
 
 /// Takes all frames, and writes meanwhile if the plan says so.
-fn analyze_frames(frames: impl Frames, plan: &Plan, compare: Compare, out: &mut dyn Write) -> anyhow::Result<Analysis> {
+fn analyze_frames(frames: impl Frames, plan: &Plan, order: Order, out: &mut dyn Write) -> anyhow::Result<Analysis> {
     if !Follower::is_needed(plan) {
-        return read(frames, plan, compare, &mut Silent);
+        return read(frames, plan, order, &mut Silent);
     }
-    let mut follower = Follower::new(plan, frames.merge().sources().len() > 1, out)?;
-    let mut analysis = read(frames, plan, compare, &mut follower)?;
+    let mut follower = Follower::new(plan, order.1.clone(), out)?;
+    let mut analysis = read(frames, plan, order, &mut follower)?;
     analysis.incomplete |= !follower.finish(&analysis.report)?;
     Ok(analysis)
 }
@@ -135,7 +157,7 @@ fn analyze_frames(frames: impl Frames, plan: &Plan, compare: Compare, out: &mut 
 fn read<F: Follow>(
     mut frames: impl Frames,
     plan: &Plan,
-    compare: Compare,
+    (compare, given): Order,
     follower: &mut F,
 ) -> anyhow::Result<Analysis> {
     let mut tracker =
@@ -187,7 +209,8 @@ fn read<F: Follow>(
     }
     // A further reading has nothing new to say of that.
     let incomplete = compare != Compare::Interfaces && tell_of_faults(merge.problems(), &inputs, plan, &tracker);
-    Ok(Analysis { report: TrackedReport::new(tracker, inputs, frames.incomplete_fragments()), incomplete })
+    let report = TrackedReport::new(tracker, inputs, frames.incomplete_fragments()).with_order(given);
+    Ok(Analysis { report, incomplete })
 }
 
 /// Tells what is wrong with the inputs, or with what they were to be read with; true if something of an input is missing.

@@ -10,7 +10,7 @@ use crate::capture::InputInfo;
 use crate::extract::Extractor;
 use crate::frame::{Frame, Timestamp};
 use crate::limits;
-use crate::model::{ConnectionFilter, FrameRef};
+use crate::model::{ConnectionFilter, Numbering};
 use crate::packet::Decoded;
 use crate::report::seen::Seen;
 use crate::report::{ConnectionNow, Report, Selection, TrackedReport, interface_name, ndjson, packets};
@@ -57,8 +57,8 @@ pub struct Follower<'a> {
     extractor: Option<Extractor>,
     /// Whether lines are written.
     prints: bool,
-    /// Frames are named with their input.
-    several_inputs: bool,
+    /// The places of the inputs among those that the user gave.
+    given: Vec<u16>,
     first: Option<Timestamp>,
     events: Vec<Event>,
     right_checksums: u32,
@@ -84,7 +84,7 @@ impl<'a> Follower<'a> {
     }
 
     /// Prepares what the plan asks for. Lines go to `out`.
-    pub fn new(plan: &'a Plan, several_inputs: bool, out: &'a mut dyn Write) -> anyhow::Result<Self> {
+    pub fn new(plan: &'a Plan, given: Vec<u16>, out: &'a mut dyn Write) -> anyhow::Result<Self> {
         let extractor =
             plan.extract.as_ref().map(|directory| Extractor::new(directory, &plan.connections)).transpose()?;
         Ok(Self {
@@ -92,7 +92,7 @@ impl<'a> Follower<'a> {
             out,
             extractor,
             prints: matches!(plan.format, Format::Packets | Format::Ndjson),
-            several_inputs,
+            given,
             first: None,
             events: Vec::new(),
             right_checksums: 0,
@@ -117,7 +117,7 @@ impl<'a> Follower<'a> {
                 let connection = report.tracker().connection(event.connection);
                 if let (Choice::Wanted, Some(connection)) = (choice(&self.plan.connections, connection), connection) {
                     line.clear();
-                    ndjson::write_event(&mut line, event, connection, self.several_inputs);
+                    ndjson::write_event(&mut line, event, connection, Numbering(&self.given));
                     self.out.write_all(&line)?;
                 }
             }
@@ -162,7 +162,7 @@ impl<'a> Follower<'a> {
                 }
                 let Some(connection) = seen.connection else { return };
                 for event in seen.events.iter().filter(|event| event.connection == connection.id) {
-                    ndjson::write_event(&mut self.line, event, connection, self.several_inputs);
+                    ndjson::write_event(&mut self.line, event, connection, Numbering(&self.given));
                 }
             }
             _ => {}
@@ -309,7 +309,7 @@ impl Follow for Follower<'_> {
         let interface = std::mem::take(interface);
         let events = std::mem::take(&mut self.events);
         let seen = Seen {
-            frame: FrameRef { id: frame.id, several_inputs: self.several_inputs },
+            frame: Numbering(&self.given).of(frame.id),
             time: frame.time,
             since_first_ns: frame.time.since(first),
             interface: &interface,
@@ -339,7 +339,7 @@ impl Follow for Follower<'_> {
         self.line.clear();
         if self.plan.format == Format::Ndjson && tracked.number().is_some() {
             for event in events.iter().filter(|event| event.connection == tracked.id) {
-                ndjson::write_event(&mut self.line, event, tracked, self.several_inputs);
+                ndjson::write_event(&mut self.line, event, tracked, Numbering(&self.given));
             }
             let report = connection.connection(0);
             for finding in &report.findings {

@@ -21,7 +21,7 @@ mod views;
 
 use crate::capture::Inputs;
 use crate::frame::Timestamp;
-use crate::model::FrameRef;
+use crate::model::{FrameRef, Numbering};
 use crate::text;
 use crate::track::connection::{Anomaly, Connection};
 use crate::track::mark::Mark;
@@ -168,7 +168,7 @@ impl Evidence<'_> {
 
     /// A frame as messages name it.
     pub fn frame(&self, mark: Mark) -> FrameRef {
-        FrameRef { id: mark.frame(), several_inputs: self.inputs.several() }
+        Numbering(self.inputs.given).of(mark.frame())
     }
 
     /// The name of a place, without its folders unless two differ by them only.

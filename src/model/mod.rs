@@ -11,6 +11,7 @@ mod stack;
 mod subflow;
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 
 use serde::{Serialize, Serializer};
 
@@ -30,23 +31,34 @@ pub const SCHEMA: &str = "mptcp-inspect/report/1";
 pub struct FrameRef {
     /// The frame.
     pub id: FrameId,
-    /// Whether the run has several inputs, so that the input must be named.
-    pub several_inputs: bool,
+    /// The number of its input as the user gave it, from 1, where the run has several, so that it must be named.
+    pub input: Option<NonZeroU32>,
+}
+
+/// How frames are named in a run with several inputs: the numbers of the inputs as the user gave them, by their own.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Numbering<'a>(pub &'a [u16]);
+
+impl Numbering<'_> {
+    /// The name of a frame.
+    pub fn of(self, id: FrameId) -> FrameRef {
+        let given = self.0.get(usize::from(id.input)).filter(|_| self.0.len() > 1);
+        FrameRef { id, input: given.and_then(|&given| NonZeroU32::new(u32::from(given) + 1)) }
+    }
 }
 
 impl std::fmt::Display for FrameRef {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.several_inputs {
-            write!(f, "{}#{}", u32::from(self.id.input) + 1, self.id.number)
-        } else {
-            write!(f, "{}", self.id.number)
+        match self.input {
+            Some(input) => write!(f, "{input}#{}", self.id.number),
+            None => write!(f, "{}", self.id.number),
         }
     }
 }
 
 impl Serialize for FrameRef {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        if self.several_inputs { serializer.collect_str(self) } else { serializer.serialize_u64(self.id.number) }
+        if self.input.is_some() { serializer.collect_str(self) } else { serializer.serialize_u64(self.id.number) }
     }
 }
 

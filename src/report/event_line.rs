@@ -2,7 +2,7 @@
 
 use super::build::connection::model_verdict;
 use super::json_text::{Checksum, Plain, Quoted, Serde, Shown, Socket, field};
-use crate::model::FrameRef;
+use crate::model::{FrameRef, Numbering};
 use crate::track::connection::{Announced, Connection, Removal};
 use crate::track::mark::Mark;
 use crate::track::observer::{Event, What};
@@ -11,9 +11,9 @@ use crate::track::subflow::Subflow;
 use crate::wire::ResetReason;
 
 /// Appends the line, its end included.
-pub(super) fn append(out: &mut Vec<u8>, event: &Event, connection: &Connection, several_inputs: bool) {
+pub(super) fn append(out: &mut Vec<u8>, event: &Event, connection: &Connection, numbering: Numbering<'_>) {
     let (kind, name) = names(event.what);
-    let of = Of { event, connection, several_inputs };
+    let of = Of { event, connection, numbering };
     field!(out, first "type", Plain(kind));
     field!(out, "event", Plain(name));
     field!(out, "frame", of.frame(event.at.frame));
@@ -52,7 +52,7 @@ fn names(what: What) -> (&'static str, &'static str) {
 struct Of<'a> {
     event: &'a Event,
     connection: &'a Connection,
-    several_inputs: bool,
+    numbering: Numbering<'a>,
 }
 
 fn named(side: Side) -> Plain<'static> {
@@ -61,7 +61,7 @@ fn named(side: Side) -> Plain<'static> {
 
 impl Of<'_> {
     fn frame(&self, mark: Mark) -> FrameRef {
-        FrameRef { id: mark.frame(), several_inputs: self.several_inputs }
+        self.numbering.of(mark.frame())
     }
 
     fn fields(&self, out: &mut Vec<u8>) {

@@ -151,7 +151,7 @@ impl Json for RawSequence {
 
 impl Json for FrameRef {
     fn json(self, out: &mut Vec<u8>) {
-        if self.several_inputs { Shown(self).json(out) } else { self.id.number.json(out) }
+        if self.input.is_some() { Shown(self).json(out) } else { self.id.number.json(out) }
     }
 }
 

@@ -30,7 +30,7 @@ use serde::Serialize;
 
 use super::seen::Seen;
 use super::{event_line, segment_line};
-use crate::model::{self, Finding, Header};
+use crate::model::{self, Finding, Header, Numbering};
 use crate::track::connection::Connection;
 use crate::track::observer::Event;
 
@@ -40,8 +40,8 @@ pub fn write_segment(out: &mut Vec<u8>, seen: &Seen<'_>) {
 }
 
 /// Appends the line of something that changed. `connection` is as it stands after that.
-pub fn write_event(out: &mut Vec<u8>, event: &Event, connection: &Connection, several_inputs: bool) {
-    event_line::append(out, event, connection, several_inputs);
+pub fn write_event(out: &mut Vec<u8>, event: &Event, connection: &Connection, numbering: Numbering<'_>) {
+    event_line::append(out, event, connection, numbering);
 }
 
 /// Writes the line of a connection that left a live capture before its end: the last of it, with its findings.

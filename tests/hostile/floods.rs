@@ -153,7 +153,7 @@ fn ndjson(connections: usize, packets: &[Packet]) -> Vec<serde_json::Value> {
     let args = Args::try_parse_from(args).expect("arguments");
     let Ok(Action::Inspect(plan)) = Action::new(args, &Surroundings::default()) else { panic!("a plan") };
     let mut out: Vec<u8> = Vec::new();
-    let mut follower = Follower::new(&plan, false, &mut out).expect("a follower");
+    let mut follower = Follower::new(&plan, Vec::new(), &mut out).expect("a follower");
     let mut tracker = Tracker::new(Config { connections, ..Config::default() });
     for (index, packet) in packets.iter().enumerate() {
         packet.feed(index as u64 + 1, &mut tracker, &mut follower);

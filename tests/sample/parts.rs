@@ -9,7 +9,7 @@ pub(super) fn time(nanos: i64) -> Timestamp {
 }
 
 pub(super) fn frame_of(input: u16, number: u64) -> FrameRef {
-    FrameRef { id: FrameId { number, input }, several_inputs: false }
+    FrameRef { id: FrameId { number, input }, input: None }
 }
 
 pub(super) fn frame(number: u64) -> FrameRef {

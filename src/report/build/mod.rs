@@ -22,7 +22,7 @@ use crate::frame::{FrameId, LinkType};
 use crate::infer::{self, Naming, Surroundings};
 use crate::model::{
     CaptureStack, CaptureSummary, Connection, ConnectionsLeft, Finding, FoundBySeverity, FrameRef, Handover, Header,
-    Input, Interface, KernelCounters, NotDecoded, Orphans, SCHEMA, Skipped, TcpConnections,
+    Input, Interface, KernelCounters, NotDecoded, Numbering, Orphans, SCHEMA, Skipped, TcpConnections,
 };
 use crate::text;
 use crate::track::apart::Spot;
@@ -36,6 +36,8 @@ use overview::{Overview, Scene};
 pub struct TrackedReport {
     tracker: Tracker,
     inputs: Vec<InputInfo>,
+    /// The places of the inputs among those that the user gave.
+    given: Vec<u16>,
     /// Names of the places within the only input, where its interfaces are told apart.
     places: Vec<String>,
     incomplete_fragments: u64,
@@ -72,7 +74,7 @@ impl Context<'_> {
     }
 
     fn frame_ref(&self, id: FrameId) -> FrameRef {
-        FrameRef { id, several_inputs: self.inputs.several() }
+        Numbering(self.inputs.given).of(id)
     }
 
     pub(super) fn moment(&self, moment: Moment) -> crate::model::Moment {
@@ -137,12 +139,30 @@ impl TrackedReport {
         let around = whole.around.complete(tracker.plain_flows());
         let Sorted { listed, views, orphans, .. } = whole;
         let places = inputs.first().map_or_else(Vec::new, |info| names_of(tracker.places(), info));
-        let overview = OnceLock::new();
-        Self { tracker, inputs, places, incomplete_fragments, listed, views, orphans, around, departed: None, overview }
+        let (given, overview) = ((0..inputs.len() as u16).collect(), OnceLock::new());
+        Self {
+            tracker,
+            inputs,
+            given,
+            places,
+            incomplete_fragments,
+            listed,
+            views,
+            orphans,
+            around,
+            departed: None,
+            overview,
+        }
     }
 
     fn inputs(&self) -> Inputs<'_> {
-        Inputs { infos: &self.inputs, places: &self.places }
+        Inputs { infos: &self.inputs, given: &self.given, places: &self.places }
+    }
+
+    /// The inputs are not in the order in which the user gave them: `given` has their places among those, from 0.
+    pub fn with_order(mut self, given: Vec<u16>) -> Self {
+        self.given = given;
+        self
     }
 
     /// Tells of connections, too, that the tracker has forgotten.
@@ -390,7 +410,7 @@ fn header(counts: &Counts, inputs: Inputs<'_>, incomplete_fragments: u64, stack:
     Header {
         schema: SCHEMA,
         tool: concat!("mptcp-inspect ", env!("CARGO_PKG_VERSION")).to_owned(),
-        inputs: inputs.infos.iter().map(input).collect(),
+        inputs: inputs.as_given().map(input).collect(),
         capture: CaptureSummary {
             first: counts.first,
             last: counts.last,
@@ -446,7 +466,7 @@ fn finding(
     found: &diagnose::Found,
 ) -> Finding {
     let mut frames: Vec<FrameRef> = found.frames.iter().map(|&mark| context.frame(mark)).collect();
-    frames.sort();
+    frames.sort_by_key(|frame| (frame.id.number, frame.input));
     frames.dedup();
     let rule = found.rule;
     let dialect = connection.and_then(|connection| connection.dialect);
