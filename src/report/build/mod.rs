@@ -2,6 +2,7 @@
 
 pub(super) mod connection;
 mod departed;
+mod header;
 mod now;
 mod overview;
 mod subflow;
@@ -10,6 +11,7 @@ use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
 pub use departed::Departed;
+use header::{dropped_packets, header, not_decoded};
 pub use now::ConnectionNow;
 
 use super::in_groups::in_groups;
@@ -18,18 +20,17 @@ use crate::capture::{InputInfo, Inputs};
 use crate::crypto::Token;
 use crate::diagnose;
 use crate::diagnose::counters::Counters;
-use crate::frame::{FrameId, LinkType};
+use crate::frame::FrameId;
 use crate::infer::{self, Naming, Surroundings};
 use crate::model::{
-    CaptureStack, CaptureSummary, Connection, ConnectionsLeft, Finding, FoundBySeverity, FrameRef, Handover, Header,
-    Input, Interface, KernelCounters, NotDecoded, Numbering, Orphans, SCHEMA, Skipped, TcpConnections,
+    Connection, Finding, FoundBySeverity, FrameRef, Handover, Header, KernelCounters, Numbering, Orphans,
 };
 use crate::text;
+use crate::track::Tracker;
 use crate::track::apart::Spot;
 use crate::track::connection as tracked;
 use crate::track::mark::{Mark, Moment};
 use crate::track::observer::ConnectionId;
-use crate::track::{Counts, Tracker, Undecoded};
 use overview::{Overview, Scene};
 
 /// A report over a tracker whose capture has ended.
@@ -395,57 +396,6 @@ impl Report for TrackedReport {
     }
 }
 
-/// Frames that were not decoded, by link type.
-fn not_decoded(undecoded: &[Undecoded]) -> Vec<NotDecoded> {
-    let mut packets: BTreeMap<LinkType, u64> = BTreeMap::new();
-    for known in undecoded {
-        *packets.entry(known.link).or_default() += known.packets;
-    }
-    packets.into_iter().map(|(link, packets)| NotDecoded { link_type: link.to_string(), packets }).collect()
-}
-
-/// Everything that is not a connection.
-fn header(counts: &Counts, inputs: Inputs<'_>, incomplete_fragments: u64, stack: CaptureStack) -> Header {
-    let left = counts.left;
-    Header {
-        schema: SCHEMA,
-        tool: concat!("mptcp-inspect ", env!("CARGO_PKG_VERSION")).to_owned(),
-        inputs: inputs.as_given().map(input).collect(),
-        capture: CaptureSummary {
-            first: counts.first,
-            last: counts.last,
-            packets: counts.packets,
-            tcp_segments: counts.tcp_segments,
-            mptcp_segments: counts.mptcp_segments,
-            options_cut_segments: counts.options_cut_segments,
-            duplicates: counts.duplicates,
-            view_segments: counts.view_segments,
-            skipped: Skipped {
-                not_ip: counts.not_ip,
-                not_tcp: counts.not_tcp,
-                malformed: counts.malformed,
-                fragments_incomplete: incomplete_fragments,
-                evicted: counts.evicted,
-            },
-            not_decoded: Vec::new(),
-            connections_left: (left.total() > 0).then_some(ConnectionsLeft {
-                closed: left.closed,
-                idle: left.idle,
-                half_open: left.half_open,
-                limit: left.limit,
-                findings: None,
-            }),
-            joins_without_connection: 0,
-        },
-        tcp_connections: TcpConnections {
-            seen: counts.tcp_connections,
-            asked_for_mptcp: counts.asked_for_mptcp,
-            forgotten: counts.flows_evicted,
-        },
-        stack,
-    }
-}
-
 fn summary(connection: &tracked::Connection, id: u64, findings: FindingCounts) -> Summary {
     Summary {
         id,
@@ -482,46 +432,5 @@ fn finding(
         counter: found.counter.and_then(|counter| diagnose::counter(counter, dialect)),
         advice: diagnose::advice(rule, dialect).filter(|_| !found.settled),
         between: found.between.map(|(from, to)| [context.place(from), context.place(to)]),
-    }
-}
-
-/// Live: packets that the kernel dropped are missing from everything else that is said.
-fn dropped_packets(inputs: &[InputInfo]) -> Option<Finding> {
-    let dropped: u64 = inputs.iter().filter_map(|input| input.dropped).sum();
-    let rule = diagnose::rules::capture::CAPTURE_DROPPED_PACKETS;
-    (dropped > 0).then(|| Finding {
-        id: rule.id,
-        severity: rule.severity,
-        message: format!(
-            "The capture lost {} beside {} that it has: what is said of missing packets may be wrong.",
-            text::counted(dropped, "packet"),
-            text::count(inputs.iter().map(|input| input.packets).sum())
-        ),
-        connection: None,
-        subflow: None,
-        frames: Vec::new(),
-        rfc: None,
-        counter: None,
-        advice: Some(rule.advice),
-        between: None,
-    })
-}
-
-fn input(info: &InputInfo) -> Input {
-    Input {
-        name: info.name.clone(),
-        kind: info.kind.as_str(),
-        interfaces: info
-            .interfaces
-            .iter()
-            .map(|interface| Interface {
-                name: interface.name.clone(),
-                link_type: interface.link.to_string(),
-                snaplen: interface.snaplen,
-            })
-            .collect(),
-        packets: info.packets,
-        cut_after: info.cut_after,
-        dropped: info.dropped,
     }
 }

@@ -1,6 +1,7 @@
 //! One connection as it stands while the capture goes on, for a live view and for events.
 
-use super::{Context, connection, finding, header, summary};
+use super::header::header;
+use super::{Context, connection, finding, summary};
 use crate::capture::{InputInfo, Inputs};
 use crate::crypto::Token;
 use crate::diagnose;
