@@ -161,12 +161,14 @@ impl TrackedReport {
     }
 
     /// The inputs are not in the order in which the user gave them: `given` has their places among those, from 0.
+    #[must_use]
     pub fn with_order(mut self, given: Vec<u16>) -> Self {
         self.given = given;
         self
     }
 
     /// Tells of connections, too, that the tracker has forgotten.
+    #[must_use]
     pub fn with_departed(mut self, departed: Departed) -> Self {
         self.departed = Some(departed);
         self
