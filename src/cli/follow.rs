@@ -121,12 +121,13 @@ impl<'a> Follower<'a> {
                     self.out.write_all(&line)?;
                 }
             }
-            for index in Selection::new(report, &self.plan.connections, None).indices {
+            let selection = Selection::new(report, &self.plan.connections, None);
+            for &index in &selection.indices {
                 for finding in &report.connection_findings(index) {
                     ndjson::write_finding(self.out, finding)?;
                 }
             }
-            for finding in &report.findings() {
+            for finding in &selection.findings(report) {
                 ndjson::write_finding(self.out, finding)?;
             }
             ndjson::write_end(self.out, &report.header())?;
@@ -151,8 +152,10 @@ impl<'a> Follower<'a> {
     fn print(&mut self, seen: &Seen<'_>) {
         self.line.clear();
         let is_wanted = self.plan.all_tcp || seen.options().any(|item| item.kind == crate::wire::kind::MPTCP);
+        // Where MPTCP ends, the segment that shows it may have none.
+        let falls_back = seen.events.iter().any(|event| event.what == What::FellBack);
         match self.plan.format {
-            Format::Packets if is_wanted => packets::write_segment(&mut self.line, seen, self.plan.look),
+            Format::Packets if is_wanted || falls_back => packets::write_segment(&mut self.line, seen, self.plan.look),
             Format::Ndjson => {
                 if is_wanted {
                     ndjson::write_segment(&mut self.line, seen);

@@ -26,7 +26,7 @@ use crate::diagnose::rules;
 use crate::report::{FindingCounts, Report, Selection, counters, explain, json, table, tree};
 use args::{Args, Format};
 use exit::{Outcome, complain};
-use plan::{Action, Plan, Surroundings};
+use plan::{Action, Plan, SourcePlan, Surroundings};
 
 /// Runs the program: the process's arguments in, its exit status out.
 pub fn run() -> ExitCode {
@@ -49,6 +49,9 @@ fn act(args: Args) -> anyhow::Result<Outcome> {
 /// Reads, analyses, prints.
 fn inspect(plan: &Plan) -> anyhow::Result<Outcome> {
     let mut out = plan.open_output()?;
+    if matches!(plan.source, SourcePlan::Live { .. }) {
+        out.flush()?;
+    }
     let analysis = analyze::analyze(plan, &mut out)?;
     let report = &analysis.report;
     let selection = Selection::new(report, &plan.connections, plan.limit());
@@ -61,7 +64,7 @@ fn inspect(plan: &Plan) -> anyhow::Result<Outcome> {
     }
     if plan.counters
         && matches!(plan.format, Format::Tree | Format::Table)
-        && let Some(counted) = report.kernel_counters()
+        && let Some(counted) = report.kernel_counters(&plan.connections)
     {
         counters::write(&mut out, &counted)?;
     }
@@ -69,7 +72,7 @@ fn inspect(plan: &Plan) -> anyhow::Result<Outcome> {
     for filter in &selection.unmatched {
         complain(&format!("no connection {filter} in this capture"));
     }
-    let mut found: FindingCounts = report.findings().iter().collect();
+    let mut found: FindingCounts = selection.findings(report).iter().collect();
     found += selection.tally.findings;
     let incomplete = analysis.incomplete;
     let unmatched = !selection.unmatched.is_empty();

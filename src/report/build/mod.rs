@@ -11,6 +11,7 @@ use std::sync::OnceLock;
 pub use now::ConnectionNow;
 
 use super::in_groups::in_groups;
+use super::selection::names_orphans;
 use super::{FindingCounts, Report, Summary};
 use crate::capture::{InputInfo, Inputs};
 use crate::crypto::Token;
@@ -18,8 +19,8 @@ use crate::diagnose;
 use crate::frame::{FrameId, LinkType};
 use crate::infer::{self, Naming, Surroundings};
 use crate::model::{
-    CaptureStack, CaptureSummary, Connection, ConnectionsLeft, Finding, FrameRef, Handover, Header, Input, Interface,
-    KernelCounters, NotDecoded, Orphans, SCHEMA, Skipped, TcpConnections,
+    CaptureStack, CaptureSummary, Connection, ConnectionFilter, ConnectionsLeft, Finding, FrameRef, Handover, Header,
+    Input, Interface, KernelCounters, NotDecoded, Orphans, SCHEMA, Skipped, TcpConnections,
 };
 use crate::text;
 use crate::track::apart::Spot;
@@ -57,7 +58,9 @@ impl Naming for Context<'_> {
     }
 
     fn interface(&self, interface: (u16, u16)) -> String {
-        Context::interface(self, interface)
+        let name = Context::interface(self, interface);
+        // That of an input which has one without name goes by the input's.
+        if name.is_empty() { self.place(interface.0) } else { name }
     }
 }
 
@@ -87,12 +90,12 @@ impl Context<'_> {
     }
 }
 
-/// The report's name of an input's interface.
+/// The report's name of an input's interface; empty where it has none.
 pub fn interface_name(info: &InputInfo, index: u16) -> String {
     match info.interfaces.get(usize::from(index)).and_then(|interface| interface.name.clone()) {
         Some(name) => name,
         None if info.interfaces.len() > 1 => format!("{}:{index}", info.name),
-        None => info.name.clone(),
+        None => String::new(),
     }
 }
 
@@ -245,6 +248,9 @@ impl Report for TrackedReport {
             header(&self.tracker.counts, self.inputs(), self.incomplete_fragments, self.overview().stack.clone());
         header.capture.joins_without_connection = self.orphan_joins(&|_| true);
         header.capture.not_decoded = not_decoded(&self.tracker.undecoded);
+        let tells = header.capture.not_decoded.is_empty();
+        let asked = &mut header.tcp_connections.asked_for_mptcp;
+        *asked = asked.filter(|&asked| asked > 0 || tells);
         header
     }
 
@@ -336,13 +342,21 @@ impl Report for TrackedReport {
         dropped_packets(&self.inputs).into_iter().chain(across).collect()
     }
 
-    fn kernel_counters(&self) -> Option<KernelCounters> {
+    fn kernel_counters(&self, filters: &[ConnectionFilter]) -> Option<KernelCounters> {
         // What left a live capture took its counts along.
         if self.tracker.counts.left.total() > 0 {
             return None;
         }
         let mut counters = diagnose::counters::Counters::default();
-        for connection in self.tracker.connections().filter(|connection| connection.view_of.is_none()) {
+        let named = |connection: &&tracked::Connection| {
+            let tokens = [connection.ends.client.token(), connection.ends.server.token()];
+            match connection.number() {
+                Some(number) => filters.is_empty() || filters.iter().any(|filter| filter.names(number, tokens)),
+                None => names_orphans(filters, tokens[1]),
+            }
+        };
+        let connections = self.tracker.connections().filter(|connection| connection.view_of.is_none());
+        for connection in connections.filter(named) {
             diagnose::counters::add(&mut counters, connection, &self.views_of(connection.id), self.inputs());
         }
         let counters = counters.known();
@@ -393,7 +407,8 @@ fn header(counts: &Counts, inputs: Inputs<'_>, incomplete_fragments: u64, stack:
         },
         tcp_connections: TcpConnections {
             seen: counts.tcp_connections,
-            asked_for_mptcp: counts.asked_for_mptcp,
+            asked_for_mptcp: (counts.asked_for_mptcp > 0 || counts.options_cut_segments == 0)
+                .then_some(counts.asked_for_mptcp),
             forgotten: counts.flows_evicted,
         },
         stack,
