@@ -70,6 +70,8 @@ fn analyze_files(files: &[PathBuf], plan: &Plan, out: &mut dyn Write) -> anyhow:
     if sources.is_empty() {
         return Err(Told.into());
     }
+    // There is something to report: what an output file had before makes room for it.
+    out.flush()?;
     let left_out = sources.len() < files.len();
     let compare = if sources.len() > 1 { Compare::Inputs } else { Compare::Nothing };
     let mut analysis = analyze_sources(sources, plan, compare, out)?;
