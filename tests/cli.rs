@@ -195,6 +195,33 @@ fn inputs_count_the_packets_that_were_taken() {
     }
 }
 
+/// What stands behind a whole gzip member, and is none, is not a part of it that was cut.
+#[test]
+fn a_gzip_file_with_something_behind_it() {
+    for (behind, said) in
+        [(&b"garbage"[..], "cannot be read after packet 3: what follows the gzip data is none"), (b"", "")]
+    {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(&pcap(3)).unwrap();
+        let bytes = [&encoder.finish().unwrap()[..], &[0; 5], behind].concat();
+        let output = run(&format!("-F json {}", file("behind.pcap.gz", &bytes).display()));
+        assert!(String::from_utf8_lossy(&output.stderr).contains(said), "{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(output.status.code(), Some(if said.is_empty() { 0 } else { 2 }));
+        assert_eq!(json(&output)["capture"]["packets"], 3);
+    }
+}
+
+/// A pcap names no interface.
+#[test]
+fn an_interface_without_a_name_is_null() {
+    let capture = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/captures/v1-01-single/client-e1.pcap");
+    let lines = run(&format!("-F ndjson {}", capture.display())).stdout;
+    let first: serde_json::Value = serde_json::from_slice(lines.split(|byte| *byte == b'\n').next().unwrap()).unwrap();
+    assert_eq!((&first["type"], &first["interface"]), (&"segment".into(), &serde_json::Value::Null));
+    let report = json(&run(&format!("-F json {}", capture.display())));
+    assert_eq!(report["connections"][0]["subflows"][0]["interfaces"].as_array().map(Vec::len), Some(0));
+}
+
 #[test]
 fn an_unknown_connection_is_an_error() {
     let one = file("one.pcap", &pcap(1));
@@ -211,6 +238,13 @@ fn output_goes_to_a_file_but_never_over_an_input() {
     assert_eq!((output.status.code(), output.stdout.len()), (Some(0), 0));
     let written: serde_json::Value = serde_json::from_slice(&fs::read(&report).unwrap()).unwrap();
     assert_eq!(written["capture"]["packets"], 2);
+
+    // Where no input can be read, there is nothing to put in its place.
+    let before = fs::read(&report).unwrap();
+    complaint(&format!("-o {} {}/missing.pcap", report.display(), env!("CARGO_TARGET_TMPDIR")));
+    assert_eq!(fs::read(&report).unwrap(), before);
+    run(&format!("-F packets -o {} {}", report.display(), input.display()));
+    assert_eq!(fs::read(&report).unwrap(), b"", "no segment, no line");
 
     let complaint = complaint(&format!("-o {0} {0}", input.display()));
     assert!(complaint.contains("is an input: the output would overwrite it"), "{complaint}");
@@ -239,6 +273,34 @@ fn a_closed_pipe_ends_quietly() {
         child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
         assert_eq!((child.wait().unwrap().code(), stderr.as_str()), (Some(0), ""), "{arguments}");
     }
+}
+
+/// What `--check` found counts, whoever reads the output.
+#[test]
+fn a_closed_pipe_hides_no_error() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/captures");
+    let capture = |name: &str| root.join(name).display().to_string();
+    for (name, status) in [("v1-18a-join-refused-limits/client-any.pcap", 1), ("v1-01-single/client-e1.pcap", 0)] {
+        for format in ["tree", "json", "ndjson"] {
+            let (reader, writer) = std::io::pipe().unwrap();
+            drop(reader);
+            let arguments = format!("--check -F {format} {}", capture(name));
+            let mut child =
+                program(&arguments).stdout(writer).stderr(Stdio::piped()).spawn().expect("the program starts");
+            let mut stderr = String::new();
+            child.stderr.take().unwrap().read_to_string(&mut stderr).unwrap();
+            assert_eq!((child.wait().unwrap().code(), stderr.as_str()), (Some(status), ""), "{arguments}");
+        }
+    }
+}
+
+/// The segment that shows a fallback may have no MPTCP option.
+#[test]
+fn packets_show_a_fallback() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata/captures");
+    let capture = root.join("v1-16-drop-mp-syn/client-e1.pcap");
+    let shown = String::from_utf8(run(&format!("-F packets {}", capture.display())).stdout).unwrap();
+    assert_eq!(shown.lines().filter(|line| line.contains("→ fallback to TCP: ")).count(), 1, "{shown}");
 }
 
 #[test]

@@ -155,6 +155,9 @@ impl<R: BufRead> BufRead for Bites<R> {
     }
 }
 
+/// The first byte of each gzip member.
+const GZIP_MAGIC: u8 = 0x1f;
+
 /// The members of a gzip file one after the other (RFC 1952 §2.2). Zeros behind the last are padding, as of tapes.
 struct Members<R>(Option<GzDecoder<R>>);
 
@@ -174,7 +177,11 @@ impl<R: BufRead> Read for Members<R> {
                 padding = zeros > 0 && zeros == bytes.len();
                 rest.consume(zeros);
             }
-            let ended = rest.fill_buf()?.is_empty();
+            let next = rest.fill_buf()?.first().copied();
+            if next.is_some_and(|byte| byte != GZIP_MAGIC) {
+                return Err(io::Error::new(io::ErrorKind::InvalidData, "what follows the gzip data is none"));
+            }
+            let ended = next.is_none();
             self.0 = self.0.take().filter(|_| !ended).map(|member| GzDecoder::new(member.into_inner()));
         }
     }

@@ -40,6 +40,10 @@ pub(super) fn looks_like(start: &[u8]) -> String {
     if start.is_empty() {
         return "an empty file".to_owned();
     }
+    // Whole ones were decompressed.
+    if start.starts_with(b"\x1f\x8b") && start.len() < 3 {
+        return "the first bytes of a gzip file".to_owned();
+    }
     if let Some((_, what)) = MAGICS.iter().find(|(magic, _)| start.starts_with(magic)) {
         return (*what).to_owned();
     }
@@ -76,6 +80,7 @@ mod tests {
     fn usual_mistakes_are_named() {
         for (start, expected) in [
             (&b""[..], "an empty file"),
+            (b"\x1f\x8b", "the first bytes of a gzip file"),
             (b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "a PNG image"),
             (b"\x7fELF\x02\x01\x01", "an ELF program"),
             (b"No.  Time  Source\n", "text"),

@@ -79,6 +79,8 @@ fn analyze_files(files: &[PathBuf], plan: &Plan, out: &mut dyn Write) -> anyhow:
     if sources.is_empty() {
         return Err(Told.into());
     }
+    // There is something to report: what an output file had before makes room for it.
+    out.flush()?;
     let left_out = sources.len() < files.len();
     let stoppers = sources.iter_mut().map(FileSource::stopper).filter_map(Result::transpose);
     signals::stop_streams(stoppers.collect::<io::Result<_>>()?)?;

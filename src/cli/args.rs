@@ -56,8 +56,8 @@ pub struct Args {
     /// Keep at most BYTES of each packet (live)
     ///
     /// Checksums of the data can only be verified where packets are kept whole.
-    #[arg(short, long, value_name = "BYTES", help_heading = "Input", display_order = 5, default_value_t = 262_144, requires = "interface",
-          value_parser = clap::value_parser!(u32).range(64..=262_144))]
+    #[arg(short, long, value_name = "BYTES", help_heading = "Input", display_order = 5, default_value_t = SNAPLEN_MAX, requires = "interface",
+          value_parser = snaplen)]
     pub snaplen: u32,
 
     /// Also save the packets to FILE as pcapng (live)
@@ -107,11 +107,11 @@ pub struct Args {
     pub ascii: bool,
 
     /// Say more: round-trip times, retransmissions, handshakes
-    #[arg(short, long)]
+    #[arg(short, long, overrides_with = "verbose")]
     pub verbose: bool,
 
     /// Say less: no progress, no warnings
-    #[arg(short, long, conflicts_with = "verbose")]
+    #[arg(short, long, conflicts_with = "verbose", overrides_with = "quiet")]
     pub quiet: bool,
 
     /// Also print the kernel's counters that the packets imply, as 'nstat' names them (tree, table)
@@ -224,6 +224,18 @@ fn key(text: &str) -> Option<Key> {
     let hex = text.strip_prefix("0x").unwrap_or(text);
     let is_key = hex.len() == 16 && hex.bytes().all(|byte| byte.is_ascii_hexdigit());
     is_key.then(|| u64::from_str_radix(hex, 16).ok().map(|key| Key(key.to_be_bytes()))).flatten()
+}
+
+/// Bytes of a packet that are kept at most: more than any link carries.
+const SNAPLEN_MAX: u32 = 262_144;
+
+/// Parses how much of each packet is kept; 0 is all of it, as for other capture programs.
+fn snaplen(text: &str) -> Result<u32, &'static str> {
+    match text.parse() {
+        Ok(0) => Ok(SNAPLEN_MAX),
+        Ok(bytes @ 64..=SNAPLEN_MAX) => Ok(bytes),
+        _ => Err("expected 64 to 262144, or 0 for whole packets"),
+    }
 }
 
 /// Parses a positive number of seconds.

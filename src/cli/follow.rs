@@ -121,15 +121,14 @@ impl<'a> Follower<'a> {
                     self.out.write_all(&line)?;
                 }
             }
+            let selection = Selection::new(report, &self.plan.connections, None);
             // What is to be said of a connection that left was written when it did.
-            let mut indices = Selection::new(report, &self.plan.connections, None).indices;
-            indices.retain(|&index| !report.has_left(index));
-            for index in indices {
+            for &index in selection.indices.iter().filter(|&&index| !report.has_left(index)) {
                 for finding in &report.connection_findings(index) {
                     ndjson::write_finding(self.out, finding)?;
                 }
             }
-            for finding in &report.findings() {
+            for finding in &selection.findings(report) {
                 ndjson::write_finding(self.out, finding)?;
             }
             ndjson::write_end(self.out, &report.header())?;
@@ -154,8 +153,10 @@ impl<'a> Follower<'a> {
     fn print(&mut self, seen: &Seen<'_>) {
         self.line.clear();
         let is_wanted = self.plan.all_tcp || seen.options().any(|item| item.kind == crate::wire::kind::MPTCP);
+        // Where MPTCP ends, the segment that shows it may have none.
+        let falls_back = seen.events.iter().any(|event| event.what == What::FellBack);
         match self.plan.format {
-            Format::Packets if is_wanted => packets::write_segment(&mut self.line, seen, self.plan.look),
+            Format::Packets if is_wanted || falls_back => packets::write_segment(&mut self.line, seen, self.plan.look),
             Format::Ndjson => {
                 if is_wanted {
                     ndjson::write_segment(&mut self.line, seen);

@@ -27,7 +27,7 @@ use crate::diagnose::rules;
 use crate::report::{FindingCounts, Report, Selection, counters, explain, json, table, tree};
 use args::{Args, Format};
 use exit::{Outcome, complain};
-use plan::{Action, Plan, Surroundings};
+use plan::{Action, Plan, SourcePlan, Surroundings};
 
 /// Runs the program: the process's arguments in, its exit status out.
 pub fn run() -> ExitCode {
@@ -50,6 +50,9 @@ fn act(args: Args) -> anyhow::Result<Outcome> {
 /// Reads, analyses, prints.
 fn inspect(plan: &Plan) -> anyhow::Result<Outcome> {
     let mut out = plan.open_output()?;
+    if matches!(plan.source, SourcePlan::Live { .. }) {
+        out.flush()?;
+    }
     let analysis = analyze::analyze(plan, &mut out)?;
     let report = &analysis.report;
     let selection = Selection::new(report, &plan.connections, plan.limit());
@@ -62,7 +65,7 @@ fn inspect(plan: &Plan) -> anyhow::Result<Outcome> {
     }
     if plan.counters
         && matches!(plan.format, Format::Tree | Format::Table)
-        && let Some(counted) = report.kernel_counters()
+        && let Some(counted) = report.kernel_counters(&plan.connections)
     {
         counters::write(&mut out, &counted)?;
     }
@@ -70,9 +73,11 @@ fn inspect(plan: &Plan) -> anyhow::Result<Outcome> {
     for filter in &selection.unmatched {
         complain(&format!("no connection {filter} in this capture"));
     }
-    let mut found: FindingCounts = report.findings().iter().collect();
+    let mut found: FindingCounts = selection.findings(report).iter().collect();
     found += selection.tally.findings;
-    found += report.departed_findings();
+    if !selection.filtered {
+        found += report.departed_findings();
+    }
     let incomplete = analysis.incomplete;
     let unmatched = !selection.unmatched.is_empty();
     // The process is about to end: giving back the memory of a million connections, one by one, would only take time.

@@ -192,14 +192,30 @@ impl Plan {
         match &self.output {
             None => {
                 let name = "standard output".to_owned();
-                Ok(Box::new(BufWriter::new(Output { name, file: standard_output()?, written: 0 })))
+                Ok(Box::new(BufWriter::new(Output {
+                    name,
+                    file: standard_output()?,
+                    written: 0,
+                    unread: self.unread(),
+                    replaces: false,
+                })))
             }
             Some(path) => {
                 let name = path.display().to_string();
-                let file = File::create(path).with_context(|| format!("cannot write to {name}"))?;
-                Ok(Box::new(BufWriter::new(Output { name, file, written: 0 })))
+                // What is in it stays until there is something to put in its place.
+                let opened = File::options().write(true).create(true).truncate(false).open(path);
+                let file = opened.with_context(|| format!("cannot write to {name}"))?;
+                let replaces = file.metadata().is_ok_and(|known| known.is_file());
+                Ok(Box::new(BufWriter::new(Output { name, file, written: 0, unread: self.unread(), replaces })))
             }
         }
+    }
+
+    /// What becomes of output that nobody reads any more. What `--check` tells is known at the end only, and files have one.
+    fn unread(&self) -> Unread {
+        let ends = !matches!(self.source, SourcePlan::Live { .. });
+        let at_end = !matches!(self.format, Format::Packets | Format::Ndjson);
+        if self.check && (ends || at_end) { Unread::Dropped } else { Unread::Ends }
     }
 }
 
@@ -208,14 +224,36 @@ struct Output {
     name: String,
     file: File,
     written: u64,
+    unread: Unread,
+    /// The file's earlier content is still there.
+    replaces: bool,
+}
+
+impl Output {
+    /// Makes the file empty before anything is written to it.
+    fn replace(&mut self) -> io::Result<()> {
+        if std::mem::take(&mut self.replaces) { self.file.set_len(0) } else { Ok(()) }
+    }
+}
+
+/// What becomes of output whose reader went away (`| head`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Unread {
+    /// It ends the program.
+    Ends,
+    /// It is dropped.
+    Dropped,
 }
 
 impl Write for Output {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        match self.file.write(bytes) {
+        match self.replace().and_then(|()| self.file.write(bytes)) {
             Ok(count) => {
                 self.written += count as u64;
                 Ok(count)
+            }
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe && self.unread == Unread::Dropped => {
+                Ok(bytes.len())
             }
             // Nobody is told of a reader that went away, and an interruption is none.
             Err(error) if matches!(error.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::Interrupted) => Err(error),
@@ -229,6 +267,7 @@ impl Write for Output {
     }
 
     fn flush(&mut self) -> io::Result<()> {
+        self.replace()?;
         self.file.flush()
     }
 }
@@ -264,6 +303,9 @@ fn source_and_filter(args: &Args) -> anyhow::Result<(SourcePlan, Option<String>)
         (filter, []) => filter.clone(),
         (None, words) => Some(words.join(" ")),
     };
+    if args.write.as_deref().is_some_and(|path| path.as_os_str() == "-") {
+        bail!("-w takes a file: standard output has the report ('-w ./-' is a file of that name)");
+    }
     let live =
         SourcePlan::Live { interfaces: args.interface.clone(), snaplen: args.snaplen, write: args.write.clone() };
     Ok((live, filter))
@@ -302,9 +344,17 @@ mod tests {
         let interfaces = vec!["lo".to_owned(), "eth0".to_owned()];
         assert_eq!(live.source, SourcePlan::Live { interfaces, snaplen: 96, write: None });
         assert_eq!(live.filter.as_deref(), Some("tcp port 80"));
-        for wrong in
-            ["x -i lo -f tcp port 80", "x - -", "x -w out.pcap a.pcap", "x -s 96 a.pcap", "x -q -v a.pcap", "x -F json"]
-        {
+        let whole = plan("x -i lo -s 0 -vv", &here).unwrap();
+        assert!(whole.look.verbose && matches!(whole.source, SourcePlan::Live { snaplen: 262_144, .. }));
+        for wrong in [
+            "x -i lo -f tcp port 80",
+            "x - -",
+            "x -w out.pcap a.pcap",
+            "x -s 96 a.pcap",
+            "x -q -v a.pcap",
+            "x -F json",
+            "x -i lo -w -",
+        ] {
             assert!(plan(wrong, &here).is_err(), "{wrong}");
         }
     }

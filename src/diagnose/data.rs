@@ -87,7 +87,8 @@ fn checksums(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side) {
         format!("frames {begins} to {}", finder.frame(first.last_frame))
     };
     text.push_str(&format!(
-        ", first that of {} bytes from byte {} of its stream ({frames})",
+        ", {} of {} bytes from byte {} of its stream ({frames})",
+        if tally.mismatch == 1 { "that" } else { "first that" },
         text::count(u64::from(first.placed.data_len)),
         if data.counts_from_idsn() { text::count(offset(first)) } else { "?".to_owned() },
     ));
@@ -320,7 +321,11 @@ fn reinjected(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side) 
         text::bytes(data.unique),
         text::bytes(data.again.reinjected - data.again.reinjected_useful),
     );
-    finder.report(rule::REINJECTIONS_USELESS, None, &[], text);
+    // The data of the subflow that repeated most.
+    let halves = connection.subflows.iter().map(|subflow| &subflow.halves[side]);
+    let most = halves.max_by_key(|half| half.seldom.reinjected);
+    let frames: Vec<Mark> = most.into_iter().flat_map(|half| [half.first_data, half.last_data]).flatten().collect();
+    finder.report(rule::REINJECTIONS_USELESS, None, &frames, text);
 }
 
 fn signalling_acks(finder: &mut Finder<'_, '_>) {

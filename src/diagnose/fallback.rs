@@ -59,7 +59,7 @@ fn void_by(connection: &Connection) -> Option<&'static str> {
     let of_syn = |anomaly: &&Anomaly| anomaly.side == Side::Client && anomaly.frame == syn;
     connection.seldom.anomalies.iter().filter(of_syn).find_map(|anomaly| match anomaly.kind {
         AnomalyKind::CapableFlagsIllegal(_) => Some("flags of the SYN's option make"),
-        AnomalyKind::MalformedOption(_) => Some("length of the SYN's option makes"),
+        AnomalyKind::MalformedOption(..) => Some("length of the SYN's option makes"),
         _ => None,
     })
 }
@@ -175,7 +175,10 @@ fn fell_back(finder: &mut Finder<'_, '_>, connection: &Connection, seen: &Fallba
         finder.settle();
     }
     let moot = match seen.cause {
-        FallbackCause::NoOptionInSynAck => void_by(connection).is_some(),
+        // NOPs in its place prove that the path removed it.
+        FallbackCause::NoOptionInSynAck => {
+            void_by(connection).is_some() || by_of_bare_syn_ack(connection, &[]) == Some("path")
+        }
         // A SYN with the option arrived: nothing drops them.
         FallbackCause::SynRetriedWithoutOption => {
             connection.handshake.syn_ack.is_some() || keeps_option_back(finder.evidence).is_some()

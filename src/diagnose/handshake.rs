@@ -1,6 +1,7 @@
 //! The first subflow's handshake, and options that break the rules.
 
 use super::rules::handshake as rule;
+use super::version_0::is_its_kernel;
 use super::{Finder, endpoint, span};
 use crate::text;
 use crate::track::connection::outcome::Outcome;
@@ -8,6 +9,7 @@ use crate::track::connection::{AnomalyKind, Connection, FallbackCause};
 use crate::track::mark::Mark;
 use crate::track::side::Side;
 use crate::track::subflow::{Subflow, SynSeen};
+use crate::wire::Subtype;
 
 /// No stack sends a SYN again sooner: what comes faster is a copy, as a NAT or a bridge makes them.
 const RETRANSMISSION_NS: u64 = 200_000_000;
@@ -119,14 +121,21 @@ pub(super) fn late_opening(
 
 fn rules_broken(finder: &mut Finder<'_, '_>) {
     use AnomalyKind as Kind;
-    let malformed = |kind| if let Kind::MalformedOption(subtype) = kind { Some(subtype) } else { None };
-    many(finder, malformed, rule::OPTION_MALFORMED, |subtype, who| match subtype {
-        Some(subtype) => format!("The {who} sent an option {subtype} that cannot be read"),
-        None => format!("The {who} sent an MPTCP option that cannot be read"),
+    let malformed = |kind| if let Kind::MalformedOption(subtype, error) = kind { Some((subtype, error)) } else { None };
+    many(finder, malformed, rule::OPTION_MALFORMED, |(subtype, error), who| {
+        let option = subtype.map_or_else(|| "an MPTCP option".to_owned(), |subtype| format!("an option {subtype}"));
+        let why = error.map_or_else(String::new, |error| format!(": {error}"));
+        format!("The {who} sent {option} that cannot be read{why}")
     });
+    let dialect = finder.connection().dialect;
     let misplaced = |kind| if let Kind::OptionOutOfPlace(subtype) = kind { Some(subtype) } else { None };
     many(finder, misplaced, rule::OPTION_OUT_OF_PLACE, |subtype, who| {
-        format!("The {who} sent {subtype} where it has no meaning")
+        let place = match subtype {
+            Subtype::MP_TCPRST if is_its_kernel(dialect) => ", which version 0 does not have",
+            Subtype::MP_TCPRST => " on a segment without RST, where it has no meaning",
+            _ => " where it has no meaning",
+        };
+        format!("The {who} sent {subtype}{place}")
     });
     let illegal = |kind| if let Kind::CapableFlagsIllegal(flags) = kind { Some(flags) } else { None };
     many(finder, illegal, rule::MP_CAPABLE_FLAGS_ILLEGAL, |flags, who| {

@@ -43,7 +43,7 @@ fn one(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, subflow
         join.ack_hmac.is_none()
             && join.syn_ack_hmac.is_some()
             && unfinished
-            && !third_ack_was_taken(subflow, join)
+            && !subflow.took_third_ack(join)
             && !connection.options_cut
     }) {
         return ack_without_option(finder, index, subflow, join, bare);
@@ -85,13 +85,6 @@ fn data_without_option(finder: &mut Finder<'_, '_>, connection: &Connection, ind
         );
         finder.report(rule::JOIN_DATA_WITHOUT_OPTION, Some(index), &frames, text);
     }
-}
-
-/// Later segments show that the third ACK had its option, or that options pass on this path: the one that had it was not
-/// captured.
-fn third_ack_was_taken(subflow: &Subflow, join: &Join) -> bool {
-    let both_sent_data = Side::BOTH.into_iter().all(|side| subflow.halves[side].payload_bytes > 0);
-    both_sent_data || join.confirmed.is_some() || subflow.options[subflow.initiator].is_some()
 }
 
 /// `10.8.2.1:38757 → 10.8.1.2:8080`.

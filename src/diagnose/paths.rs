@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::rules::paths as rule;
 use super::{Finder, span};
+use crate::frame::Timestamp;
 use crate::text;
 use crate::track::connection::{Connection, HandoverSeen, Signal};
 use crate::track::mark::Mark;
@@ -64,12 +65,17 @@ fn lopsided(finder: &mut Finder<'_, '_>, connection: &Connection) {
     }
     let mut parts: Vec<String> = Vec::new();
     let mut on = None;
+    let mut frames = Vec::new();
     for side in Side::BOTH {
         let all = connection.data[side].unique;
         let Some((index, paths)) = main_path(connection, side).filter(|_| all >= ENOUGH_BYTES) else { continue };
         if on.is_none_or(|on| on == (index, paths)) {
             on = Some((index, paths));
-            let carried = connection.subflows.get(usize::from(index)).map_or(0, |path| path.halves[side].data_bytes);
+            let Some(half) = connection.subflows.get(usize::from(index)).map(|path| &path.halves[side]) else {
+                continue;
+            };
+            frames.extend([half.first_data, half.last_data].into_iter().flatten());
+            let carried = half.data_bytes;
             parts.push(format!(
                 "{} of the {}'s {}",
                 text::share(carried as f64 / all as f64),
@@ -80,12 +86,14 @@ fn lopsided(finder: &mut Finder<'_, '_>, connection: &Connection) {
     }
     if let Some((index, paths)) = on {
         let text = format!("Subflow {index} carried {}, although {paths} subflows were there.", parts.join(" and "));
-        finder.report(rule::ONE_PATH_CARRIES_MOST, Some(index), &[], text);
+        frames.sort_unstable();
+        frames.dedup();
+        finder.report(rule::ONE_PATH_CARRIES_MOST, Some(index), &frames, text);
     }
 }
 
 /// The path that carried nearly everything that `side` sent, if others were there meanwhile that could have, and how many
-/// paths that makes.
+/// paths that makes: as many as there were at once.
 fn main_path(connection: &Connection, side: Side) -> Option<(u16, usize)> {
     let all = connection.data[side].unique;
     let carried = |subflow: &Subflow| subflow.halves[side].data_bytes;
@@ -97,8 +105,25 @@ fn main_path(connection: &Connection, side: Side) -> Option<(u16, usize)> {
     };
     // What others carried too was no less carried by them.
     let again: u64 = connection.subflows.iter().map(|subflow| subflow.halves[side].seldom.reinjected).sum();
-    let paths = connection.subflows.iter().filter(beside).count();
+    let paths = most_at_once(connection.subflows.iter().filter(beside));
     (beside(&path) && paths > 1 && again <= all / 20).then_some((u16::try_from(index).ok()?, paths))
+}
+
+/// How many of these subflows there were at the same time, at most.
+fn most_at_once<'a>(subflows: impl Iterator<Item = &'a Subflow> + Clone) -> usize {
+    let mut begins: Vec<Timestamp> = subflows.clone().map(|subflow| subflow.first.time).collect();
+    let mut ends: Vec<Timestamp> = subflows.map(|subflow| subflow.last.time).collect();
+    begins.sort_unstable();
+    ends.sort_unstable();
+    let mut ended = ends.into_iter().peekable();
+    let mut over = 0;
+    let there = begins.into_iter().enumerate().map(|(begun, now)| {
+        while ended.next_if(|&end| end < now).is_some() {
+            over += 1;
+        }
+        begun + 1 - over
+    });
+    there.max().unwrap_or(0)
 }
 
 fn moved(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side, handover: &HandoverSeen) {

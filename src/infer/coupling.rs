@@ -1,7 +1,10 @@
 //! How paths shared the load: in-flight bytes, round-trip time, loss and share of each, over time. Which congestion control
 //! does so is not on the wire.
+//!
+//! Round-trip times and losses of paths show near the sender only. At the receiver an acknowledgement follows at once, and a
+//! segment seen twice arrived twice.
 
-use super::round;
+use super::{distance, is_near, round};
 use crate::model::{Coupling, LoadStep, PathLoad};
 use crate::track::connection::Connection;
 use crate::track::half::Half;
@@ -21,6 +24,7 @@ pub(super) fn read(connection: &Connection, side: Side) -> Coupling {
     if data.unique == 0 || !connection.shows_all_data_of(side) {
         return Coupling::default();
     }
+    let near = distance(connection, side).is_some_and(is_near);
     let timeline = data.timeline.as_deref();
     let carrying = connection.subflows.iter().enumerate().filter(|(_, subflow)| subflow.halves[side].payload_bytes > 0);
     let subflows: Vec<PathLoad> = carrying
@@ -31,18 +35,18 @@ pub(super) fn read(connection: &Connection, side: Side) -> Coupling {
             PathLoad {
                 subflow: index as u64,
                 share: round(half.data_bytes as f64 / data.unique as f64, 10_000.0),
-                rtt_p50_ns: median_rtt(half),
-                loss: loss(half).map(|loss| round(loss, 1e6)),
+                rtt_p50_ns: median_rtt(half).filter(|_| near),
+                loss: loss(half).filter(|_| near).map(|loss| round(loss, 1e6)),
                 max_in_flight_bytes: half.most_in_flight(),
-                one_tcp_bps: one_tcp(half, mss),
-                timeline: timeline.map_or_else(Vec::new, |timeline| steps(timeline, index as u16)),
+                one_tcp_bps: one_tcp(half, mss).filter(|_| near),
+                timeline: timeline.map_or_else(Vec::new, |timeline| steps(timeline, index as u16, near)),
             }
         })
         .collect();
     let span =
         data.blocks.last.zip(data.blocks.first()).map(|(last, first)| last.time.since(first)).filter(|&span| span > 0);
     Coupling {
-        less_congested_got_more: less_congested_got_more(connection, side),
+        less_congested_got_more: less_congested_got_more(connection, side).filter(|_| near),
         goodput_bps: span.map(|span| (data.unique as f64 * 8e9 / span as f64) as u64),
         best_path_tcp_bps: subflows.iter().filter_map(|path| path.one_tcp_bps).max(),
         estimate: subflows.iter().any(|path| path.one_tcp_bps.is_some()).then_some(ESTIMATE),
@@ -84,7 +88,7 @@ fn less_congested_got_more(connection: &Connection, side: Side) -> Option<bool> 
     differ.then_some(a < b)
 }
 
-fn steps(timeline: &Timeline, subflow: u16) -> Vec<LoadStep> {
+fn steps(timeline: &Timeline, subflow: u16, near: bool) -> Vec<LoadStep> {
     let row = timeline.rows().find(|row| row.0 == subflow);
     let steps = row.map_or(&[][..], |row| row.1).iter().enumerate();
     steps
@@ -93,7 +97,7 @@ fn steps(timeline: &Timeline, subflow: u16) -> Vec<LoadStep> {
             step: index as u32,
             bytes: step.bytes,
             in_flight_bytes: step.in_flight,
-            rtt_us: (step.rtt_us > 0).then_some(step.rtt_us),
+            rtt_us: (near && step.rtt_us > 0).then_some(step.rtt_us),
             retransmitted_bytes: step.resent,
         })
         .collect()

@@ -83,6 +83,24 @@ fn handshake_times(subflow: &Subflow) -> Option<(u64, u64)> {
     clean.then(|| (syn_ack.first.time.since(syn.first.time), subflow.third_ack_delay))
 }
 
+/// Time that complete handshakes took from the capture to `side` and back, and in all.
+fn distance(connection: &Connection, side: Side) -> Option<(u64, u64)> {
+    let mut own = 0;
+    let mut all = 0;
+    for subflow in &connection.subflows {
+        if let Some((to_responder, to_initiator)) = handshake_times(subflow) {
+            own += if subflow.initiator == side { to_initiator } else { to_responder };
+            all += to_responder + to_initiator;
+        }
+    }
+    (all > 0).then_some((own, all))
+}
+
+/// Whether a capture at this [`distance`] is near the end: the round trip to it takes no more than a quarter of the whole.
+fn is_near((own, all): (u64, u64)) -> bool {
+    own.saturating_mul(4) <= all
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -15,7 +15,7 @@
 
 use std::fmt;
 
-use super::{confidence, handshake_times, round, was_established};
+use super::{confidence, distance, handshake_times, is_near, round, was_established};
 use crate::model::{Choices, Scheduler};
 use crate::track::connection::Connection;
 use crate::track::connection::outcome::Outcome;
@@ -31,8 +31,8 @@ const ROTATIONS: u32 = 16;
 const MUCH: u64 = 256 << 10;
 /// Duplicates below this are the tail of a failed path, not a way of sending.
 const DUPLICATES: u64 = 32 << 10;
-/// A path is near the sender where the round trip to the sender takes less than this part of the whole.
-const NEAR: u64 = 4;
+/// Paths below which a correlation says nothing: that of two is always -1 or 1.
+const CORRELATED: usize = 3;
 
 /// What the pattern rests on.
 #[derive(Clone, Debug, Default)]
@@ -138,8 +138,8 @@ impl fmt::Display for Untold {
             // A slow host shows as a path does: it may be the sender's own capture.
             Self::Away(part) => write!(
                 f,
-                "the handshakes do not show that the capture was made near the sender, which took {} of their time to \
-                 answer: what it knew when it chose a path is not known",
+                "the capture was not made near the sender, or the sender is slow: {} of the time that the handshakes took \
+                 passed on its side, so what it knew when it chose a path is not known",
                 crate::text::share(*part),
             ),
             Self::FewChoices(count) => write!(
@@ -190,19 +190,6 @@ fn facts(connection: &Connection, side: Side, medians: bool) -> Facts {
     }
 }
 
-/// Time that complete handshakes took from the capture to `side` and back, and in all.
-fn distance(connection: &Connection, side: Side) -> Option<(u64, u64)> {
-    let mut own = 0;
-    let mut all = 0;
-    for subflow in &connection.subflows {
-        if let Some((to_responder, to_initiator)) = handshake_times(subflow) {
-            own += if subflow.initiator == side { to_initiator } else { to_responder };
-            all += to_responder + to_initiator;
-        }
-    }
-    (all > 0).then_some((own, all))
-}
-
 impl Facts {
     fn classify(&self) -> Result<(&'static str, f64), Untold> {
         if let Some(confidence) = self.redundant() {
@@ -222,7 +209,7 @@ impl Facts {
             return Ok(named);
         }
         match self.distance {
-            Some((own, all)) if own.saturating_mul(NEAR) <= all => {}
+            Some(distance) if is_near(distance) => {}
             Some((own, all)) => return Err(Untold::Away(own as f64 / all as f64)),
             None => return Err(Untold::Because("no handshake shows where the capture was made")),
         }
@@ -286,10 +273,10 @@ impl Facts {
         faster.then(|| ("single_path", confidence(self.bytes / MUCH, self.bytes / MUCH)))
     }
 
-    /// Spearman's correlation of median round-trip time and share.
+    /// Spearman's correlation of median round-trip time and share, where the capture shows those that the sender had.
     fn correlation(&self) -> Option<f64> {
         let points: Vec<(u64, u64)> = self.paths.iter().filter_map(|path| Some((path.median?, path.fresh))).collect();
-        if points.len() < 2 {
+        if points.len() < CORRELATED || !self.distance.is_some_and(is_near) {
             return None;
         }
         let ranks = |value: fn(&(u64, u64)) -> u64| -> Vec<f64> {
@@ -451,7 +438,10 @@ mod tests {
     fn correlation_of_round_trip_time_and_share() {
         let at = |fresh, median| Path { median: Some(median), ..path(fresh) };
         assert_eq!(facts(&[at(900, 10), at(50, 20), at(40, 30)]).correlation(), Some(-1.0));
-        assert_eq!(facts(&[at(10, 10), at(90, 20)]).correlation(), Some(1.0));
-        assert_eq!(facts(&[at(50, 10), at(50, 20)]).correlation(), None);
+        assert_eq!(facts(&[at(10, 10), at(80, 20), at(90, 30)]).correlation(), Some(1.0));
+        assert_eq!(facts(&[at(50, 10), at(50, 20), at(50, 30)]).correlation(), None);
+        assert_eq!(facts(&[at(10, 10), at(90, 20)]).correlation(), None, "of two it can only be 1 or -1");
+        let away = Facts { distance: Some((90, 100)), ..facts(&[at(10, 10), at(80, 20), at(90, 30)]) };
+        assert_eq!(away.correlation(), None, "these are not the sender's round-trip times");
     }
 }

@@ -231,8 +231,9 @@ pub struct Skipped {
 pub struct TcpConnections {
     /// All TCP connections seen, not counting MP_JOIN subflows.
     pub seen: u64,
-    /// Those whose SYN carried MP_CAPABLE.
-    pub asked_for_mptcp: u64,
+    /// Those whose SYN carried MP_CAPABLE; `None` where none shows and the capture cut options, or is of a link type that is not
+    /// decoded.
+    pub asked_for_mptcp: Option<u64>,
     /// 4-tuples that a limit pushed out: one of them that came again counts as a new connection. Absent where there was none.
     #[serde(skip_serializing_if = "is_zero")]
     pub forgotten: u64,

@@ -81,7 +81,8 @@ pub struct Scheduler {
     pub switches_per_second: Option<f64>,
     /// Bytes that another subflow had carried before, over all bytes at the data level.
     pub duplicate_share: Option<f64>,
-    /// Correlation of the subflows' ranks by median round-trip time and by share: -1 where the fastest carried most.
+    /// Correlation of the subflows' ranks by median round-trip time and by share: -1 where the fastest carried most. `None`
+    /// with fewer than three, and where handshakes do not show that the capture was made near the sender.
     pub rtt_correlation: Option<f64>,
     /// What it chose while all paths were free.
     pub choices: Choices,
@@ -210,7 +211,7 @@ pub struct PairState {
 pub struct Coupling {
     /// Subflows that carried data.
     pub subflows: Vec<PathLoad>,
-    /// Whether the path with less loss carried more; `None` where losses don't differ clearly.
+    /// Whether the path with less loss carried more; `None` where losses don't differ clearly or do not show.
     pub less_congested_got_more: Option<bool>,
     /// Bits a second of new data, from first to last.
     pub goodput_bps: Option<u64>,
@@ -231,13 +232,13 @@ pub struct PathLoad {
     pub subflow: u64,
     /// Its part of the new data.
     pub share: f64,
-    /// Median round-trip time, as it shows at the capture.
+    /// Median round-trip time; `None` where handshakes do not show that the capture was made near the sender.
     pub rtt_p50_ns: Option<u64>,
-    /// TCP payload sent again, over all payload sent.
+    /// TCP payload sent again, over all payload sent; `None` likewise: elsewhere it is what arrived twice.
     pub loss: Option<f64>,
     /// Most bytes sent and not acknowledged; `None` where no acknowledgement was captured.
     pub max_in_flight_bytes: Option<u64>,
-    /// What one TCP alone would carry on this path.
+    /// What one TCP alone would carry on this path, near the sender.
     pub one_tcp_bps: Option<u64>,
     /// Over time, where the direction carried more than 1 MiB.
     pub timeline: Vec<LoadStep>,
@@ -252,7 +253,7 @@ pub struct LoadStep {
     pub bytes: u32,
     /// Most bytes in flight.
     pub in_flight_bytes: u32,
-    /// Smoothed round-trip time at its end.
+    /// Smoothed round-trip time at its end, near the sender.
     pub rtt_us: Option<u32>,
     /// TCP payload bytes sent again.
     pub retransmitted_bytes: u32,

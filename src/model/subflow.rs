@@ -22,7 +22,7 @@ pub struct Subflow {
     pub destination: SocketAddress,
     /// Further 4-tuples under which the same subflow was seen (NAT).
     pub also_seen_as: Vec<FourTuple>,
-    /// Interfaces it was seen on.
+    /// Interfaces it was seen on, those that have a name.
     pub interfaces: Vec<String>,
     /// Address ids of both ends.
     pub address_ids: AddressIds,
@@ -112,6 +112,20 @@ pub struct Join {
     pub syn_ack_hmac: Verdict,
     /// HMAC of the third ACK.
     pub ack_hmac: Verdict,
+    /// Those of the two HMACs that no segment has here, captured or not, as the packets show: a RST answered the SYN, the segment
+    /// lacks its MP_JOIN, or the SYN/ACK was not taken. They are `unverifiable`, and nothing is missing. Absent where there are
+    /// none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub absent: Vec<&'static str>,
+}
+
+impl Join {
+    /// What there is to verify: each check with its name.
+    pub fn checks(&self) -> impl Iterator<Item = (&Verdict, &'static str)> {
+        let hmacs = [("syn_ack_hmac", &self.syn_ack_hmac, "SYN/ACK HMAC"), ("ack_hmac", &self.ack_hmac, "ACK HMAC")];
+        let present = hmacs.into_iter().filter(|(field, ..)| !self.absent.contains(field));
+        std::iter::once((&self.token_check, "token")).chain(present.map(|(_, verdict, name)| (verdict, name)))
+    }
 }
 
 /// A RST and what it says.

@@ -4,7 +4,7 @@ use std::ops::Deref;
 
 use super::Segment;
 use crate::limits;
-use crate::wire::{self, Dss, MpCapable, MpJoin, MptcpOption, Subtype, TcpOption, What, kind};
+use crate::wire::{self, Dss, MpCapable, MpJoin, MptcpOption, Subtype, TcpOption, WireError, kind};
 
 /// The options of one segment: what was read of them, borrowed from whoever keeps it, and their bytes.
 #[derive(Clone, Copy, Debug)]
@@ -55,7 +55,7 @@ pub struct Unusual {
     /// A duplicate of a kind that may stand once (a second DSS, MP_CAPABLE or MP_JOIN).
     pub repeated: bool,
     /// An option of kind 30 without a length that the walk can use: less than 3, or more than the header has left.
-    pub broken: Option<What>,
+    pub broken: Option<WireError>,
     /// Kinds in their order.
     kinds: Kinds,
 }
@@ -202,7 +202,7 @@ impl Parsed {
                 TcpOption::SackPermitted => unusual.sack_permitted = true,
                 TcpOption::Malformed(error) if item.kind == kind::MPTCP && !error.is_cut() => {
                     usual.mptcp = true;
-                    unusual.broken = Some(error.what);
+                    unusual.broken = Some(error);
                 }
                 _ => {}
             }

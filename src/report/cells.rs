@@ -6,8 +6,8 @@ use super::layout::Cell;
 use super::style::Role;
 use super::{FindingCounts, Selection, sentences};
 use crate::model::{
-    Address, Checksums, Connection, ConnectionDirection, Directions, Endpoint, FoundBySeverity, Header, Subflow,
-    SubflowDirection, TcpConnections, Verdict,
+    Address, Checksums, Connection, ConnectionDirection, Directions, Endpoint, FoundBySeverity, Header, KnownAddress,
+    Subflow, SubflowDirection, TcpConnections, Verdict,
 };
 use crate::text;
 
@@ -21,10 +21,10 @@ pub(super) fn tally(header: &Header, selection: &Selection) -> Vec<Cell> {
     } else {
         cells.push(Cell::plain(format!("{},", text::counted(seen, "TCP connection"))));
         cells.push(Cell::plain(match asked_for_mptcp {
-            // Those that began before the capture did.
-            0 if tally.connections > 0 => "none seen to ask for MPTCP".to_owned(),
-            0 => "none asked for MPTCP".to_owned(),
-            asked => format!("{} asked for MPTCP", text::count(asked)),
+            Some(0) if tally.connections == 0 => "none asked for MPTCP".to_owned(),
+            // Those that began before the capture did, or whose options it cut.
+            None | Some(0) => "none seen to ask for MPTCP".to_owned(),
+            Some(asked) => format!("{} asked for MPTCP", text::count(asked)),
         }));
     }
     let outcomes = [
@@ -287,7 +287,8 @@ pub(super) fn details(arrow: &str, direction: &SubflowDirection) -> Vec<Cell> {
     }
     if let Some(rtt) = direction.rtt.or(direction.rtt_timestamps) {
         let [min, p50, p95] = [rtt.min_ns, rtt.p50_ns, rtt.p95_ns].map(text::duration);
-        cells.push(Cell::plain(format!("RTT {p50} (least {min}, 95% {p95})")));
+        // At the receiver it is what that takes to acknowledge.
+        cells.push(Cell::plain(format!("RTT from here {p50} (least {min}, 95% {p95})")));
     }
     let in_flight = direction.max_in_flight_bytes.filter(|&bytes| bytes > 0);
     cells.extend(in_flight.map(|bytes| Cell::plain(format!("up to {} in flight", text::bytes(bytes)))));
@@ -357,4 +358,20 @@ pub(super) fn address(address: &Address, connection: &Connection) -> Vec<Cell> {
         cells.push(Cell::plain(format!("removed at frame {}", removed.frame)));
     }
     cells
+}
+
+/// `client removed 10.8.2.1 at frame 348`: addresses that were in use without an announcement.
+pub(super) fn removed_addresses(connection: &Connection) -> Vec<Vec<Cell>> {
+    let pairs = &connection.stack.address_pairs;
+    let known = [("client", &pairs.client), ("server", &pairs.server)];
+    let known = known.into_iter().flat_map(|(by, list)| list.iter().map(move |known| (by, known)));
+    let told = |by: &str, known: &KnownAddress| {
+        let mut announced = connection.addresses.iter().filter(|address| address.by == by);
+        announced.any(|address| address.address == known.address && address.removed.is_some())
+    };
+    let removed = known.filter(|(by, known)| !told(by, known)).filter_map(|(by, known)| {
+        let at = known.removed?;
+        Some(Cell::words(Role::Plain, &format!("{by} removed {} at frame {at}", known.address)).collect())
+    });
+    removed.collect()
 }

@@ -36,11 +36,10 @@ pub fn write(out: &mut dyn Write, report: &dyn Report, filters: &[ConnectionFilt
     object.field("tcp_connections", &header.tcp_connections)?;
     object.field("stack", &header.stack)?;
     object.name("connections")?;
-    if filters.is_empty() {
-        let indices: Vec<usize> = (0..report.connection_count()).collect();
-        connections(&mut object.out, report, &indices)?;
-    } else {
-        connections(&mut object.out, report, &Selection::new(report, filters, None).indices)?;
+    let chosen = (!filters.is_empty()).then(|| Selection::new(report, filters, None));
+    match &chosen {
+        Some(chosen) => connections(&mut object.out, report, &chosen.indices)?,
+        None => connections(&mut object.out, report, &(0..report.connection_count()).collect::<Vec<_>>())?,
     }
     let wanted = |token| selection::names_orphans(filters, token);
     let orphans = report.orphans(&wanted, limits::ORPHAN_JOINS);
@@ -50,8 +49,8 @@ pub fn write(out: &mut dyn Write, report: &dyn Report, filters: &[ConnectionFilt
     if joins > 0 {
         object.field("orphans_left_out", &OrphansLeftOut { joins })?;
     }
-    object.field("findings", &report.findings())?;
-    if let Some(counters) = report.kernel_counters() {
+    object.field("findings", &chosen.map_or_else(|| report.findings(), |chosen| chosen.findings(report)))?;
+    if let Some(counters) = report.kernel_counters(filters) {
         object.field("kernel_counters", &counters)?;
     }
     object.out.write_all(b"\n}\n")?;

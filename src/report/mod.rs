@@ -46,7 +46,7 @@ pub mod table;
 pub mod tree;
 
 use crate::crypto::Token;
-use crate::model::{Connection, Finding, Header, KernelCounters, Orphans, Severity};
+use crate::model::{Connection, ConnectionFilter, Finding, Header, KernelCounters, Orphans, Severity};
 
 pub use build::{ConnectionNow, Departed, TrackedReport, interface_name};
 pub use selection::{Selection, Tally};
@@ -84,8 +84,10 @@ pub trait Report: Sync {
     /// Findings of no connection.
     fn findings(&self) -> Vec<Finding>;
 
-    /// The counters of both ends' kernels that the capture implies; `None` where that was not looked at.
-    fn kernel_counters(&self) -> Option<KernelCounters> {
+    /// The counters of both ends' kernels that the connections imply which `filters` name (all, if there is none); `None` where
+    /// that was not looked at.
+    fn kernel_counters(&self, filters: &[ConnectionFilter]) -> Option<KernelCounters> {
+        let _ = filters;
         None
     }
 }

@@ -41,7 +41,9 @@ pub fn write_segment(out: &mut Vec<u8>, seen: &Seen<'_>, look: Look) {
             }
             TcpOption::Malformed(error) => {
                 let bytes = Hex(item.bytes);
-                line.text(Role::Error, format_args!("{separator}malformed option {bytes} ({error})"));
+                // What the capture cut is not the sender's fault.
+                let (role, what) = if error.is_cut() { (Role::Warning, "cut") } else { (Role::Error, "malformed") };
+                line.text(role, format_args!("{separator}{what} option {bytes} ({error})"));
                 separator = ", ";
             }
             _ => {}

@@ -20,7 +20,7 @@ pub struct Seen<'a> {
     pub time: Timestamp,
     /// Nanoseconds since the first frame.
     pub since_first_ns: u64,
-    /// The report's name of the interface it was captured on.
+    /// The report's name of the interface it was captured on; empty where it has none.
     pub interface: &'a str,
     /// The segment.
     pub segment: &'a Segment<'a>,

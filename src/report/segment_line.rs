@@ -11,7 +11,7 @@ pub(super) fn append(out: &mut Vec<u8>, seen: &Seen<'_>) {
     field!(out, first "type", Plain("segment"));
     field!(out, "frame", seen.frame);
     field!(out, "time", seen.time);
-    field!(out, "interface", Serde(seen.interface));
+    field!(out, "interface", Serde(Some(seen.interface).filter(|name| !name.is_empty())));
     field!(out, "source", Socket(segment.ip.source(), segment.source_port));
     field!(out, "destination", Socket(segment.ip.destination(), segment.destination_port));
     field!(out, "seq", segment.seq);

@@ -1,11 +1,12 @@
 //! Which connections an output shows, and what all of them add up to.
 
 use std::cmp::Reverse;
+use std::collections::BTreeSet;
 
 use super::{FindingCounts, Report, Summary};
 use crate::crypto::Token;
 use crate::limits;
-use crate::model::{ConnectionFilter, Orphans};
+use crate::model::{ConnectionFilter, Finding, FrameRef, Orphans, Subflow};
 
 /// The connections to show, in the order to show them, and counts over all that the filters let through.
 #[derive(Clone, Debug, Default)]
@@ -98,6 +99,29 @@ impl Selection {
     pub fn orphans(&self, report: &dyn Report) -> Vec<Orphans> {
         report.orphans(&|token| names_orphans(&self.filters, token), limits::ORPHAN_JOINS)
     }
+
+    /// The findings of no connection; where connections are chosen, those of the whole input and those that have a frame of a
+    /// chosen one among their evidence.
+    pub fn findings(&self, report: &dyn Report) -> Vec<Finding> {
+        let mut findings = report.findings();
+        if self.filtered && !findings.is_empty() {
+            let joins = self.orphans(report).into_iter().flat_map(|group| group.subflows);
+            let chosen = self.indices.iter().flat_map(|&index| report.connection(index).subflows);
+            let frames: BTreeSet<FrameRef> = chosen.chain(joins).flat_map(|subflow| frames_of(&subflow)).collect();
+            // Of many joins a finding names only some.
+            let named = |finding: &Finding| self.orphan_joins == 0 || finding.frames.len() < limits::EVIDENCE_FRAMES;
+            let other = |finding: &Finding| !finding.frames.iter().any(|frame| frames.contains(frame));
+            findings.retain(|finding| finding.frames.is_empty() || !(named(finding) && other(finding)));
+        }
+        findings
+    }
+}
+
+/// Frames of a subflow that findings of many connections name.
+fn frames_of(subflow: &Subflow) -> impl Iterator<Item = FrameRef> + use<> {
+    let syns = [&subflow.syn, &subflow.syn_ack].map(|syn| syn.as_ref().map(|syn| syn.frame));
+    let ends = [Some(subflow.opened.frame), subflow.reset.as_ref().map(|reset| reset.frame)];
+    syns.into_iter().chain(ends).flatten()
 }
 
 /// Whether `filters` name joins without connection that ask for `token`; all of them, if there is no filter.

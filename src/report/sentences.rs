@@ -65,10 +65,10 @@ pub(super) fn state(state: &str) -> Cell {
     }
 }
 
-/// `by the path at frame 12: the SYN/ACK carries no MP_CAPABLE`.
+/// `fell back to TCP at frame 12 because of the path: the SYN/ACK carries no MP_CAPABLE`.
 pub(super) fn fallback(fallback: &Fallback) -> String {
     let by = match fallback.by {
-        Some("path") => " on the path",
+        Some("path") => " because of the path",
         Some("client") => " by the client",
         Some("server") => " by the server",
         Some(_) => "",
@@ -182,28 +182,42 @@ pub(super) fn hmac_variant(variant: &str) -> Option<&'static str> {
     }
 }
 
-/// The proof of a join in one cell. What it leaves open, [`proof_details`] tells.
+/// The proof of a join in one cell: of all that there is to prove. What it leaves open, [`proof_details`] tells.
 pub(super) fn proof(join: &Join) -> Cell {
-    let verdicts = [&join.token_check, &join.syn_ack_hmac, &join.ack_hmac];
-    if verdicts.iter().any(|verdict| matches!(verdict, Verdict::Mismatch { .. })) {
+    if join.checks().any(|(verdict, _)| matches!(verdict, Verdict::Mismatch { .. })) {
         return Cell::of(Role::Error, "✗ proof fails");
     }
-    let mut reasons = verdicts.iter().filter_map(|verdict| unverifiable(verdict));
-    match (reasons.next(), reasons.next(), reasons.next()) {
-        (None, ..) => Cell::of(Role::Good, "✓ token, both HMACs"),
-        (Some(first), Some(second), Some(third)) if first == second && second == third => {
-            Cell::of(Role::Warning, format!("? {}", why(first)))
-        }
-        _ => Cell::of(Role::Warning, "? partly proven"),
+    if all_verified(join) {
+        let there = |field: &str| !join.absent.contains(&field);
+        return Cell::of(
+            Role::Good,
+            match (there("syn_ack_hmac"), there("ack_hmac")) {
+                (true, true) => "✓ token, both HMACs",
+                (true, false) => "✓ token, SYN/ACK HMAC",
+                (false, true) => "✓ token, ACK HMAC",
+                (false, false) => "✓ token",
+            },
+        );
     }
+    match one_reason(join) {
+        Some(reason) => Cell::of(Role::Warning, format!("? {}", why(reason))),
+        None => Cell::of(Role::Warning, "? partly proven"),
+    }
+}
+
+fn all_verified(join: &Join) -> bool {
+    join.checks().all(|(verdict, _)| matches!(verdict, Verdict::Verified { .. }))
+}
+
+/// Why nothing of a join could be checked, where that has one reason.
+fn one_reason(join: &Join) -> Option<&'static str> {
+    let first = unverifiable(&join.token_check)?;
+    join.checks().all(|(verdict, _)| unverifiable(verdict) == Some(first)).then_some(first)
 }
 
 /// Check by check, where the cell of [`proof`] does not say it all.
 pub(super) fn proof_details(join: &Join) -> Vec<Cell> {
-    let checks = [(&join.token_check, "token"), (&join.syn_ack_hmac, "SYN/ACK HMAC"), (&join.ack_hmac, "ACK HMAC")];
-    let reasons: Vec<Option<&str>> = checks.iter().map(|(verdict, _)| unverifiable(verdict)).collect();
-    let all_verified = checks.iter().all(|(verdict, _)| matches!(verdict, Verdict::Verified { .. }));
-    if all_verified || (reasons[0].is_some() && reasons.iter().all(|reason| *reason == reasons[0])) {
+    if all_verified(join) || one_reason(join).is_some() {
         return Vec::new();
     }
     let detail = |(verdict, name): (&Verdict, &str)| match verdict {
@@ -213,7 +227,7 @@ pub(super) fn proof_details(join: &Join) -> Vec<Cell> {
         Verdict::Unverifiable { why: reason } => check(verdict, name).and(Role::Plain, format!(": {}", why(reason))),
         Verdict::Verified { .. } => check(verdict, name),
     };
-    checks.into_iter().map(detail).collect()
+    join.checks().map(detail).collect()
 }
 
 fn unverifiable(verdict: &Verdict) -> Option<&'static str> {

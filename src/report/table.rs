@@ -156,12 +156,12 @@ fn ids(subflow: &Subflow) -> String {
 
 fn proof(join: Option<&Join>) -> &'static str {
     let Some(join) = join else { return "" };
-    let checks = [&join.token_check, &join.syn_ack_hmac, &join.ack_hmac];
-    if checks.iter().any(|check| matches!(check, Verdict::Mismatch { .. })) {
+    let checks = || join.checks().map(|check| check.0);
+    if checks().any(|check| matches!(check, Verdict::Mismatch { .. })) {
         "mismatch"
-    } else if checks.iter().all(|check| matches!(check, Verdict::Verified { .. })) {
+    } else if checks().all(|check| matches!(check, Verdict::Verified { .. })) {
         "verified"
-    } else if checks.iter().any(|check| matches!(check, Verdict::Verified { .. })) {
+    } else if checks().any(|check| matches!(check, Verdict::Verified { .. })) {
         "partial"
     } else {
         "unproven"

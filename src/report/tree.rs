@@ -30,7 +30,7 @@ pub(super) const LIST_LIMIT: usize = 40;
 pub fn write(out: &mut dyn Write, report: &dyn Report, selection: &Selection, look: Look, all: bool) -> io::Result<()> {
     let header = report.header();
     let mut page = Page::new(out, look);
-    let findings = report.findings();
+    let findings = selection.findings(report);
     headline(&mut page, &header, selection, &findings)?;
     let mut interfaces = header.inputs.iter().flat_map(|input| &input.interfaces).map(|interface| &interface.name);
     let first_interface = interfaces.next();
@@ -199,6 +199,9 @@ impl Tree<'_> {
             self.page.flow(bar, &hang, &cells, GAP)?;
         }
         self.and_more(bar, connection.addresses.len(), "announcement")?;
+        for line in cells::removed_addresses(connection).into_iter().take(self.limit) {
+            self.page.flow(bar, &hang, &line, 1)?;
+        }
         for (arrow, direction) in
             cells::both(&connection.directions.client_to_server, &connection.directions.server_to_client)
         {
@@ -335,7 +338,7 @@ impl Tree<'_> {
             self.page.flow(bar, &hang, &words, 1)?;
         }
         for change in subflow.backup.changes.iter().take(self.limit) {
-            let (by, what) = (change.by, if change.backup { "backup" } else { "normal use" });
+            let (by, what) = (change.by, if change.backup { "backup" } else { "regular use" });
             let message = format!("{by} asked for {what} at frame {}", change.frame);
             self.page.flow(bar, &hang, &Cell::words(Role::Plain, &message).collect::<Vec<_>>(), 1)?;
         }

@@ -85,6 +85,8 @@ pub struct Seldom {
     pub more_interfaces: Vec<(u16, u16)>,
     /// Other 4-tuples under which it was seen (NAT).
     pub also_seen_as: Vec<(IpPair, u16, u16)>,
+    /// The first packet under the first of them.
+    pub also_seen_in: Option<Mark>,
     /// A join's SYN/ACK with another nonce than the first: the responder had forgotten that it answered. Its nonce, HMAC and
     /// frame.
     pub other_syn_ack: Option<(Nonce, [u8; 8], Mark)>,
@@ -150,6 +152,7 @@ empty! {
         bare: PerSide { client: Bare::NONE, server: Bare::NONE },
         more_interfaces: Vec::new(),
         also_seen_as: Vec::new(),
+        also_seen_in: None,
         other_syn_ack: None,
         attempts: None,
         told: PerSide { client: Told::NOTHING, server: Told::NOTHING },

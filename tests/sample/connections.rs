@@ -63,6 +63,7 @@ pub(super) fn bad_join(id: u64) -> Connection {
             seen: "0000000000000000".to_owned(),
         },
         ack_hmac: Verdict::Unverifiable { why: "segments_missing" },
+        absent: Vec::new(),
     });
     refused.reset = Some(Reset {
         by: Some("client"),
@@ -217,6 +218,7 @@ pub(super) fn from_the_middle(id: u64) -> Connection {
         token_check: unseen(),
         syn_ack_hmac: unseen(),
         ack_hmac: unseen(),
+        absent: Vec::new(),
     });
     Connection {
         version: None,
@@ -241,6 +243,7 @@ pub(super) fn orphan() -> Subflow {
         token_check: unseen(),
         syn_ack_hmac: unseen(),
         ack_hmac: unseen(),
+        absent: Vec::new(),
     });
     subflow
 }

@@ -79,7 +79,7 @@ pub(crate) fn troubled() -> Sample {
     header.capture.skipped = Skipped { not_ip: 1_203, not_tcp: 88, malformed: 1, ..Skipped::default() };
     header.inputs[1].cut_after = Some(98_123);
     header.inputs[1].interfaces[0].name = Some("rmnet0\u{202e}".to_owned());
-    header.tcp_connections = TcpConnections { seen: 14, asked_for_mptcp: 5, forgotten: 0 };
+    header.tcp_connections = TcpConnections { seen: 14, asked_for_mptcp: Some(5), forgotten: 0 };
     Sample {
         header,
         connections: vec![two_paths(1), bad_join(2), fallback(3), handover(4), from_the_middle(5)],
@@ -117,7 +117,7 @@ pub(crate) fn many(count: u64) -> Sample {
         last.findings = bad_join(last.id).findings;
     }
     let mut header = header(&["many.pcap"], count * 40);
-    header.tcp_connections = TcpConnections { seen: count, asked_for_mptcp: count, forgotten: 0 };
+    header.tcp_connections = TcpConnections { seen: count, asked_for_mptcp: Some(count), forgotten: 0 };
     Sample { header, connections, orphans: vec![], findings: vec![] }
 }
 
@@ -151,7 +151,7 @@ fn header(names: &[&str], packets: u64) -> Header {
             mptcp_segments: packets.saturating_sub(94),
             ..CaptureSummary::default()
         },
-        tcp_connections: TcpConnections { seen: u64::from(seen), asked_for_mptcp: u64::from(seen), forgotten: 0 },
+        tcp_connections: TcpConnections { seen: u64::from(seen), asked_for_mptcp: Some(u64::from(seen)), forgotten: 0 },
         stack: CaptureStack::default(),
     }
 }

@@ -88,6 +88,7 @@ pub(super) fn subflow(id: u64, source: SocketAddress, destination: SocketAddress
             token_check: verified(),
             syn_ack_hmac: verified(),
             ack_hmac: verified(),
+            absent: Vec::new(),
         }),
         state: "closed",
         reset: None,

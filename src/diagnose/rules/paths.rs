@@ -35,7 +35,8 @@ pub const ONE_PATH_CARRIES_MOST: &Explanation = &Explanation {
               carries.",
     detection: "Two or more established subflows that are no backups, and one that carried 95 % or more of at least 100 \
               kB, of which next to nothing went over others as well.",
-    advice: "If more was expected of the other paths, compare round-trip times (-v) and receive buffers.",
+    advice: "If more was expected of the other paths, compare round-trip times (-v, in a capture made at the \
+              sender) and receive buffers.",
     rfc: "8684 §3.3.5",
     counter: None,
 };

@@ -264,5 +264,6 @@ fn translated_here(finder: &mut Finder<'_, '_>, index: u16, subflow: &Subflow) {
         endpoint((ip.source(), *source)),
         endpoint((ip.destination(), *destination)),
     );
-    finder.report(rule::PATH_TRANSLATED_ADDRESSES, Some(index), &[shown.first.frame], text);
+    let frames: Vec<Mark> = std::iter::once(shown.first.frame).chain(shown.seldom.also_seen_in).collect();
+    finder.report(rule::PATH_TRANSLATED_ADDRESSES, Some(index), &frames, text);
 }

@@ -56,7 +56,8 @@ pub(super) fn header(counts: &Counts, inputs: Inputs<'_>, incomplete_fragments: 
         },
         tcp_connections: TcpConnections {
             seen: counts.tcp_connections,
-            asked_for_mptcp: counts.asked_for_mptcp,
+            asked_for_mptcp: (counts.asked_for_mptcp > 0 || counts.options_cut_segments == 0)
+                .then_some(counts.asked_for_mptcp),
             forgotten: counts.flows_evicted,
         },
         stack,

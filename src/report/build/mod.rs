@@ -15,6 +15,7 @@ use header::{dropped_packets, header, not_decoded};
 pub use now::ConnectionNow;
 
 use super::in_groups::in_groups;
+use super::selection::names_orphans;
 use super::{FindingCounts, Report, Summary};
 use crate::capture::{InputInfo, Inputs};
 use crate::crypto::Token;
@@ -23,7 +24,8 @@ use crate::diagnose::counters::Counters;
 use crate::frame::FrameId;
 use crate::infer::{self, Naming, Surroundings};
 use crate::model::{
-    Connection, Finding, FoundBySeverity, FrameRef, Handover, Header, KernelCounters, Numbering, Orphans,
+    Connection, ConnectionFilter, Finding, FoundBySeverity, FrameRef, Handover, Header, KernelCounters, Numbering,
+    Orphans,
 };
 use crate::text;
 use crate::track::Tracker;
@@ -65,7 +67,9 @@ impl Naming for Context<'_> {
     }
 
     fn interface(&self, interface: (u16, u16)) -> String {
-        Context::interface(self, interface)
+        let name = Context::interface(self, interface);
+        // That of an input which has one without name goes by the input's.
+        if name.is_empty() { self.place(interface.0) } else { name }
     }
 }
 
@@ -95,12 +99,12 @@ impl Context<'_> {
     }
 }
 
-/// The report's name of an input's interface.
+/// The report's name of an input's interface; empty where it has none.
 pub fn interface_name(info: &InputInfo, index: u16) -> String {
     match info.interfaces.get(usize::from(index)).and_then(|interface| interface.name.clone()) {
         Some(name) => name,
         None if info.interfaces.len() > 1 => format!("{}:{index}", info.name),
-        None => info.name.clone(),
+        None => String::new(),
     }
 }
 
@@ -293,6 +297,9 @@ impl Report for TrackedReport {
             let FindingCounts { errors, warnings, notes } = departed.findings();
             left.findings = Some(FoundBySeverity { errors, warnings, notes });
         }
+        let tells = header.capture.not_decoded.is_empty();
+        let asked = &mut header.tcp_connections.asked_for_mptcp;
+        *asked = asked.filter(|&asked| asked > 0 || tells);
         header
     }
 
@@ -384,13 +391,22 @@ impl Report for TrackedReport {
         dropped_packets(&self.inputs).into_iter().chain(across).collect()
     }
 
-    fn kernel_counters(&self) -> Option<KernelCounters> {
-        // What a limit pushed out took its counts along, unless somebody looked.
-        if self.tracker.counts.left.total() > 0 && self.departed.is_none() {
+    fn kernel_counters(&self, filters: &[ConnectionFilter]) -> Option<KernelCounters> {
+        // What a limit pushed out took its counts along, unless somebody looked; of which connections they are, nobody kept.
+        let departed = self.departed.as_ref().filter(|_| filters.is_empty());
+        if self.tracker.counts.left.total() > 0 && departed.is_none() {
             return None;
         }
-        let mut counters = self.departed.as_ref().map_or_else(Counters::default, |departed| departed.counters.clone());
-        for connection in self.tracker.connections().filter(|connection| connection.view_of.is_none()) {
+        let mut counters = departed.map_or_else(Counters::default, |departed| departed.counters.clone());
+        let named = |connection: &&tracked::Connection| {
+            let tokens = [connection.ends.client.token(), connection.ends.server.token()];
+            match connection.number() {
+                Some(number) => filters.is_empty() || filters.iter().any(|filter| filter.names(number, tokens)),
+                None => names_orphans(filters, tokens[1]),
+            }
+        };
+        let connections = self.tracker.connections().filter(|connection| connection.view_of.is_none());
+        for connection in connections.filter(named) {
             diagnose::counters::add(&mut counters, connection, &self.views_of(connection.id), self.inputs());
         }
         let counters = counters.known();

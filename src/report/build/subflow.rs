@@ -33,6 +33,7 @@ pub(super) fn build(connection: &Connection, index: usize, context: &Context<'_>
         interfaces: std::iter::once(subflow.interface)
             .chain(subflow.seldom.more_interfaces.iter().copied())
             .map(|at| context.interface(at))
+            .filter(|name| !name.is_empty())
             .collect(),
         address_ids: AddressIds {
             source: subflow.address_id(subflow.initiator),
@@ -68,7 +69,10 @@ pub(super) fn build(connection: &Connection, index: usize, context: &Context<'_>
 
 fn join(connection: &Connection, subflow: &tracked::Subflow, join: &tracked::Join) -> Join {
     let proof = connection.prove_join(subflow, join);
+    let absent = connection.absent_hmacs(subflow, join);
+    let absent = [(absent.syn_ack, "syn_ack_hmac"), (absent.ack, "ack_hmac")];
     Join {
+        absent: absent.into_iter().filter(|absent| absent.0).map(|absent| absent.1).collect(),
         token: join.token,
         token_check: model_verdict(&proof.token),
         syn_ack_hmac: model_verdict(&proof.syn_ack),

@@ -79,7 +79,7 @@ impl Tracker {
         if let Some((alias_of, subflow)) = if shown_here { Some((connection, subflow)) } else { in_view } {
             // A NAT lies between two taps of one input.
             let alias = (arrival.segment.ip, arrival.segment.source_port, arrival.segment.destination_port);
-            self.connections.get_mut(alias_of)?.note_alias(subflow, alias);
+            self.connections.get_mut(alias_of)?.note_alias(subflow, alias, arrival.at.frame);
             self.two_sides = true;
             return Some(Place { connection: alias_of, subflow, from });
         }

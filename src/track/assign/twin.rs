@@ -6,6 +6,7 @@ use crate::limits;
 use crate::packet::IpPair;
 use crate::track::connection::Connection;
 use crate::track::flow::FlowKey;
+use crate::track::mark::Mark;
 use crate::track::observer::{ConnectionId, Event, Observer, What};
 use crate::track::side::Side;
 use crate::track::subflow::Subflow;
@@ -37,7 +38,7 @@ impl Tracker {
         let state = self.connections.get_mut(first)?;
         if let Some(other) = gone.subflows.first() {
             let tuple = (other.ip, other.source_port, other.destination_port);
-            state.note_alias(0, tuple);
+            state.note_alias(0, tuple, other.first.frame);
             self.two_sides = true;
             let (key, from_low) = FlowKey::new(tuple.0, tuple.1, tuple.2);
             let place = Place { connection: first, subflow: 0, from: other.initiator };
@@ -66,11 +67,12 @@ impl Tracker {
 }
 
 impl Connection {
-    /// A subflow was seen under another 4-tuple, that of its initiator's packets.
-    pub(super) fn note_alias(&mut self, subflow: u16, tuple: (IpPair, u16, u16)) {
+    /// A subflow was seen under another 4-tuple, that of its initiator's packets, first in this frame.
+    pub(super) fn note_alias(&mut self, subflow: u16, tuple: (IpPair, u16, u16), frame: Mark) {
         let Some(record) = self.subflows.get_mut(usize::from(subflow)) else { return };
         if record.seldom.also_seen_as.len() < limits::ALIASES {
             record.seldom.also_seen_as.push(tuple);
+            record.seldom.also_seen_in.get_or_insert(frame);
         } else {
             self.seldom.left_out.tuples += 1;
         }

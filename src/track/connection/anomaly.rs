@@ -3,7 +3,7 @@
 use super::{Connection, Input};
 use crate::track::mark::{Mark, Moment};
 use crate::track::side::Side;
-use crate::wire::Subtype;
+use crate::wire::{Subtype, WireError};
 
 /// Something against the rules, or out of the ordinary.
 #[derive(Clone, Copy, Debug)]
@@ -23,8 +23,9 @@ pub struct Anomaly {
 /// Kinds of anomaly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AnomalyKind {
-    /// An MPTCP option that can't be read: its subtype, where that can.
-    MalformedOption(Option<Subtype>),
+    /// An MPTCP option that can't be read: its subtype, where that can, and what is wrong with it, unless it is one that the
+    /// version does not have so.
+    MalformedOption(Option<Subtype>, Option<WireError>),
     /// A mapping contradicts an earlier one of the same bytes; `other` is the earlier.
     MappingConflict {
         /// Its relative subflow sequence number.

@@ -109,12 +109,12 @@ impl Connection {
         for option in input.options.control() {
             self.control(&option, input, env, effects);
         }
-        if let Some(what) = input.options.unusual().and_then(|unusual| unusual.broken) {
-            let subtype = match what {
+        if let Some(error) = input.options.unusual().and_then(|unusual| unusual.broken) {
+            let subtype = match error.what {
                 wire::What::Subtype(subtype) => Some(subtype),
                 wire::What::Kind(_) => None,
             };
-            self.anomaly(AnomalyKind::MalformedOption(subtype), input, env.at, None);
+            self.anomaly(AnomalyKind::MalformedOption(subtype, Some(error)), input, env.at, None);
         }
     }
 
@@ -129,7 +129,7 @@ impl Connection {
     ) {
         match option {
             MptcpOption::AddAddr(add) if !self.dialect.is_none_or(|dialect| dialect.has_form(add.form())) => {
-                self.anomaly(AnomalyKind::MalformedOption(Some(Subtype::ADD_ADDR)), input, env.at, None);
+                self.anomaly(AnomalyKind::MalformedOption(Some(Subtype::ADD_ADDR), None), input, env.at, None);
             }
             MptcpOption::AddAddr(add) if add.echo() => self.echo(add, input),
             MptcpOption::AddAddr(add) => self.add_addr(add, input, env),
@@ -140,7 +140,7 @@ impl Connection {
             }
             // Version 1 has no address id in it (RFC 8684 §3.3.8).
             MptcpOption::MpPrio(prio) if prio.address_id.is_some() && self.dialect == Some(Dialect::Rfc8684) => {
-                self.anomaly(AnomalyKind::MalformedOption(Some(Subtype::MP_PRIO)), input, env.at, None);
+                self.anomaly(AnomalyKind::MalformedOption(Some(Subtype::MP_PRIO), None), input, env.at, None);
             }
             MptcpOption::MpPrio(prio) => self.prio(*prio, input, env),
             MptcpOption::MpFail(fail) => self.fail(fail.dsn, input, env),
@@ -150,8 +150,8 @@ impl Connection {
             MptcpOption::MpTcprst(_) => {
                 self.anomaly(AnomalyKind::OptionOutOfPlace(Subtype::MP_TCPRST), input, env.at, None);
             }
-            MptcpOption::Malformed { subtype, .. } => {
-                self.anomaly(AnomalyKind::MalformedOption(Some(*subtype)), input, env.at, None);
+            MptcpOption::Malformed { subtype, error, .. } => {
+                self.anomaly(AnomalyKind::MalformedOption(Some(*subtype), Some(*error)), input, env.at, None);
             }
             _ => {}
         }

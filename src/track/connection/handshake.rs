@@ -156,7 +156,7 @@ impl Connection {
         }
         // Version 0 has one key there; version 1 none, or in its draft one (RFC 6824 and RFC 8684 §3.1).
         if capable.receiver_key.is_some() || (capable.version == 0 && capable.sender_key.is_none()) {
-            self.anomaly(AnomalyKind::MalformedOption(Some(Subtype::MP_CAPABLE)), input, env.at, None);
+            self.anomaly(AnomalyKind::MalformedOption(Some(Subtype::MP_CAPABLE), None), input, env.at, None);
         }
         if capable.is_void() {
             self.anomaly(AnomalyKind::CapableFlagsIllegal(capable.flags), input, env.at, None);
@@ -267,7 +267,7 @@ impl Connection {
         }
         self.learn_initial_sequence(capable, input);
         if capable.version == 0 && capable.data_len.is_some() {
-            self.anomaly(AnomalyKind::MalformedOption(Some(Subtype::MP_CAPABLE)), input, env.at, None);
+            self.anomaly(AnomalyKind::MalformedOption(Some(Subtype::MP_CAPABLE), None), input, env.at, None);
         }
         if let Some(len) = capable.data_len.filter(|&len| len > 0) {
             self.map_first_data(len, capable.checksum, input, env);

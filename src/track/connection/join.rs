@@ -1,10 +1,12 @@
 //! The handshake of a join: MP_JOIN in its SYN, SYN/ACK and third ACK (RFC 8684 §3.2).
 
+use super::outcome::SubflowState;
 use super::{AnomalyKind, Connection, Env, Input};
 use crate::track::half::SynSource;
 use crate::track::keys::Dialect;
 use crate::track::mark::{Mark, Moment};
 use crate::track::observer::{Event, Observer, What};
+use crate::track::side::Side;
 use crate::track::subflow::{Join, JoinProof, Subflow};
 use crate::wire::{MpJoin, Subtype};
 
@@ -24,7 +26,44 @@ impl Join {
     }
 }
 
+/// HMACs of a join's handshake of which the packets show that no segment has them here, captured or not: there is nothing to
+/// check.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Absent {
+    /// That of the SYN/ACK.
+    pub syn_ack: bool,
+    /// That of the third ACK.
+    pub ack: bool,
+}
+
+impl Subflow {
+    /// Later segments show that the third ACK had its option, or that options pass on this path: the one that had it was not
+    /// captured.
+    pub fn took_third_ack(&self, join: &Join) -> bool {
+        let both_sent_data = Side::BOTH.into_iter().all(|side| self.halves[side].payload_bytes > 0);
+        both_sent_data || join.confirmed.is_some() || self.options[self.initiator].is_some()
+    }
+}
+
 impl Connection {
+    /// Which HMACs were never there.
+    pub fn absent_hmacs(&self, subflow: &Subflow, join: &Join) -> Absent {
+        let responder = subflow.initiator.peer();
+        let unanswered = match subflow.reset() {
+            Some(reset) => reset.of_syn && reset.by == responder && join.bare_ack.is_none(),
+            None => subflow.state() == SubflowState::Unanswered && !self.lacks_direction(responder),
+        };
+        let unanswered = unanswered && subflow.syn_ack.is_none() && !subflow.took_third_ack(join);
+        let syn_ack = join.syn_ack_hmac.is_none() && (unanswered || join.bare_syn_ack.is_some());
+        // An initiator that does not take the SYN/ACK sends a RST for a third ACK (RFC 8684 §3.2).
+        let given_up =
+            subflow.reset().is_some_and(|reset| reset.by == subflow.initiator) && subflow.third_ack.is_none();
+        let not_taken = || join.bare_syn_ack.is_some() || self.prove_join(subflow, join).syn_ack.is_mismatch();
+        let bare = join.bare_ack.is_some() && !subflow.took_third_ack(join);
+        let ack = join.ack_hmac.is_none() && (unanswered || bare || (given_up && not_taken()));
+        Absent { syn_ack, ack }
+    }
+
     /// Checks the handshake of a join of this connection.
     pub fn prove_join(&self, subflow: &Subflow, join: &Join) -> JoinProof {
         let responder = subflow.initiator.peer();

@@ -232,8 +232,12 @@ impl Connection {
         let segment = input.segment;
         self.segments += 1;
         self.options_cut |= segment.options_cut;
-        self.last = env.at;
         let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return effects };
+        if segment.flags.any(TcpFlags::SYN) && subflow.is_answered_already(segment, input.side) {
+            subflow.halves[input.side].segments += 1;
+            return effects;
+        }
+        self.last = env.at;
         subflow.last = env.at;
         let stray = segment.flags.rst() && subflow.reset().is_none() && subflow.is_over();
         let half = &mut subflow.halves[input.side];

@@ -3,9 +3,11 @@
 //! device answers in the name of one end.
 
 use super::Connection;
+use crate::packet::Segment;
 use crate::track::data::DataLevel;
 use crate::track::half::Half;
 use crate::track::keys::{EndIdentity, KeySource};
+use crate::track::side::Side;
 use crate::track::subflow::{Join, Subflow, SynSeen};
 
 impl Subflow {
@@ -17,6 +19,15 @@ impl Subflow {
             syn.retransmissions() > 0 && syn.last().frame > reset.at.frame && ack == syn.seq.wrapping_add(1)
         };
         self.syn.as_ref().is_some_and(again)
+    }
+
+    /// Whether this is a copy of the SYN/ACK that comes when the handshake is complete and the subflow over: nobody waits for it,
+    /// and it is no part of what it ends.
+    #[cold]
+    pub(super) fn is_answered_already(&self, segment: &Segment<'_>, side: Side) -> bool {
+        let same = self.syn_ack.as_ref().is_some_and(|seen| seen.seq == segment.seq);
+        let answers = segment.flags.ack() && side != self.initiator;
+        answers && same && self.third_ack.is_some() && self.is_closed() && !self.begins_again(segment.ack)
     }
 }
 

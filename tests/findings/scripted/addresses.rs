@@ -169,7 +169,7 @@ pub(super) fn a_silent_address_that_was_announced() {
 fn counters_of_addresses() {
     let here = || announce(1, SERVER_2.0, None, SERVER_KEY);
     let count = |script: &Script, names: [(Side, &str); 4]| {
-        let counters = script.report().kernel_counters().expect("all is known");
+        let counters = script.report().kernel_counters(&[]).expect("all is known");
         names.map(|(side, name)| {
             let end = if side == Client { &counters.client } else { &counters.server };
             end.get(format!("MPTcpExt{name}").as_str()).copied().unwrap_or(0)

@@ -7,7 +7,7 @@ use crate::script::*;
 
 /// What one end counts under this name; `None` where that is not known, or nothing.
 fn counted(script: &Script, side: Side, name: &str) -> Option<u64> {
-    let counters = script.report().kernel_counters().expect("all is known");
+    let counters = script.report().kernel_counters(&[]).expect("all is known");
     let end = if side == Client { counters.client } else { counters.server };
     end.get(format!("MPTcpExt{name}").as_str()).copied()
 }

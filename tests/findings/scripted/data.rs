@@ -314,7 +314,7 @@ fn an_mp_fail_on_each_path() {
         let here = ("mp-fail", Some(index as u64 + 1), vec![*frame]);
         assert!(found.contains(&here), "{here:?} in {found:?}");
     }
-    let counters = script.report().kernel_counters().expect("all is known");
+    let counters = script.report().kernel_counters(&[]).expect("all is known");
     for (end, name) in [
         (&counters.server, "MPTcpExtMPFailTx"),
         (&counters.server, "MPTcpExtDataCsumErr"),

@@ -175,7 +175,7 @@ pub(super) fn first_data_with_the_option_of_an_ack() {
         fires(&script, id, &[syn, first]);
         fell_back(&script, "bad_option", "client", first);
         assert_eq!(script.the(id).counter, Some("MPTcpExtMPCapableFallbackACK"));
-        let counters = script.report().kernel_counters().expect("all is known");
+        let counters = script.report().kernel_counters(&[]).expect("all is known");
         let server = &counters.server;
         assert_eq!(server.get("MPTcpExtMPCapableFallbackACK"), Some(&1));
         assert_eq!((server.get("MPTcpExtMPCapableACKRX"), server.get("MPTcpExtDssFallback")), (None, None));

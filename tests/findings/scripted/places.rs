@@ -131,6 +131,9 @@ fn both_sides_of_a_nat() {
         let findings: Vec<_> = connection.findings.iter().map(|found| (found.id, found.subflow)).collect();
         let id = "path-translated-addresses";
         assert_eq!(findings, [(id, Some(0)), (id, Some(1))]);
+        // The first packet on each side.
+        let frames = connection.findings.iter().map(|found| found.frames.iter().map(|frame| frame.id.number).collect());
+        assert_eq!(frames.collect::<Vec<Vec<u64>>>(), [[1, 2], [11, 12]]);
     });
 }
 

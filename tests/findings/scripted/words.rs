@@ -9,7 +9,7 @@ use mptcp_inspect::wire::{AddAddr, MptcpOption, TcpOption};
 use super::{fires, silent};
 use crate::script::*;
 
-fn tree_of(script: &Script) -> String {
+pub(super) fn tree_of(script: &Script) -> String {
     let (report, mut out) = (script.report(), Vec::new());
     let look = Look { width: 200, ..Look::default() };
     tree::write(&mut out, &report, &Selection::new(&report, &[], None), look, false).expect("memory takes it");
@@ -54,6 +54,7 @@ fn a_subflow_that_only_repeats() {
                 let message = script.the("reinjections-useless").message;
                 let expected = "The client sent 120 kB again on another subflow, beside 120 kB of data, ";
                 assert!(message.starts_with(expected), "{message}");
+                fires(&script, "reinjections-useless", &[10]);
             } else {
                 fires(&script, "one-path-carries-most", &[]);
             }
