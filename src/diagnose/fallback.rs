@@ -339,10 +339,16 @@ fn no_option_on_data(finder: &Finder<'_, '_>, connection: &Connection, seen: &Fa
             "options are removed after the handshake, from the {who}'s packets or from the {other}'s before them"
         ),
     };
+    let frame = finder.frame(seen.frame);
+    let first_data = connection.initial().zip(seen.side).and_then(|(initial, side)| initial.halves[side].first_data);
+    let what = if first_data.is_some_and(|first| first <= seen.frame) {
+        format!("its first data (frame {frame}) carries no MPTCP option")
+    } else {
+        format!("it acknowledges the {other}'s data (frame {frame}) without DATA_ACK or any other MPTCP option")
+    };
     let text = format!(
-        "The {who} agreed to MPTCP{}, but its first data (frame {}) carries no MPTCP option: {why}.",
+        "The {who} agreed to MPTCP{}, but {what}: {why}.",
         agreed.map_or_else(String::new, |frame| format!(" in frame {}", finder.frame(frame))),
-        finder.frame(seen.frame),
     );
     (rule::FALLBACK_NO_OPTION_ON_DATA, text, agreed.into_iter().collect())
 }

@@ -131,14 +131,27 @@ pub struct Bare {
     pub first: Option<Mark>,
     /// Their number.
     pub segments: u32,
-    /// Whether the peer acknowledged some of it.
+    /// Unwrapped sequence number of the first such payload.
+    pub start: u64,
+    /// The first segment of the peer that acknowledges some of it.
     pub acknowledged: Option<Mark>,
-    /// ACKs without payload that acknowledged more: the first, and how many.
-    pub acks: Option<(Mark, u32)>,
+    /// ACKs without payload that acknowledged more of what the peer had mapped: the first, and how many.
+    pub acks: Option<(Moment, u32)>,
+    /// The first segment of the peer with an option that came long after the first of those: it must have had that by then.
+    pub ignored: Option<Mark>,
 }
 
 impl Bare {
-    const NONE: Self = Self { first: None, segments: 0, acknowledged: None, acks: None };
+    const NONE: Self = Self { first: None, segments: 0, start: 0, acknowledged: None, acks: None, ignored: None };
+    /// Nothing is longer under way, in queues of its sender and of the path together.
+    const LONG: u64 = 1_000_000_000;
+
+    /// The peer sent an option: it may have had the ACKs by then.
+    pub(super) fn note_option_of_peer(&mut self, at: Moment) {
+        if self.acks.is_some_and(|(first, _)| at.time.since(first.time) > Self::LONG) {
+            self.ignored.get_or_insert(at.frame);
+        }
+    }
 }
 
 empty! {

@@ -93,8 +93,8 @@ pub const FALLBACK_NO_OPTION_ON_DATA: &Explanation = &Explanation {
     id: "fallback-no-option-on-data",
     severity: Severity::Warning,
     title: "plain TCP: the first data carries no MPTCP option",
-    meaning: "The handshake agreed on MPTCP, then the first data came without mapping. An end that had agreed would not \
-              do that: the options were removed on the way.",
+    meaning: "The handshake agreed on MPTCP, then the first data came without mapping, or the first data was acknowledged \
+              without DATA_ACK. An end that had agreed would not do that: the options were removed on the way.",
     detection: "Payload without MPTCP option from an end that has never sent a mapping, or acknowledgements of mapped \
               data without any DATA_ACK.",
     advice: "Capture at the other end too and give both files together. Devices that rebuild the TCP stream (proxies, \

@@ -266,9 +266,12 @@ impl Connection {
                     Some((_, last)) => *last = mark,
                     none => *none = Some((mark, mark)),
                 }
-                let bare = &subflow.seldom.bare[input.side];
-                if (bare.segments > 0 || bare.acks.is_some()) && self.fallback.is_none() {
-                    subflow.seldom.bare[input.side] = Bare::default();
+                if let Some(seldom) = subflow.seldom.written() {
+                    seldom.bare[input.side.peer()].note_option_of_peer(env.at);
+                    let bare = &mut seldom.bare[input.side];
+                    if (bare.segments > 0 || bare.acks.is_some()) && self.fallback.is_none() {
+                        *bare = Bare::default();
+                    }
                 }
             }
         }
@@ -297,12 +300,12 @@ impl Connection {
             rtt.echoed(echo, env.at.time);
         }
         if let Some(acked) = half.acknowledge(input.segment.ack, env.at.time) {
-            if !input.options.mptcp && input.segment.payload_len == 0 && subflow.options[input.side].is_some() {
+            if !input.options.mptcp && input.segment.payload_len == 0 && half.last_mapping_end().is_some() {
                 let acks = &mut subflow.seldom.bare[input.side].acks;
-                acks.get_or_insert((env.at.frame, 0)).1 += 1;
+                acks.get_or_insert((env.at, 0)).1 += 1;
             }
             let bare = &subflow.seldom.bare[peer];
-            if bare.segments > 0 && bare.acknowledged.is_none() {
+            if bare.segments > 0 && bare.acknowledged.is_none() && acked > bare.start {
                 subflow.seldom.bare[peer].acknowledged = Some(env.at.frame);
             }
             let owner = Owner { connection: self.id, number, side: peer, subflow: input.subflow };
