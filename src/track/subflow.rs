@@ -98,6 +98,8 @@ pub struct Seldom {
     pub after_reset: Option<Mark>,
     /// Options of its packets that say different things at two inputs.
     pub differences: Vec<Difference>,
+    /// One end has left it for good, as a RST without a socket shows, and the capture has nothing of the other.
+    pub abandoned: bool,
 }
 
 /// Options of a RST that a socket sent: it has ACK, and is no answer to a SYN.
@@ -169,6 +171,7 @@ empty! {
         resets: Vec::new(),
         after_reset: None,
         differences: Vec::new(),
+        abandoned: false,
     };
     Repeats = Repeats { last: None, count: 0, fast_open: 0 };
 }
@@ -411,7 +414,17 @@ impl Subflow {
 
     /// Whether both ends have closed it.
     pub fn is_closed(&self) -> bool {
-        self.reset().is_some() || (self.halves.client.fin.is_some() && self.halves.server.fin.is_some())
+        let both = self.halves.client.fin.is_some() && self.halves.server.fin.is_some();
+        self.reset().is_some() || both || self.seldom.abandoned
+    }
+
+    /// Whether a RST of `side` says only that no socket is left: it has no ACK, and comes right behind a FIN of that end. What
+    /// the other end sent, and whether that was a FIN, the capture does not have.
+    pub(super) fn is_left(&self, side: Side, segment: &Segment<'_>) -> bool {
+        let half = &self.halves[side];
+        !segment.flags.ack()
+            && self.halves[side.peer()].is_unseen()
+            && half.fin.is_some_and(|(fin, _)| half.unwrap(segment.seq) == fin + 1)
     }
 
     /// Whether each end acknowledged the other's FIN: TCP is done (RFC 9293 §3.6), and a RST can only answer a stray segment.

@@ -360,8 +360,11 @@ impl Connection {
         if input.segment.flags.rst() {
             outcome::note_told(subflow, input);
         }
-        let resets = input.segment.flags.rst() && subflow.reset().is_none();
-        if resets {
+        let left = input.segment.flags.rst() && subflow.is_left(input.side, input.segment);
+        let resets = input.segment.flags.rst() && subflow.reset().is_none() && !left;
+        if left {
+            subflow.seldom.abandoned = true;
+        } else if resets {
             subflow.seldom.reset = Some(outcome::reset_of(subflow, input, env.at));
         } else if input.segment.flags.rst()
             && let Some(reset) = &mut subflow.seldom.reset

@@ -38,6 +38,31 @@ fn the_other_direction_is_unknown() {
     assert_eq!(only(&script).directions.server_to_client.bytes, Some(0));
 }
 
+/// The client has closed its subflow; what comes for it later it answers with a RST. In that way nobody gives a subflow up.
+#[test]
+fn a_reset_behind_the_fin() {
+    in_both_versions(|_| {
+        for (flags, state) in [(RST, "closed"), (RST | ACK, "reset")] {
+            let mut script = of_the_client();
+            let mut join = Flow::new(CLIENT_2, SERVER);
+            let (syn, ack) = (join.join_syn(2, false), join.join_ack());
+            script.send(&mut join, Client, SYN, &[syn], 0);
+            script.send(&mut join, Client, ACK, &[ack], 0);
+            script.send(&mut join, Client, ACK, &[mapping(Client, 100, 1, 100, None)], 100);
+            script.send(&mut join, Client, FIN | ACK, &[data_ack(Server, 300)], 0);
+            let rst = script.send(&mut join, Client, flags, &[], 0);
+            let connection = only(&script);
+            let subflow = &connection.subflows[1];
+            assert_eq!((subflow.state, subflow.closed.is_some()), (state, true));
+            if flags == RST {
+                silent(&script, "subflow-reset");
+            } else {
+                fires(&script, "subflow-reset", &[rst]);
+            }
+        }
+    });
+}
+
 /// The client's joins to what the server announced are not in the capture, or not known as such.
 #[test]
 fn an_announced_address_in_one_direction() {
