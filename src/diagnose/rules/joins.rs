@@ -32,8 +32,8 @@ pub const JOIN_REFUSED_UNKNOWN_TOKEN: &Explanation = &Explanation {
     title: "a join was refused: the token is unknown",
     meaning: "The host that got the MP_JOIN has no MPTCP connection with this token: the connection is closed or has \
               fallen back, or the join reached another host than the connection (load balancer, anycast, NAT).",
-    detection: "A SYN with MP_JOIN answered with RST, and no connection of this capture has the token; or the RST says \
-              MPTCP-specific error (1).",
+    detection: "A SYN with MP_JOIN answered with a RST that says MPTCP-specific error (1); or, where all connections of the \
+              capture are of version 0, whose RSTs give no reasons, with any RST if none of them has the token.",
     advice: "Behind a load balancer, let the server announce a dedicated address (`ip mptcp endpoint add … signal`) \
               and set sysctl net.mptcp.allow_join_initial_addr_port=0.",
     rfc: "8684 §3.2",

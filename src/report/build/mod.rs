@@ -423,7 +423,7 @@ fn finding(
     frames.sort();
     frames.dedup();
     let rule = found.rule;
-    let dialect = connection.and_then(|connection| connection.dialect);
+    let dialect = connection.map_or(found.dialect, |connection| connection.dialect);
     Finding {
         id: rule.id,
         severity: rule.severity,

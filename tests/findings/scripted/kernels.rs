@@ -3,6 +3,7 @@
 use mptcp_inspect::report::Report;
 use mptcp_inspect::track::side::Side::{Client, Server};
 
+use super::fires;
 use crate::script::*;
 
 /// Counter and advice of the one finding of this id.
@@ -92,5 +93,32 @@ fn an_answer_that_nobody_asked_for_is_not_counted() {
         let fallback = script.report().connection(0).fallback.expect("a fallback");
         assert_eq!((fallback.cause, fallback.counter), ("bad_option", None));
         assert_eq!(told(&script, "fallback-bad-option").0, None);
+    });
+}
+
+/// A RST of version 0 gives no reason: where no connection has the token of the join that it refuses, that is the reason.
+#[test]
+fn a_join_with_a_token_that_no_connection_has() {
+    in_both_versions(|version| {
+        for known in [true, false] {
+            let mut script = Script::default();
+            if known {
+                let mut flow = script.open();
+                script.data(&mut flow, Client, 0, 1, 100);
+            }
+            let mut join = Flow::new(CLIENT_2, SERVER);
+            let syn = script.send(&mut join, Client, SYN, &[join_syn_of(0xdead_beef)], 0);
+            let rst = script.send(&mut join, Server, RST | ACK, &[], 0);
+            let unknown = version == 0 && known;
+            let id = if unknown { "join-refused-unknown-token" } else { "join-refused-without-reason" };
+            fires(&script, id, &[syn, rst]);
+            let found = script.the(id);
+            assert_eq!(found.rfc, Some(if unknown { "6824 §3.2" } else { "8684 §3.2" }));
+            assert_eq!(found.counter, unknown.then_some("MPTcpExtMPJoinNoTokenFound"));
+            assert_eq!(found.message.contains("without a reason"), !unknown);
+            let counters = script.report().kernel_counters().expect("all is known");
+            assert_eq!(counters.client.get("MPTcpExtMPJoinSynTx"), Some(&1));
+            assert_eq!(counters.server.get("MPTcpExtMPJoinNoTokenFound"), None);
+        }
     });
 }
