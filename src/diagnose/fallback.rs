@@ -107,6 +107,8 @@ pub fn fallback_counter(seen: &FallbackSeen, connection: &Connection) -> Option<
         FallbackCause::SynRetriedWithoutOption => "MPTcpExtMPCapableSYNTXDrop",
         // The server counts this one where it had agreed, the client another where the server had not.
         FallbackCause::NoOptionInThirdAck if connection.handshake.syn_ack.is_none() => return None,
+        // The kernel of version 0 needs no MP_CAPABLE there; which counter it raises later depends on what else comes.
+        FallbackCause::NoOptionInThirdAck if is_its_kernel(connection.dialect) => return None,
         FallbackCause::NoOptionInThirdAck => "MPTcpExtMPCapableFallbackACK",
         FallbackCause::NoOptionOnData if is_its_kernel(connection.dialect) && acknowledges_data(seen, connection) => {
             "MPTcpExtMPFallbackAckInit"

@@ -4,8 +4,8 @@ use mptcp_inspect::crypto::auth::add_addr_hmac;
 use mptcp_inspect::crypto::{Key, Nonce, Suite, Token, identify};
 use mptcp_inspect::track::side::Side;
 use mptcp_inspect::wire::{
-    AddAddr, Dss, Mapping, MpCapable, MpFail, MpFastclose, MpJoin, MpPrio, MpTcprst, MptcpOption, RawSequence, RemoveAddr,
-    TcpOption,
+    AddAddr, Dss, Mapping, MpCapable, MpFail, MpFastclose, MpJoin, MpPrio, MpTcprst, MptcpOption, RawSequence,
+    RemoveAddr, TcpOption,
 };
 
 use super::{CLIENT_KEY, SERVER_KEY, VERSION};

@@ -330,8 +330,11 @@ impl Connection {
                 if self.dialect.is_none() {
                     self.dialect = self.dialect_that_fits(receiver, close.key);
                 }
+                // A token or a DSN that follows from it proves it.
+                let identity = self.dialect.map(|dialect| identify(dialect.suite(), close.key));
+                let proven = identity.is_some_and(|identity| self.is_identity_of(receiver, &identity));
                 self.learn_key(receiver, close.key, KeySource::Fastclose, input, env, effects);
-                None
+                proven.then_some(true)
             }
         };
         if right == Some(false) {

@@ -130,3 +130,24 @@ fn an_infinite_mapping_after_silence() {
     let found = script.the("fallback-infinite-mapping");
     assert!(found.message.contains("nothing that the server sent after its SYN/ACK"), "{found:?}");
 }
+
+/// The capture begins late: the key in MP_FASTCLOSE is the one whose token a join has named, or nothing tells whose it is.
+#[test]
+fn a_fastclose_key_that_a_token_proves() {
+    in_both_versions(|_| {
+        for named in [true, false] {
+            let mut script = Script::default();
+            let mut flow = Flow::new(CLIENT, SERVER);
+            script.data(&mut flow, Client, 0, 1, 100);
+            if named {
+                let mut join = script.join(CLIENT_2, SERVER, 2, [false; 2]);
+                script.data(&mut join, Client, 100, 1, 100);
+            }
+            script.data(&mut flow, Client, 200, 101, 100);
+            script.send(&mut flow, Client, ACK, &[fastclose(SERVER_KEY)], 0);
+            script.send(&mut flow, Server, RST, &[], 0);
+            let found = script.the("fastclose");
+            assert_eq!(found.message.contains("with the right key"), named, "{found:?}");
+        }
+    });
+}
