@@ -2,7 +2,7 @@
 
 use super::handshake::{just, many};
 use super::rules::close as rule;
-use super::{Finder, span};
+use super::{Finder, join_data, span};
 use crate::text;
 use crate::track::connection::outcome::{Close, SubflowState};
 use crate::track::connection::{AnomalyKind, Connection, FallbackCause, Removal};
@@ -93,8 +93,9 @@ fn subflow_reset(finder: &mut Finder<'_, '_>, connection: &Connection, index: u1
     if subflow.state() != SubflowState::Reset || ended || aborted || reset.fastclose {
         return;
     }
-    // MP_FAIL in the RST has its own finding, and so has a join that was never complete.
-    if reset.fail || subflow.was_given_up() {
+    // MP_FAIL in the RST has its own finding, and so has a join that was never complete, or whose data lost its options.
+    let told = reset.reason.is_none() && join_data::explains_reset(finder, index);
+    if reset.fail || subflow.was_given_up() || told {
         return;
     }
     let removed =

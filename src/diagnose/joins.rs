@@ -1,6 +1,7 @@
 //! Joins: refused, unanswered, half-way, or with a wrong proof.
 
 use super::handshake::{just, late_opening, many};
+use super::join_data;
 use super::rules::joins as rule;
 use super::version_0::is_its_kernel;
 use super::views::{host_without, keeps_back};
@@ -49,7 +50,7 @@ fn one(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, subflow
         return ack_without_option(finder, index, subflow, join, bare);
     }
     if complete(join) {
-        data_without_option(finder, connection, index, subflow);
+        join_data::look(finder, connection, index, subflow);
     }
     match (state, subflow.reset()) {
         (SubflowState::Refused | SubflowState::Reset, Some(reset)) if subflow.was_given_up() => {
@@ -67,26 +68,6 @@ fn complete(join: &Join) -> bool {
     join.syn_ack_hmac.is_some() && join.ack_hmac.is_some()
 }
 
-/// Payload, and not one mapping: the options of the handshake passed, those of data do not.
-fn data_without_option(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, subflow: &Subflow) {
-    for side in Side::BOTH {
-        let (half, bare) = (&subflow.halves[side], &subflow.seldom.bare[side]);
-        let Some(first) = bare.first.filter(|_| half.last_mapping_end().is_none() && !connection.options_cut) else {
-            continue;
-        };
-        let mut frames = vec![first];
-        let text = format!(
-            "The {} sent {} on the join {}, from frame {} on, without any MPTCP option: options are removed on this path after the handshake{}.",
-            side.name(),
-            text::counted(half.payload_bytes, "byte"),
-            route(subflow),
-            finder.frame(first),
-            and_reset(finder, subflow, &mut frames),
-        );
-        finder.report(rule::JOIN_DATA_WITHOUT_OPTION, Some(index), &frames, text);
-    }
-}
-
 /// Later segments show that the third ACK had its option, or that options pass on this path: the one that had it was not
 /// captured.
 fn third_ack_was_taken(subflow: &Subflow, join: &Join) -> bool {
@@ -95,7 +76,7 @@ fn third_ack_was_taken(subflow: &Subflow, join: &Join) -> bool {
 }
 
 /// `10.8.2.1:38757 → 10.8.1.2:8080`.
-fn route(subflow: &Subflow) -> String {
+pub(super) fn route(subflow: &Subflow) -> String {
     let (from, to) = (subflow.initiator, subflow.initiator.peer());
     format!("{} → {}", endpoint(subflow.address_of(from)), endpoint(subflow.address_of(to)))
 }
@@ -154,7 +135,7 @@ fn ack_without_option(finder: &mut Finder<'_, '_>, index: u16, subflow: &Subflow
 }
 
 /// `; the client reset the subflow in frame 12`, where it did.
-fn and_reset(finder: &Finder<'_, '_>, subflow: &Subflow, frames: &mut Vec<Mark>) -> String {
+pub(super) fn and_reset(finder: &Finder<'_, '_>, subflow: &Subflow, frames: &mut Vec<Mark>) -> String {
     let Some(reset) = subflow.reset() else { return String::new() };
     frames.push(reset.at.frame);
     format!("; the {} reset the subflow in frame {}", reset.by.name(), finder.frame(reset.at.frame))

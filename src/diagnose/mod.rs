@@ -12,6 +12,7 @@ pub mod document;
 mod explanation;
 mod fallback;
 mod handshake;
+mod join_data;
 mod joins;
 mod one_way;
 mod paths;

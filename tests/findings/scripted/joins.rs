@@ -167,6 +167,36 @@ pub(super) fn a_join_whose_data_lacks_its_option() {
     }
 }
 
+/// On the way back the options of a join are removed after its handshake: the one whose data is acknowledged without
+/// DATA_ACK resets it.
+#[test]
+fn a_join_whose_acknowledgements_lack_their_options() {
+    in_both_versions(|version| {
+        for (with_option, resets) in [(false, true), (false, false), (true, true)] {
+            let mut script = Script::default();
+            let mut first = script.open();
+            script.data(&mut first, Client, 0, 1, 100);
+            let (mut join, _) = script.join_answered(CLIENT_2, SERVER, 2, [false; 2]);
+            let ack = join.join_ack();
+            script.send(&mut join, Client, ACK, &[ack], 0);
+            script.send(&mut join, Server, ACK, &[], 0);
+            script.send(&mut join, Client, ACK, &[mapping(Client, 100, 1, 100, None)], 100);
+            let options = if with_option { vec![data_ack(Client, 200)] } else { Vec::new() };
+            let bare = script.send(&mut join, Server, ACK, &options, 0);
+            let rst = if resets { script.send(&mut join, Client, RST, &[], 0) } else { 0 };
+            script.data(&mut first, Client, 100, 101, 100);
+            if resets && !with_option {
+                fires(&script, "join-data-without-option", &[bare, rst]);
+                let counter = (version == 0).then_some("MPTcpExtMPFallbackAckSub");
+                assert_eq!(script.the("join-data-without-option").counter, counter);
+            } else {
+                silent(&script, "join-data-without-option");
+            }
+            assert_eq!(script.ids().contains(&"subflow-reset"), with_option);
+        }
+    });
+}
+
 /// What else the connection shows of why a join was refused.
 #[test]
 pub(super) fn refusals_and_what_else_is_known_of_them() {
