@@ -201,7 +201,7 @@ fn one_mp_fail(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side,
     let shown = finder.frame(frame);
     let head = format!("The {} reported a wrong checksum with MP_FAIL in frame {shown}", side.name());
     if let Some(reset) = with_reset {
-        let reason = super::close::reason(&reset);
+        let reason = super::close::reason(&reset, connection.dialect);
         let text = format!(
             "{head} and reset subflow {index}{reason}: payload was changed on that path, and its data has to be sent again on another."
         );

@@ -273,7 +273,7 @@ fn refused_after_fallback(
     let at = frames.last().map_or_else(String::new, |&fallback| finder.frame(fallback).to_string());
     let text = format!(
         "{head}{}: the connection had fallen back to TCP in frame {at}, and has one subflow from then on.",
-        super::close::reason(reset),
+        super::close::reason(reset, connection.dialect),
     );
     finder.report_with(rule, Some(index), frames, text, counter);
     finder.advice_is_moot();
@@ -345,7 +345,7 @@ fn gave_up(
         return finder.report(rule::JOIN_REFUSED_AT_CLOSE, Some(index), &frames, text);
     }
     let unseen = if subflow.syn_ack.is_none() { "; what it got as an answer is not in this capture" } else { "" };
-    let text = format!("{head}{}{unseen}.", super::close::reason(reset));
+    let text = format!("{head}{}{unseen}.", super::close::reason(reset, connection.dialect));
     finder.report(rule::JOIN_INCOMPLETE, Some(index), &frames, text);
 }
 

@@ -17,6 +17,7 @@ mod joins;
 mod one_way;
 mod paths;
 pub mod rules;
+mod syn_ack;
 mod version_0;
 mod views;
 

@@ -345,7 +345,7 @@ pub(super) fn address(address: &Address, connection: &Connection) -> Vec<Cell> {
     }
     if address.echoed.is_some() {
         cells.push(Cell::plain("echoed"));
-    } else if connection.version == Some(1) && shows_peer_of(address.by, connection) {
+    } else if connection.dialect == Some("rfc8684") && shows_peer_of(address.by, connection) {
         cells.push(Cell::of(Role::Warning, "no echo"));
     }
     if address.sent > 1 {

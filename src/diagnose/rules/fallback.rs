@@ -17,6 +17,7 @@ pub const TOPIC: Topic = Topic {
         FALLBACK_MP_FAIL,
         FALLBACK_INFINITE_MAPPING,
         FALLBACK_BAD_OPTION,
+        FALLBACK_NO_COMMON_VERSION,
         FALLBACK_FIRST_DATA_WITHOUT_LENGTH,
         FALLBACK_SIMULTANEOUS_OPEN,
         OPTION_BLANKED,
@@ -152,6 +153,19 @@ pub const FALLBACK_BAD_OPTION: &Explanation = &Explanation {
               so the client goes on without MPTCP.",
     detection: "MP_CAPABLE of the SYN/ACK.",
     advice: "If the server is known to be sound, a device on the way rewrites the option.",
+    rfc: "8684 §3.1",
+    counter: Some("MPTcpExtMPCapableFallbackSYNACK"),
+};
+
+/// Plain TCP: client and server speak no version of MPTCP in common.
+pub const FALLBACK_NO_COMMON_VERSION: &Explanation = &Explanation {
+    id: "fallback-no-common-version",
+    severity: Severity::Warning,
+    title: "plain TCP: client and server speak no version of MPTCP in common",
+    meaning: "The SYN asks for the highest version of the client; the server answers with a lower one, and the client, \
+              which has only its own, goes on without MPTCP. Nothing is broken.",
+    detection: "MP_CAPABLE of the SYN/ACK with a lower version than that of the SYN, and no MPTCP afterwards.",
+    advice: "Mainline Linux speaks version 1 only, the kernels of multipath-tcp.org version 0: use the same at both ends.",
     rfc: "8684 §3.1",
     counter: Some("MPTcpExtMPCapableFallbackSYNACK"),
 };

@@ -1,8 +1,8 @@
 //! Options at two taps: of SYN, SYN/ACK, third ACK and RST, and of announced addresses.
 
 use super::super::Finder;
-use super::super::fallback::BLANKED;
 use super::super::rules::views as rule;
+use super::super::syn_ack::BLANKED;
 use super::{Stretch, Tap};
 use crate::diagnose::Explanation;
 use crate::track::mark::Mark;
