@@ -169,6 +169,9 @@ fn fell_back(finder: &mut Finder<'_, '_>, connection: &Connection, seen: &Fallba
     }
     let moot = match seen.cause {
         FallbackCause::NoOptionInSynAck => void_by(connection).is_some(),
+        FallbackCause::NoOptionInThirdAck => {
+            connection.initial().is_some_and(|initial| syn_ack::blanked_ack(connection, initial).is_some())
+        }
         // A SYN with the option arrived: nothing drops them.
         FallbackCause::SynRetriedWithoutOption => {
             connection.handshake.syn_ack.is_some()
@@ -285,11 +288,13 @@ fn no_option_in_third_ack(finder: &Finder<'_, '_>, connection: &Connection, seen
     if nobody_saw_agreement(connection, &finder.evidence.views) {
         return no_option_after_syn(finder, connection, seen);
     }
-    let syn_ack = connection.handshake.syn_ack.map(|(_, frame)| frame);
+    let answer = connection.handshake.syn_ack.map(|(_, frame)| frame);
     let at_client = |view: &&Connection| view.handshake.syn.is_some() && view.handshake.bare_syn_ack.is_some();
     let sent = |view: &&Connection| view.handshake.ack.is_some();
     let views = || finder.evidence.views.iter().copied();
+    let overwritten = connection.initial().is_some_and(|initial| syn_ack::blanked_ack(connection, initial).is_some());
     let why = match fallback_by(connection, &finder.evidence.views) {
+        _ if overwritten => "NOPs stand in its place, so it was overwritten on the way",
         _ if views().any(|view| at_client(&view)) => "the option of the SYN/ACK was lost on its way to the client",
         _ if views().any(|view| sent(&view)) => "the option of the third ACK was lost on its way to the server",
         Some("client") => "the SYN/ACK reached the client with its option, and the client did not go on with MPTCP",
@@ -297,10 +302,10 @@ fn no_option_in_third_ack(finder: &Finder<'_, '_>, connection: &Connection, seen
     };
     let text = format!(
         "The server agreed to MPTCP{}, but the client's third ACK (frame {}) carries no MP_CAPABLE, although the client had asked for MPTCP: {why}.",
-        syn_ack.map_or_else(String::new, |frame| format!(" in frame {}", finder.frame(frame))),
+        answer.map_or_else(String::new, |frame| format!(" in frame {}", finder.frame(frame))),
         finder.frame(seen.frame),
     );
-    (rule::FALLBACK_NO_OPTION_IN_THIRD_ACK, text, syn_ack.into_iter().collect())
+    (rule::FALLBACK_NO_OPTION_IN_THIRD_ACK, text, answer.into_iter().collect())
 }
 
 fn no_option_on_data(finder: &Finder<'_, '_>, connection: &Connection, seen: &FallbackSeen) -> Verdict {

@@ -252,6 +252,8 @@ pub struct Join {
     pub echoed: bool,
     /// Third ACK without MP_JOIN.
     pub bare_ack: Option<Mark>,
+    /// NOPs in a row in it, as in [`SynSeen::nop_run`].
+    pub bare_ack_nops: u8,
     /// The frame with the SYN/ACK's HMAC.
     pub syn_ack_frame: Option<Mark>,
     /// The frame with the ACK's HMAC.

@@ -104,6 +104,11 @@ pub(crate) fn announce(id: u8, address: [u8; 4], port: Option<u16>, key: Key) ->
     add_addr(id, address, port, hmac, 0)
 }
 
+/// The server announces an address as version 0 does, or with the HMAC of the draft of version 1.
+pub(crate) fn announce_0(id: u8, address: [u8; 4], with_hmac: bool) -> TcpOption<'static> {
+    add_addr(id, address, None, with_hmac.then_some([0; 8]), 4)
+}
+
 /// The client confirms it.
 pub(crate) fn echo(id: u8, address: [u8; 4], port: Option<u16>) -> TcpOption<'static> {
     add_addr(id, address, port, None, 1)

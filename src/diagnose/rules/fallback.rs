@@ -209,7 +209,8 @@ pub const OPTION_BLANKED: &Explanation = &Explanation {
     title: "an MPTCP option was probably overwritten with NOPs",
     meaning: "The TCP header holds a run of NOPs as long as the MPTCP option that should be there. No stack sends that: \
               a middlebox blanks options in place of removing them.",
-    detection: "Four or more NOPs in a row in a SYN or SYN/ACK that should carry MP_CAPABLE or MP_JOIN and does not. Where \
+    detection: "Four or more NOPs in a row in a SYN or SYN/ACK that should carry MP_CAPABLE or MP_JOIN and does not, \
+                or as many as that option has bytes in such a third ACK. Where \
                 no MPTCP shows at all: as many NOPs, or zeros at the end, as that option has bytes there, and up to three \
                 more, in a SYN or SYN/ACK that has MSS, SACK, timestamps and window scale: none of them was cleared.",
     advice: "A firewall with TCP normalisation is the usual cause: allow TCP option 30 there (Cisco ASA: tcp-map with \

@@ -363,3 +363,61 @@ fn a_fallback_behind_a_capture_that_begins_with_the_keys() {
     }
     fell_back(&script, "options_vanished", "path", first);
 }
+
+/// NOPs in the place of the third ACK's option: something overwrites options, whether MPTCP goes on or not.
+#[test]
+fn a_third_ack_whose_option_is_overwritten() {
+    in_both_versions(|_| {
+        for (nops, goes_on) in [(20, false), (28, true), (2, false), (2, true)] {
+            let mut script = Script::default();
+            let mut flow = Flow::new(CLIENT, SERVER);
+            let (syn, syn_ack, _) = handshake();
+            script.send(&mut flow, Client, SYN, &[syn], 0);
+            script.send(&mut flow, Server, SYN | ACK, &[syn_ack], 0);
+            let ack = script.send_raw(&mut flow, Client, ACK, vec![1; nops], 0);
+            if goes_on {
+                script.data(&mut flow, Client, 0, 1, 100);
+            } else {
+                script.send(&mut flow, Client, ACK, &[], 100);
+                script.send(&mut flow, Server, ACK, &[], 0);
+                let found = script.the("fallback-no-option-in-third-ack");
+                assert_eq!(found.message.contains("NOPs stand in its place"), nops == 20, "{found:?}");
+                assert_eq!(found.advice.is_none(), nops == 20);
+            }
+            assert_eq!(only(&script).fallback.is_none(), goes_on);
+            if nops >= 20 {
+                fires(&script, "option-blanked", &[ack]);
+            } else {
+                silent(&script, "option-blanked");
+            }
+        }
+    });
+}
+
+/// At the client the third ACK has its option, at the server NOPs.
+#[test]
+fn a_third_ack_that_is_overwritten_between_two_captures() {
+    in_both_versions(|_| {
+        for nops in [0, 20] {
+            let mut script = Script::default();
+            for input in [0, 1] {
+                script.input = input;
+                let mut flow = Flow::new(CLIENT, SERVER);
+                let (syn, syn_ack, ack) = handshake();
+                script.send(&mut flow, Client, SYN, &[syn], 0);
+                script.send(&mut flow, Server, SYN | ACK, &[syn_ack], 0);
+                if input == 0 {
+                    script.send(&mut flow, Client, ACK, &[ack], 0);
+                } else {
+                    script.send_raw(&mut flow, Client, ACK, vec![1; nops], 0);
+                }
+                script.send(&mut flow, Client, ACK, &[], 100);
+                script.send(&mut flow, Server, ACK, &[], 0);
+            }
+            let (told, not) = ("path-blanked-option", "path-stripped-option");
+            let (told, not) = if nops > 0 { (told, not) } else { (not, told) };
+            fires(&script, told, &[3]);
+            silent(&script, not);
+        }
+    });
+}
