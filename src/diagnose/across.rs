@@ -94,7 +94,9 @@ fn refused_orphans<'a>(
             None => joins::JOIN_REFUSED_WITHOUT_REASON,
         };
         let dialect = dialect.filter(|_| reason.is_none());
-        alike.push((reason, Found { dialect, ..of_capture(rule, message, frames.to_vec()) }, 1));
+        // The kernel of version 0 refuses some that it does not count.
+        let counter = rule.counter.filter(|_| reason.is_some());
+        alike.push((reason, Found { dialect, counter, ..of_capture(rule, message, frames.to_vec()) }, 1));
     }
     found.extend(alike.into_iter().map(|(_, mut found, count)| {
         let more = match count {

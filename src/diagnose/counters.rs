@@ -333,10 +333,11 @@ fn failed(tally: &mut Tally<'_>, connection: &Connection, side: Side, [sent, rec
 fn orphan_joins(tally: &mut Tally<'_>, connection: &Connection) {
     for subflow in &connection.subflows {
         let Some(join) = &subflow.join else { continue };
-        let Some(reset) = subflow.reset().filter(|reset| reset.of_syn && join.token.is_some()) else { continue };
-        tally.one(subflow.initiator, "MPTcpExtMPJoinSynTx", true);
-        // Without a reason, anything may have refused it.
-        if reset.reason.is_some_and(|why| why.0 == ResetReason::MPTCP_SPECIFIC) {
+        let unknown = subflow
+            .reset()
+            .is_some_and(|reset| reset.of_syn && reset.reason.is_some_and(|why| why.0 == ResetReason::MPTCP_SPECIFIC));
+        if join.token.is_some() && unknown {
+            tally.one(subflow.initiator, "MPTcpExtMPJoinSynTx", true);
             tally.one(subflow.initiator.peer(), "MPTcpExtMPJoinSynRx", true);
             tally.one(subflow.initiator.peer(), "MPTcpExtMPJoinNoTokenFound", true);
         }

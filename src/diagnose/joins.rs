@@ -9,7 +9,7 @@ use super::{Finder, endpoint, span, twin};
 use crate::text;
 use crate::track::connection::outcome::SubflowState;
 use crate::track::connection::{AnomalyKind, Connection};
-use crate::track::mark::Mark;
+use crate::track::mark::{Mark, Moment};
 use crate::track::side::Side;
 use crate::track::subflow::{Join, JoinProof, Reset, Subflow};
 use crate::wire::ResetReason;
@@ -460,6 +460,20 @@ fn late(finder: &mut Finder<'_, '_>, index: u16, subflow: &Subflow) {
     let (Some(syn), Some(syn_ack)) = (&subflow.syn, &subflow.syn_ack) else { return };
     let mut frames = vec![syn.first.frame, syn_ack.last().frame];
     if let Some(text) = late_opening(finder, subflow, syn, syn_ack, &mut frames) {
-        finder.report(rule::JOIN_RETRANSMITTED, Some(index), &frames, text);
+        return finder.report(rule::JOIN_RETRANSMITTED, Some(index), &frames, text);
     }
+    // An answer that came before a copy got lost on its way.
+    let late = |(answer, (last, repeats)): &((Mark, Mark), (Moment, u32))| *repeats > 0 && last.frame < answer.0;
+    let answered = subflow.join.as_deref().and_then(|join| join.confirmed.zip(join.ack_frame).zip(join.ack_repeats));
+    let Some(((confirmed, first), (last, repeats))) = answered.filter(late) else { return };
+    let text = format!(
+        "The third ACK of the join {} (frame {}) was sent {}, the last {} after the SYN/ACK, before the {} answered it in frame {}.",
+        route(subflow),
+        finder.frame(first),
+        super::times(u64::from(repeats) + 1),
+        text::duration(last.time.since(syn_ack.last().time)),
+        subflow.initiator.peer().name(),
+        finder.frame(confirmed),
+    );
+    finder.report(rule::JOIN_RETRANSMITTED, Some(index), &[first, last.frame, confirmed], text);
 }

@@ -202,12 +202,15 @@ pub(super) fn reorder(arrow: &str, direction: &ConnectionDirection) -> Vec<Cell>
     let reorder = direction.reorder;
     let mut cells = vec![
         Cell::plain(format!("{arrow} {} out of order", text::bytes(reorder.late_bytes))),
-        Cell::plain(format!(
-            "waited {} (median), {} (95%), {} (longest)",
-            text::duration(reorder.p50_wait_ns),
-            text::duration(reorder.p95_wait_ns),
-            text::duration(reorder.max_wait_ns)
-        )),
+        match (reorder.p50_wait_ns, reorder.p95_wait_ns, reorder.max_wait_ns) {
+            (Some(median), Some(high), Some(longest)) => Cell::plain(format!(
+                "waited {} (median), {} (95%), {} (longest)",
+                text::duration(median),
+                text::duration(high),
+                text::duration(longest)
+            )),
+            _ => Cell::plain("for bytes that the capture lacks"),
+        },
         Cell::plain(format!("up to {} at once", text::bytes(reorder.max_buffer_bytes))),
     ];
     cells.extend(reorder.slowest_subflow.map(|id| Cell::plain(format!("mostly for subflow {id}"))));

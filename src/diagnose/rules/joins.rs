@@ -214,9 +214,9 @@ pub const JOIN_DESPITE_C_FLAG: &Explanation = &Explanation {
 pub const JOIN_RETRANSMITTED: &Explanation = &Explanation {
     id: "join-retransmitted",
     severity: Severity::Note,
-    title: "a join opened late because its SYN or SYN/ACK had to be sent again",
-    meaning: "Ordinary loss on this path, or something that drops some of the SYNs with MP_JOIN.",
-    detection: "A repeated SYN or SYN/ACK of a join that was answered in the end.",
+    title: "a join opened late because a packet of its handshake had to be sent again",
+    meaning: "Ordinary loss on this path, or something that drops some of the packets with MP_JOIN.",
+    detection: "A repeated SYN, SYN/ACK or third ACK of a join that was answered in the end.",
     advice: "",
     rfc: "",
     counter: None,

@@ -140,6 +140,17 @@ pub(super) fn a_late_join_and_a_forbidden_one() {
     script.send(&mut join, Server, ACK, &[data_ack(Client, 0)], 0);
     fires(&script, "join-retransmitted", &[frame]);
 
+    // It waits for the answer to its third ACK.
+    let mut script = Script::default();
+    script.open();
+    let (mut join, _) = script.join_answered(CLIENT_2, SERVER, 2, [false; 2]);
+    let ack = join.join_ack();
+    let first = script.send(&mut join, Client, ACK, std::slice::from_ref(&ack), 0);
+    script.wait(SECOND);
+    let last = script.send(&mut join, Client, ACK, &[ack], 0);
+    let answer = script.send(&mut join, Server, ACK, &[data_ack(Client, 0)], 0);
+    fires(&script, "join-retransmitted", &[first, last, answer]);
+
     for (flags, forbidden) in [(0x21, true), (0x01, false)] {
         let mut script = Script::default();
         script.open_with(1, flags);

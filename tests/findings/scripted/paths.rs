@@ -399,6 +399,10 @@ fn shares_of_a_stream_with_holes() {
             script.data(&mut first, Client, 60_000, 60_001, 60_000);
             script.data(&mut join, Client, 120_000 + missing, 1, 100);
             assert_eq!(script.ids().contains(&"one-path-carries-most"), told);
+            // What waits for them has not waited no time.
+            let connection = script.report().connection(0);
+            let reorder = connection.directions.client_to_server.reorder;
+            assert_eq!((reorder.late_bytes > 0, reorder.max_wait_ns), (missing > 0, told.then_some(0)));
         }
     });
 }
