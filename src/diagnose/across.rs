@@ -96,7 +96,7 @@ fn refused_orphans<'a>(
         let dialect = dialect.filter(|_| reason.is_none());
         // The kernel of version 0 refuses some that it does not count.
         let counter = rule.counter.filter(|_| reason.is_some());
-        alike.push((reason, Found { dialect, counter, ..of_capture(rule, message, frames.to_vec()) }, 1));
+        alike.push((reason, Found { counter, dialect, ..of_capture(rule, message, frames.to_vec()) }, 1));
     }
     found.extend(alike.into_iter().map(|(_, mut found, count)| {
         let more = match count {
