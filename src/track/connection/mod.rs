@@ -252,6 +252,8 @@ impl Connection {
         if half.ttl == 0 && !segment.flags.any(TcpFlags::RST) {
             half.ttl = segment.ttl;
         }
+        let unseen = subflow.halves[input.side.peer()].segments == 0;
+        let unseen = unseen.then(|| self.acked_of_peer(input));
         if segment.flags.ack() {
             self.acknowledge(input, env);
         }
@@ -278,6 +280,9 @@ impl Connection {
         self.note_third_ack(input, env);
         if let Some(dss) = &options.dss {
             effects.keys |= self.dss(dss, input, env);
+        }
+        if let Some(before) = unseen {
+            self.note_unseen_fin(input, before);
         }
         if segment.payload_len > 0 {
             self.payload(input, env);

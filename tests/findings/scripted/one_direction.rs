@@ -38,6 +38,27 @@ fn the_other_direction_is_unknown() {
     assert_eq!(only(&script).directions.server_to_client.bytes, Some(0));
 }
 
+/// The client acknowledges one byte more at the data level than came, which is the server's DATA_FIN; or as many.
+#[test]
+fn a_data_fin_that_only_its_acknowledgement_shows() {
+    in_both_versions(|_| {
+        for (bytes, last, closes) in [(300, 301, true), (301, 301, false)] {
+            let mut script = Script::default();
+            let flow = script.open_one_way();
+            let mut flow = flow.rewound(Server, -300);
+            script.send(&mut flow, Client, ACK, &[data_ack(Server, 300)], 0);
+            let mut flow = flow.rewound(Server, 300 - bytes);
+            script.send(&mut flow, Client, ACK, &[data_ack(Server, last)], 0);
+            // The FIN of the subflow is no byte of it.
+            let mut flow = flow.rewound(Server, -1);
+            script.send(&mut flow, Client, ACK, &[data_ack(Server, last)], 0);
+            let connection = only(&script);
+            assert_eq!(connection.directions.server_to_client.acked_bytes, Some(bytes as u64));
+            assert_eq!(connection.close == "half_closed", closes);
+        }
+    });
+}
+
 /// The client has closed its subflow; what comes for it later it answers with a RST. In that way nobody gives a subflow up.
 #[test]
 fn a_reset_behind_the_fin() {
