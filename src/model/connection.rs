@@ -221,7 +221,7 @@ pub struct ChecksumMismatch {
 pub struct Reorder {
     /// Bytes that arrived above a hole.
     pub late_bytes: u64,
-    /// Longest time such bytes waited for the hole to fill.
+    /// Longest time such bytes waited for the hole to fill; `None` where none of theirs did in this capture.
     pub max_wait_ns: Option<u64>,
     /// Median wait, by bytes.
     pub p50_wait_ns: Option<u64>,

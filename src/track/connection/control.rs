@@ -330,9 +330,9 @@ impl Connection {
                 if self.dialect.is_none() {
                     self.dialect = self.dialect_that_fits(receiver, close.key);
                 }
-                // A token or a DSN that follows from it proves it.
-                let identity = self.dialect.map(|dialect| identify(dialect.suite(), close.key));
-                let proven = identity.is_some_and(|identity| self.is_identity_of(receiver, &identity));
+                // A join that names the token that follows from it proves it.
+                let token = self.dialect.map(|dialect| identify(dialect.suite(), close.key).token);
+                let proven = token.is_some() && token == self.ends[receiver].token_named;
                 self.learn_key(receiver, close.key, KeySource::Fastclose, input, env, effects);
                 proven.then_some(true)
             }
