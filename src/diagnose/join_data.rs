@@ -50,8 +50,15 @@ fn answer_without_option(
     side: Side,
 ) {
     let peer = side.peer();
-    let refused = subflow.reset().filter(|reset| reset.by == side && subflow.seldom.bare[peer].segments == 0);
-    let Some((reset, ack)) = refused.zip(subflow.bare_answer(side)) else { return };
+    let bare = &subflow.seldom.bare[peer];
+    let refused = subflow.reset().filter(|reset| reset.by == side && bare.segments == 0);
+    // What the peer sent before any data, as its answer to the third ACK, is none to data.
+    let silent = match (subflow.options[peer], subflow.halves[side].first_data) {
+        (Some((_, last)), Some(data)) => last < data,
+        (options, _) => options.is_none(),
+    };
+    let Some((reset, (ack, _))) = refused.zip(bare.acks.filter(|_| silent)) else { return };
+    let ack = ack.frame;
     let text = format!(
         "The {} acknowledged the {}'s data on the join {} (frame {}) without DATA_ACK or any other MPTCP option, and the {} reset the subflow in frame {}: options are removed on this path after the handshake.",
         peer.name(),

@@ -328,7 +328,7 @@ impl Tree<'_> {
             self.page.flow(bar, &hang, &details, GAP)?;
         }
         let of_reset = |f: &&Finding| {
-            ["subflow-reset", "join-refused", "connection-reset", "path-forged-reset"]
+            ["subflow-reset", "join-refused", "join-data", "connection-reset", "path-forged-reset"]
                 .iter()
                 .any(|id| f.id.starts_with(id))
         };

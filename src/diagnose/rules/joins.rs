@@ -147,7 +147,7 @@ pub const JOIN_DATA_WITHOUT_OPTION: &Explanation = &Explanation {
               after the handshake. There is no fallback on a join, so the receiver must reset the subflow (Linux: reason 1 \
               or 6) and its data has to be sent again elsewhere.",
     detection: "A join with a complete handshake on which one end sent payload, and not one mapping; or on which one end \
-                acknowledged mapped data, never with an MPTCP option, and the other then sent a RST.",
+                acknowledged mapped data, with no MPTCP option since that came, and the other then sent a RST.",
     advice: "Compare with the first subflow: MPTCP works on its path. Look for a proxy or WAN optimiser on this one, or mark the \
              path unusable (`ip mptcp endpoint delete`).",
     rfc: "8684 §3.7",

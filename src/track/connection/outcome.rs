@@ -142,7 +142,7 @@ impl Subflow {
     }
 
     /// The first acknowledgement of what `side` mapped, where its peer has sent no option beyond the handshake.
-    pub fn bare_answer(&self, side: Side) -> Option<Mark> {
+    fn bare_answer(&self, side: Side) -> Option<Mark> {
         let silent = self.options[side.peer()].is_none();
         self.seldom.bare[side.peer()].acks.filter(|_| silent).map(|(first, _)| first.frame)
     }

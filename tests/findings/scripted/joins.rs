@@ -190,7 +190,9 @@ fn a_join_whose_acknowledgements_lack_their_options() {
             let (mut join, _) = script.join_answered(CLIENT_2, SERVER, 2, [false; 2]);
             let ack = join.join_ack();
             script.send(&mut join, Client, ACK, &[ack], 0);
-            script.send(&mut join, Server, ACK, &[], 0);
+            // An answer to the third ACK with its option is none to data.
+            let answer = if resets { vec![data_ack(Client, 100)] } else { Vec::new() };
+            script.send(&mut join, Server, ACK, &answer, 0);
             script.send(&mut join, Client, ACK, &[mapping(Client, 100, 1, 100, None)], 100);
             let options = if with_option { vec![data_ack(Client, 200)] } else { Vec::new() };
             let bare = script.send(&mut join, Server, ACK, &options, 0);
