@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 
 use super::rules::{fallback, joins};
+use super::version_0::is_its_kernel;
 use super::{Evidence, Found, endpoint};
 use crate::diagnose::Explanation;
 use crate::text;
 use crate::track::blanked::Blanked;
 use crate::track::connection::outcome::SubflowState;
 use crate::track::connection::{Connection, FallbackCause};
+use crate::track::keys::Dialect;
 use crate::track::mark::Mark;
 use crate::track::side::Side;
 use crate::track::subflow::Subflow;
@@ -33,19 +35,29 @@ pub fn orphans<'a>(
         && listed
             .clone()
             .any(|one| one.fallback.is_none() && Side::BOTH.into_iter().any(|side| one.ends[side].token().is_none()));
-    refused_orphans(&orphans, &whose, nameless, evidence, &mut found);
+    let dialect = dialect_of_all(listed.clone());
+    refused_orphans(&orphans, &whose, (nameless, dialect), evidence, &mut found);
     bare_orphans(&orphans, evidence, &mut found);
     found
 }
 
+/// The dialect of the connections, where all that show theirs have the same.
+fn dialect_of_all<'a>(connections: impl Iterator<Item = &'a Connection>) -> Option<Dialect> {
+    let mut dialects = connections.filter_map(|connection| connection.dialect);
+    let first = dialects.next()?;
+    dialects.all(|dialect| dialect == first).then_some(first)
+}
+
 /// Joins whose token no connection of the capture has, answered with a RST: one finding for all that were answered alike.
+/// `nameless`: the capture has connections whose token it does not show; `dialect` is that of all.
 fn refused_orphans<'a>(
     orphans: &[&Connection],
     whose: &dyn Fn(&Subflow) -> Option<&'a Connection>,
-    nameless: bool,
+    (nameless, dialect): (bool, Option<Dialect>),
     evidence: &Evidence<'_>,
     found: &mut Vec<Found>,
 ) {
+    let gives_none = is_its_kernel(dialect);
     let mut alike: Vec<(Option<ResetReason>, Found, u64)> = Vec::new();
     for subflow in orphans.iter().flat_map(|orphan| &orphan.subflows) {
         let (Some(join), Some(reset)) = (&subflow.join, subflow.reset()) else { continue };
@@ -60,9 +72,13 @@ fn refused_orphans<'a>(
             }
             continue;
         }
-        let why = reason.map_or_else(|| "without a reason".to_owned(), |reason| format!("with reason {reason}"));
+        let why = match reason {
+            Some(reason) => format!(" with reason {reason}"),
+            None if gives_none => String::new(),
+            None => " without a reason".to_owned(),
+        };
         let message = format!(
-            "The join {} → {} names token {:08x}, which no connection in this capture {}, and was answered with a RST in frame {} {why}: {}",
+            "The join {} → {} names token {:08x}, which no connection in this capture {}, and was answered with a RST in frame {}{why}: {}",
             endpoint(subflow.address_of(subflow.initiator)),
             endpoint(subflow.address_of(subflow.initiator.peer())),
             token.0,
@@ -74,9 +90,13 @@ fn refused_orphans<'a>(
             Some(ResetReason::MPTCP_SPECIFIC) => joins::JOIN_REFUSED_UNKNOWN_TOKEN,
             Some(ResetReason::PROHIBITED) => joins::JOIN_REFUSED_PROHIBITED,
             Some(_) => joins::JOIN_REFUSED_WITH_REASON,
+            None if gives_none && !nameless => joins::JOIN_REFUSED_UNKNOWN_TOKEN,
             None => joins::JOIN_REFUSED_WITHOUT_REASON,
         };
-        alike.push((reason, of_capture(rule, message, frames.to_vec()), 1));
+        let dialect = dialect.filter(|_| reason.is_none());
+        // The kernel of version 0 refuses some that it does not count.
+        let counter = rule.counter.filter(|_| reason.is_some());
+        alike.push((reason, Found { counter, dialect, ..of_capture(rule, message, frames.to_vec()) }, 1));
     }
     found.extend(alike.into_iter().map(|(_, mut found, count)| {
         let more = match count {
@@ -312,7 +332,7 @@ fn stripped(groups: &BTreeMap<Network, Tally>, found: &mut Vec<Found>) {
 
 /// A finding that belongs to no connection.
 fn of_capture(rule: &'static Explanation, message: String, frames: Vec<Mark>) -> Found {
-    Found { rule, message, subflow: None, frames, counter: rule.counter, between: None, settled: false }
+    Found { rule, message, subflow: None, frames, counter: rule.counter, between: None, settled: false, dialect: None }
 }
 
 /// The network that an address is in, as far as an address tells: /24, /48.

@@ -2,11 +2,13 @@
 
 use super::handshake::{just, many};
 use super::rules::close as rule;
-use super::{Finder, span};
+use super::version_0::is_its_kernel;
+use super::{Finder, join_data, span};
 use crate::text;
 use crate::track::connection::outcome::{Close, SubflowState};
 use crate::track::connection::{AnomalyKind, Connection, FallbackCause, Removal};
 use crate::track::data::ORIGIN;
+use crate::track::keys::Dialect;
 use crate::track::mark::Mark;
 use crate::track::side::Side;
 use crate::track::subflow::{Reset, Subflow};
@@ -45,13 +47,14 @@ pub(super) fn look(finder: &mut Finder<'_, '_>) {
     }
 }
 
-/// `, with reason 6 (middlebox interference)`.
-pub(super) fn reason(reset: &Reset) -> String {
+/// `, with reason 6 (middlebox interference)`; nothing where the version has none to give.
+pub(super) fn reason(reset: &Reset, dialect: Option<Dialect>) -> String {
     match reset.reason {
         Some((reason, transient)) => {
             let transient = if transient { ", transient" } else { "" };
             format!(", with reason {} ({}{transient})", reason.0, reason.meaning())
         }
+        None if is_its_kernel(dialect) => String::new(),
         None => ", without a reason".to_owned(),
     }
 }
@@ -76,7 +79,7 @@ fn connection_reset(finder: &mut Finder<'_, '_>, connection: &Connection) {
         "The {} reset the connection in frame {}{}{age}.",
         last.by.name(),
         finder.frame(last.at.frame),
-        reason(&last)
+        reason(&last, connection.dialect)
     );
     let frames: Vec<_> = connection.subflows.iter().filter_map(Subflow::reset).map(|reset| reset.at.frame).collect();
     finder.report(rule::CONNECTION_RESET, (connection.subflows.len() == 1).then_some(index), &frames, text);
@@ -93,8 +96,9 @@ fn subflow_reset(finder: &mut Finder<'_, '_>, connection: &Connection, index: u1
     if subflow.state() != SubflowState::Reset || ended || aborted || reset.fastclose {
         return;
     }
-    // MP_FAIL in the RST has its own finding, and so has a join that was never complete.
-    if reset.fail || subflow.was_given_up() {
+    // MP_FAIL in the RST has its own finding, and so has a join that was never complete, or whose data lost its options.
+    let told = reset.reason.is_none() && join_data::explains_reset(finder, index);
+    if reset.fail || subflow.was_given_up() || told {
         return;
     }
     let removed =
@@ -104,7 +108,7 @@ fn subflow_reset(finder: &mut Finder<'_, '_>, connection: &Connection, index: u1
         "The {} reset subflow {index} in frame {}{}",
         reset.by.name(),
         finder.frame(reset.at.frame),
-        reason(reset)
+        reason(reset, connection.dialect)
     );
     if let Some(removal) = removed {
         text.push_str(&format!(
@@ -127,7 +131,7 @@ fn subflow_reset(finder: &mut Finder<'_, '_>, connection: &Connection, index: u1
         let text = format!(
             "The {} gave{} for the reset in frame {}, but nothing of the kind shows on subflow {index} in this capture.",
             reset.by.name(),
-            reason(reset).replace(", with", ""),
+            reason(reset, connection.dialect).replace(", with", ""),
             finder.frame(reset.at.frame),
         );
         finder.report(rule::SUBFLOW_RESET_REASON_UNSUPPORTED, Some(index), &[reset.at.frame], text);

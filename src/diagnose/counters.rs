@@ -104,7 +104,8 @@ fn version_1(tally: &mut Tally<'_>, connection: &Connection) {
         announced_1(tally, connection, announced);
     }
     for side in Side::BOTH {
-        steering(tally, connection, side);
+        removals(tally, connection, side, "MPTcpExtRmAddr");
+        priorities(tally, connection, side);
         resets(tally, connection, side);
         failed(tally, connection, side, ["MPTcpExtMPFailTx", "MPTcpExtMPFailRx", "MPTcpExtDataCsumErr"]);
         tally.one(side, "MPTcpExtInfiniteMapTx", connection.seldom.infinite[side].is_some());
@@ -122,8 +123,11 @@ fn fallback_1(tally: &mut Tally<'_>, connection: &Connection) {
     tally.one(Side::Client, "MPTcpExtMPCapableDataFallback", bare);
     tally.one(Side::Server, "MPTcpExtDssFallback", cause == Some((FallbackCause::NoOptionOnData, Some(Side::Client))));
     // The server had answered a SYN with the option: that the client gave it up shows in the third ACK.
-    let agreed = connection.handshake.syn_ack.is_some() && connection.handshake.bare_ack.is_some();
-    tally.one(Side::Server, "MPTcpExtMPCapableFallbackACK", server_sent && (void || (retried && agreed)));
+    let agreed = connection.handshake.syn_ack.is_some();
+    let gave_up = retried && agreed && connection.handshake.bare_ack.is_some();
+    let third = cause.is_some_and(|cause| cause.0 == FallbackCause::NoOptionInThirdAck);
+    let bare = (server_sent && (void || gave_up)) || (third && agreed);
+    tally.one(Side::Server, "MPTcpExtMPCapableFallbackACK", bare);
 }
 
 /// Times that Linux sends an ADD_ADDR that is not echoed.
@@ -154,26 +158,30 @@ fn announced_1(tally: &mut Tally<'_>, connection: &Connection, announced: &Annou
     }
 }
 
-/// REMOVE_ADDR and MP_PRIO, which nothing acknowledges: they came where the capture is the receiver's, or where the receiver
-/// acts on them.
-fn steering(tally: &mut Tally<'_>, connection: &Connection, side: Side) {
+/// MP_PRIO: it came where the capture is the receiver's.
+fn priorities(tally: &mut Tally<'_>, connection: &Connection, side: Side) {
+    let priorities = priority_changes(connection, side);
+    tally.add(side, "MPTcpExtMPPrioTx", priorities);
+    tally.add(side.peer(), "MPTcpExtMPPrioRx", if tally.arrives { priorities } else { 0 });
+}
+
+/// REMOVE_ADDR, which nothing acknowledges: it came where the capture is the receiver's, or where the receiver acts on it.
+fn removals(tally: &mut Tally<'_>, connection: &Connection, side: Side, received: &'static str) {
     let peer = side.peer();
     let removals = || connection.seldom.removals.iter().filter(|removal| removal.by == side);
-    let priorities = priority_changes(connection, side);
-    tally.add(side, "MPTcpExtRmAddrTx", removals().map(|removal| u64::from(removal.sent)).sum());
-    tally.add(side, "MPTcpExtMPPrioTx", priorities);
+    let sent = if received == "MPTcpExtRmAddr" { "MPTcpExtRmAddrTx" } else { "MPTcpExtRemAddrTx" };
+    tally.add(side, sent, removals().map(|removal| u64::from(removal.sent)).sum());
     if tally.arrives {
-        tally.add(peer, "MPTcpExtRmAddr", removals().map(|removal| u64::from(removal.arrivals.taken)).sum());
-        tally.leave_open(peer, "MPTcpExtRmAddr", removals().any(|removal| removal.arrivals.doubtful));
-        tally.add(peer, "MPTcpExtMPPrioRx", priorities);
+        tally.add(peer, received, removals().map(|removal| u64::from(removal.arrivals.taken)).sum());
+        tally.leave_open(peer, received, removals().any(|removal| removal.arrivals.doubtful));
         return;
     }
     // Ids of one option come together.
     let came = |removal: &Removal| removals().any(|other| other.frame == removal.frame && acted_on(connection, other));
     for removal in removals() {
         let came = came(removal);
-        tally.one(peer, "MPTcpExtRmAddr", came);
-        tally.leave_open(peer, "MPTcpExtRmAddr", !came || removal.sent > 1);
+        tally.one(peer, received, came);
+        tally.leave_open(peer, received, !came || removal.sent > 1);
     }
 }
 
@@ -241,9 +249,13 @@ fn handshake(tally: &mut Tally<'_>, connection: &Connection) {
     let handshake = &connection.handshake;
     let asked = handshake.syn.is_some();
     let agreed = handshake.syn_ack.is_some();
-    let bare = connection
-        .fallback
-        .is_some_and(|seen| matches!(seen.cause, FallbackCause::NoOptionInSynAck | FallbackCause::OptionEchoed));
+    // Linux takes an option that it cannot use for none.
+    let void = handshake.syn.is_some_and(|(syn, _)| syn.version == 1 && syn.sender_key.is_none());
+    let bare = connection.fallback.is_some_and(|seen| match seen.cause {
+        FallbackCause::NoOptionInSynAck | FallbackCause::OptionEchoed => true,
+        FallbackCause::BadOption => seen.side == Some(Side::Server) && void,
+        _ => false,
+    });
     let acknowledged = handshake.ack.is_some();
     let server_spoke = connection.initial().is_some_and(|initial| initial.options.server.is_some());
     tally.one(Side::Client, "MPTcpExtMPCapableSYNTX", asked);
@@ -258,8 +270,6 @@ fn handshake(tally: &mut Tally<'_>, connection: &Connection) {
         .fallback
         .is_some_and(|seen| seen.cause == FallbackCause::BadOption && seen.side == Some(Side::Client));
     tally.one(Side::Server, "MPTcpExtMPCapableACKRX", asked && acknowledged && server_spoke && !void);
-    let third = connection.fallback.is_some_and(|seen| seen.cause == FallbackCause::NoOptionInThirdAck);
-    tally.one(Side::Server, "MPTcpExtMPCapableFallbackACK", third && agreed);
 }
 
 /// What is so in both versions: SYN, SYN/ACK, ACK of a join. True where the HMAC of the SYN/ACK was refused.
@@ -343,20 +353,41 @@ fn version_0(tally: &mut Tally<'_>, connection: &Connection) {
     tally.one(Side::Client, "MPTcpExtMPTCPCsumEnabled", agreed && connection.checksum_in_use() == Some(true));
     for subflow in &connection.subflows {
         if let Some(join) = &subflow.join {
-            join_handshake(tally, connection, subflow, join);
-            // This kernel counts a SYN/ACK without MP_JOIN as one with a wrong HMAC.
-            let bare = join.bare_syn_ack.is_some() && join.syn_ack_hmac.is_none();
-            tally.one(subflow.initiator, "MPTcpExtMPJoinSynAckHMacFailure", bare && subflow.reset().is_some());
+            join_0(tally, connection, subflow, join);
         }
     }
     for announced in connection.addresses.iter() {
         tally.add(announced.by, "MPTcpExtAddAddrTx", u64::from(announced.sent));
     }
     for side in Side::BOTH {
+        removals_0(tally, connection, side);
         failed(tally, connection, side, ["", "MPTcpExtMPFailRX", "MPTcpExtMPCsumFail"]);
         tally.one(side.peer(), "MPTcpExtInfiniteMapRx", connection.seldom.infinite[side].is_some());
     }
     if let Some((side, _, Some(true))) = connection.seldom.fastclose {
         tally.one(side, "MPTcpExtMPFastcloseTX", true);
     }
+}
+
+fn join_0(tally: &mut Tally<'_>, connection: &Connection, subflow: &Subflow, join: &Join) {
+    let hmac_refused = join_handshake(tally, connection, subflow, join);
+    // This kernel counts a SYN/ACK without MP_JOIN as one with a wrong HMAC.
+    let bare = join.bare_syn_ack.is_some() && join.syn_ack_hmac.is_none() && subflow.reset().is_some();
+    tally.one(subflow.initiator, "MPTcpExtMPJoinSynAckHMacFailure", hmac_refused || bare);
+    let responder = subflow.initiator.peer();
+    let refused =
+        subflow.state() == SubflowState::Refused && subflow.reset().is_some_and(|reset| reset.by == responder);
+    let wrong = connection.prove_join(subflow, join).ack.is_mismatch();
+    tally.one(responder, "MPTcpExtMPJoinAckHMacFailure", refused && wrong);
+    let bare = join.bare_ack.is_some() && join.ack_hmac.is_none() && join.syn_ack_hmac.is_some();
+    tally.one(responder, "MPTcpExtMPJoinAckMissing", refused && bare && !connection.options_cut);
+}
+
+/// This kernel counts options, whatever ids they have.
+fn removals_0(tally: &mut Tally<'_>, connection: &Connection, side: Side) {
+    let of_side = || connection.seldom.removals.iter().filter(|removal| removal.by == side);
+    let together = of_side().any(|one| of_side().any(|other| one.id != other.id && one.frame == other.frame));
+    removals(tally, connection, side, "MPTcpExtRemAddrRx");
+    tally.leave_open(side, "MPTcpExtRemAddrTx", together);
+    tally.leave_open(side.peer(), "MPTcpExtRemAddrRx", together);
 }

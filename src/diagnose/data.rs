@@ -202,7 +202,7 @@ fn one_mp_fail(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side,
     let shown = finder.frame(frame);
     let head = format!("The {} reported a wrong checksum with MP_FAIL in frame {shown}", side.name());
     if let Some(reset) = with_reset {
-        let reason = super::close::reason(&reset);
+        let reason = super::close::reason(&reset, connection.dialect);
         let text = format!(
             "{head} and reset subflow {index}{reason}: payload was changed on that path, and its data has to be sent again on another."
         );
@@ -248,7 +248,7 @@ fn infinite(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side) {
     finder.report(rule::INFINITE_MAPPING, Some(0), &[frame], text);
 }
 
-/// One end goes on with MPTCP after the other stopped.
+/// One end goes on with MPTCP after it got what the other sent without.
 pub(super) fn disagreement(finder: &mut Finder<'_, '_>, connection: &Connection) {
     let Some(seen) = connection.fallback else { return };
     let Some(silent) = seen.side else { return };
@@ -258,7 +258,11 @@ pub(super) fn disagreement(finder: &mut Finder<'_, '_>, connection: &Connection)
     );
     let Some(initial) = connection.initial().filter(|_| lost) else { return };
     let speaking = silent.peer();
-    let Some((_, last)) = initial.options[speaking].filter(|options| options.1 > seen.frame) else { return };
+    // What was under way, or waited in a queue of its sender, was sent before that end could know.
+    let bare = &initial.seldom.bare[silent];
+    let knew = bare.acknowledged.into_iter().chain(bare.ignored).min();
+    let goes_on = |last: Mark| last > seen.frame && knew.is_some_and(|knew| last >= knew);
+    let Some((_, last)) = initial.options[speaking].filter(|options| goes_on(options.1)) else { return };
     let mut text = format!(
         "The {} sends no MPTCP options from frame {} on, while the {} still did in frame {}: one end fell back and the other did not",
         silent.name(),

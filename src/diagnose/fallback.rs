@@ -4,7 +4,7 @@ use super::one_way::{failed_one_way, never_spoke, no_option_after_syn, nobody_sa
 use super::rules::fallback as rule;
 use super::version_0::is_its_kernel;
 use super::views::{keeps_option_back, nearer_to_server};
-use super::{Finder, counter, endpoint};
+use super::{Finder, counter, syn_ack};
 use crate::diagnose::Explanation;
 use crate::text;
 use crate::track::connection::{Anomaly, AnomalyKind, Connection, FallbackCause, FallbackSeen};
@@ -12,20 +12,16 @@ use crate::track::mark::Mark;
 use crate::track::side::Side;
 use crate::track::subflow::Subflow;
 
-/// NOPs in a row that only a blanked option explains: stacks pad with three at most, and the shortest MPTCP option that
-/// matters has four bytes.
-pub(super) const BLANKED: u8 = 4;
-
 pub(super) fn look(finder: &mut Finder<'_, '_>) {
     let connection = finder.connection();
     if let Some(seen) = &connection.fallback {
         fell_back(finder, connection, seen);
         if seen.cause == FallbackCause::NoOptionInSynAck && finder.evidence.views.is_empty() {
-            answered_on_the_way(finder, connection);
+            syn_ack::answered_on_the_way(finder, connection);
         }
     }
     for (index, subflow) in finder.subflows() {
-        blanked(finder, connection, index, subflow);
+        syn_ack::blanked(finder, connection, index, subflow);
     }
 }
 
@@ -54,7 +50,7 @@ pub fn fallback_by(connection: &Connection, views: &[&Connection]) -> Option<&'s
 }
 
 /// What of the SYN's option makes it one that must be ignored (RFC 8684 §3.1).
-fn void_by(connection: &Connection) -> Option<&'static str> {
+pub(super) fn void_by(connection: &Connection) -> Option<&'static str> {
     let (_, syn) = connection.handshake.syn?;
     let of_syn = |anomaly: &&Anomaly| anomaly.side == Side::Client && anomaly.frame == syn;
     connection.seldom.anomalies.iter().filter(of_syn).find_map(|anomaly| match anomaly.kind {
@@ -64,10 +60,17 @@ fn void_by(connection: &Connection) -> Option<&'static str> {
     })
 }
 
+/// Flag B of a version 0 SYN: who does not know it takes no such SYN (RFC 6824 §3.1). Those are its flags.
+fn must_be_dropped(connection: &Connection) -> Option<u8> {
+    const EXTENSIBILITY: u8 = 0x40;
+    let (syn, _) = connection.handshake.syn?;
+    (syn.version == 0 && syn.flags & EXTENSIBILITY != 0).then_some(syn.flags)
+}
+
 /// The SYN asked, the SYN/ACK is silent.
 fn by_of_bare_syn_ack(connection: &Connection, views: &[&Connection]) -> Option<&'static str> {
     let syn_ack = connection.initial().and_then(|initial| initial.syn_ack.as_ref());
-    if syn_ack.is_some_and(|syn_ack| syn_ack.nop_run >= BLANKED) {
+    if syn_ack.is_some_and(|syn_ack| syn_ack.nop_run >= syn_ack::BLANKED) {
         return Some("path");
     }
     let seen_elsewhere =
@@ -107,6 +110,8 @@ pub fn fallback_counter(seen: &FallbackSeen, connection: &Connection) -> Option<
         FallbackCause::SynRetriedWithoutOption => "MPTcpExtMPCapableSYNTXDrop",
         // The server counts this one where it had agreed, the client another where the server had not.
         FallbackCause::NoOptionInThirdAck if connection.handshake.syn_ack.is_none() => return None,
+        // The kernel of version 0 needs no MP_CAPABLE there; which counter it raises later depends on what else comes.
+        FallbackCause::NoOptionInThirdAck if is_its_kernel(connection.dialect) => return None,
         FallbackCause::NoOptionInThirdAck => "MPTcpExtMPCapableFallbackACK",
         FallbackCause::NoOptionOnData if is_its_kernel(connection.dialect) && acknowledges_data(seen, connection) => {
             "MPTcpExtMPFallbackAckInit"
@@ -130,7 +135,7 @@ fn acknowledges_data(seen: &FallbackSeen, connection: &Connection) -> bool {
 
 fn fell_back(finder: &mut Finder<'_, '_>, connection: &Connection, seen: &FallbackSeen) {
     let (rule, message, mut frames) = match seen.cause {
-        FallbackCause::NoOptionInSynAck => no_option_in_syn_ack(finder, connection, seen),
+        FallbackCause::NoOptionInSynAck => syn_ack::without_option(finder, connection, seen),
         FallbackCause::OptionEchoed => option_echoed(finder, connection, seen),
         FallbackCause::SynRetriedWithoutOption => syn_retried(finder, connection, seen),
         FallbackCause::NoOptionInThirdAck => no_option_in_third_ack(finder, connection, seen),
@@ -139,19 +144,7 @@ fn fell_back(finder: &mut Finder<'_, '_>, connection: &Connection, seen: &Fallba
         FallbackCause::MpFail => failed(finder, connection, seen),
         FallbackCause::InfiniteMapping => infinite_mapping(finder, connection, seen),
         FallbackCause::BadOption if seen.side == Some(Side::Client) => without_length(finder, connection, seen),
-        FallbackCause::BadOption => {
-            let versions = connection.handshake.syn.zip(connection.handshake.syn_ack);
-            let versions = versions.map(|((asked, _), (answer, _))| (asked.version, answer.version));
-            let what = match versions.filter(|(asked, answer)| asked != answer) {
-                _ if connection.handshake.not_asked => "has no meaning: the SYN had none".to_owned(),
-                Some((asked, answer)) => {
-                    format!("is of version {answer}, and the client, which asked for version {asked}, went on as TCP")
-                }
-                None => "is malformed, lacks the server's key or must be ignored for its flags".to_owned(),
-            };
-            let text = format!("The MP_CAPABLE in the SYN/ACK (frame {}) {what}.", finder.frame(seen.frame));
-            (rule::FALLBACK_BAD_OPTION, text, Vec::new())
-        }
+        FallbackCause::BadOption => syn_ack::bad_option(finder, connection, seen),
         FallbackCause::SimultaneousOpen => {
             let syn = syn_frame(connection);
             let text = format!(
@@ -179,9 +172,14 @@ fn fell_back(finder: &mut Finder<'_, '_>, connection: &Connection, seen: &Fallba
         FallbackCause::NoOptionInSynAck => {
             void_by(connection).is_some() || by_of_bare_syn_ack(connection, &[]) == Some("path")
         }
+        FallbackCause::NoOptionInThirdAck => {
+            connection.initial().is_some_and(|initial| syn_ack::blanked_ack(connection, initial).is_some())
+        }
         // A SYN with the option arrived: nothing drops them.
         FallbackCause::SynRetriedWithoutOption => {
-            connection.handshake.syn_ack.is_some() || keeps_option_back(finder.evidence).is_some()
+            connection.handshake.syn_ack.is_some()
+                || keeps_option_back(finder.evidence).is_some()
+                || must_be_dropped(connection).is_some()
         }
         _ => false,
     };
@@ -205,31 +203,6 @@ pub(super) type Verdict = (&'static Explanation, String, Vec<Mark>);
 
 pub(super) fn syn_frame(connection: &Connection) -> Option<Mark> {
     connection.handshake.syn.map(|(_, frame)| frame)
-}
-
-fn no_option_in_syn_ack(finder: &Finder<'_, '_>, connection: &Connection, seen: &FallbackSeen) -> Verdict {
-    let frame = finder.frame(seen.frame);
-    let syn = syn_frame(connection);
-    let asked = syn.map_or_else(String::new, |syn| format!(" in frame {}", finder.frame(syn)));
-    let server = connection.initial().map_or_else(String::new, |initial| endpoint(initial.address_of(Side::Server)));
-    let why = match fallback_by(connection, &finder.evidence.views) {
-        Some("path") => "the option was removed on the way",
-        Some("client") => {
-            let void = void_by(connection).unwrap_or_default();
-            &format!("the {void} it void, so a server must ignore it")
-        }
-        Some("server") => {
-            "the SYN reached the server with its option and the server did not answer it: it does not speak MPTCP on this port"
-        }
-        _ if connection.asks_for_checksums(Side::Client) == Some(true) => {
-            "the server does not speak MPTCP on this port or refuses the checksums that the SYN asks for, or the option was removed on the way"
-        }
-        _ => "the server does not speak MPTCP on this port, or the option was removed on the way",
-    };
-    let text = format!(
-        "The client asked for MPTCP{asked} and the SYN/ACK of {server} (frame {frame}) carries no MP_CAPABLE: {why}."
-    );
-    (rule::FALLBACK_NO_OPTION_IN_SYN_ACK, text, syn.into_iter().collect())
 }
 
 fn without_length(finder: &Finder<'_, '_>, connection: &Connection, seen: &FallbackSeen) -> Verdict {
@@ -292,6 +265,14 @@ fn syn_retried(finder: &Finder<'_, '_>, connection: &Connection, seen: &Fallback
         );
         return (rule::FALLBACK_SYN_RETRIED_WITHOUT_OPTION, text, [frames, vec![reset.at.frame]].concat());
     }
+    if let Some(flags) = must_be_dropped(connection) {
+        let text = format!(
+            "{} with MP_CAPABLE got no answer; the one without (frame {}) did. Flag B is set in that option (flags {flags:02x}): a server that does not know the flag must ignore such a SYN.",
+            text::counted(with, "SYN"),
+            finder.frame(seen.frame),
+        );
+        return (rule::FALLBACK_SYN_RETRIED_WITHOUT_OPTION, text, frames);
+    }
     let device = keeps_option_back(finder.evidence).map(|place| finder.evidence.input_name(place));
     let text = format!(
         "{} with MP_CAPABLE got no answer; the one without (frame {}) did. MPTCP cost {} and then was not used: {}.",
@@ -310,11 +291,13 @@ fn no_option_in_third_ack(finder: &Finder<'_, '_>, connection: &Connection, seen
     if nobody_saw_agreement(connection, &finder.evidence.views) {
         return no_option_after_syn(finder, connection, seen);
     }
-    let syn_ack = connection.handshake.syn_ack.map(|(_, frame)| frame);
+    let answer = connection.handshake.syn_ack.map(|(_, frame)| frame);
     let at_client = |view: &&Connection| view.handshake.syn.is_some() && view.handshake.bare_syn_ack.is_some();
     let sent = |view: &&Connection| view.handshake.ack.is_some();
     let views = || finder.evidence.views.iter().copied();
+    let overwritten = connection.initial().is_some_and(|initial| syn_ack::blanked_ack(connection, initial).is_some());
     let why = match fallback_by(connection, &finder.evidence.views) {
+        _ if overwritten => "NOPs stand in its place, so it was overwritten on the way",
         _ if views().any(|view| at_client(&view)) => "the option of the SYN/ACK was lost on its way to the client",
         _ if views().any(|view| sent(&view)) => "the option of the third ACK was lost on its way to the server",
         Some("client") => "the SYN/ACK reached the client with its option, and the client did not go on with MPTCP",
@@ -322,10 +305,10 @@ fn no_option_in_third_ack(finder: &Finder<'_, '_>, connection: &Connection, seen
     };
     let text = format!(
         "The server agreed to MPTCP{}, but the client's third ACK (frame {}) carries no MP_CAPABLE, although the client had asked for MPTCP: {why}.",
-        syn_ack.map_or_else(String::new, |frame| format!(" in frame {}", finder.frame(frame))),
+        answer.map_or_else(String::new, |frame| format!(" in frame {}", finder.frame(frame))),
         finder.frame(seen.frame),
     );
-    (rule::FALLBACK_NO_OPTION_IN_THIRD_ACK, text, syn_ack.into_iter().collect())
+    (rule::FALLBACK_NO_OPTION_IN_THIRD_ACK, text, answer.into_iter().collect())
 }
 
 fn no_option_on_data(finder: &Finder<'_, '_>, connection: &Connection, seen: &FallbackSeen) -> Verdict {
@@ -342,10 +325,16 @@ fn no_option_on_data(finder: &Finder<'_, '_>, connection: &Connection, seen: &Fa
             "options are removed after the handshake, from the {who}'s packets or from the {other}'s before them"
         ),
     };
+    let frame = finder.frame(seen.frame);
+    let first_data = connection.initial().zip(seen.side).and_then(|(initial, side)| initial.halves[side].first_data);
+    let what = if first_data.is_some_and(|first| first <= seen.frame) {
+        format!("its first data (frame {frame}) carries no MPTCP option")
+    } else {
+        format!("it acknowledges the {other}'s data (frame {frame}) without DATA_ACK or any other MPTCP option")
+    };
     let text = format!(
-        "The {who} agreed to MPTCP{}, but its first data (frame {}) carries no MPTCP option: {why}.",
+        "The {who} agreed to MPTCP{}, but {what}: {why}.",
         agreed.map_or_else(String::new, |frame| format!(" in frame {}", finder.frame(frame))),
-        finder.frame(seen.frame),
     );
     (rule::FALLBACK_NO_OPTION_ON_DATA, text, agreed.into_iter().collect())
 }
@@ -443,50 +432,4 @@ fn failed(finder: &Finder<'_, '_>, connection: &Connection, seen: &FallbackSeen)
 /// Whether another capture shows a wrong checksum in data of `side`.
 fn is_changed_in_a_view(finder: &Finder<'_, '_>, side: Side) -> bool {
     finder.evidence.views.iter().any(|view| view.checksums[side].mismatch > 0)
-}
-
-/// Signs that a SYN/ACK without MP_CAPABLE is not the server's own, or was rewritten.
-fn answered_on_the_way(finder: &mut Finder<'_, '_>, connection: &Connection) {
-    let Some(initial) = connection.initial() else { return };
-    let (Some(syn), Some(syn_ack)) = (&initial.syn, &initial.syn_ack) else { return };
-    let mut signs: Vec<String> = Vec::new();
-    // Interfaces at different places of the path see different TTLs.
-    let later = initial.halves.server.ttl;
-    if later != 0 && later != syn_ack.ttl && initial.seldom.more_interfaces.is_empty() {
-        signs.push(format!("it has TTL {} and what the server sends after it {later}", syn_ack.ttl));
-    }
-    // Window scale and timestamps come from one document (RFC 7323): a stack that has one has both.
-    let scale = syn.window_scale.is_some() && syn_ack.window_scale.is_none();
-    let offered_all = scale && syn.sack_permitted && syn.timestamps;
-    if scale && syn.timestamps && syn_ack.timestamps {
-        signs.push("it takes the timestamps that the SYN offers and not the window scale".to_owned());
-    } else if offered_all && !syn_ack.sack_permitted && !syn_ack.timestamps {
-        signs.push("it takes none of window scale, SACK and timestamps, all of which the SYN offers".to_owned());
-    }
-    if signs.is_empty() {
-        return;
-    }
-    let text = format!(
-        "The SYN/ACK in frame {} may come from a device on the way, or was rewritten by one: {}.",
-        finder.frame(syn_ack.first.frame),
-        signs.join("; "),
-    );
-    finder.report(rule::SYN_ACK_NOT_OF_SERVER, Some(0), &[syn.first.frame, syn_ack.first.frame], text);
-}
-
-/// A run of NOPs where an option should be.
-fn blanked(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, subflow: &Subflow) {
-    let Some(syn_ack) = subflow.syn_ack.as_ref().filter(|syn_ack| syn_ack.nop_run >= BLANKED) else { return };
-    let (missing, option) = match &subflow.join {
-        None => (connection.handshake.syn.is_some() && connection.handshake.syn_ack.is_none(), "MP_CAPABLE"),
-        Some(join) => (join.syn_ack_hmac.is_none(), "MP_JOIN"),
-    };
-    if missing {
-        let text = format!(
-            "The SYN/ACK in frame {} has a run of {} NOPs and no {option}: something on the path overwrites options in place of removing them.",
-            finder.frame(syn_ack.first.frame),
-            syn_ack.nop_run,
-        );
-        finder.report(rule::OPTION_BLANKED, Some(index), &[syn_ack.first.frame], text);
-    }
 }

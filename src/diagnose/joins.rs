@@ -1,6 +1,7 @@
 //! Joins: refused, unanswered, half-way, or with a wrong proof.
 
 use super::handshake::{just, late_opening, many};
+use super::join_data;
 use super::rules::joins as rule;
 use super::version_0::is_its_kernel;
 use super::views::{host_without, keeps_back};
@@ -8,7 +9,7 @@ use super::{Finder, endpoint, span, twin};
 use crate::text;
 use crate::track::connection::outcome::SubflowState;
 use crate::track::connection::{AnomalyKind, Connection};
-use crate::track::mark::Mark;
+use crate::track::mark::{Mark, Moment};
 use crate::track::side::Side;
 use crate::track::subflow::{Join, JoinProof, Reset, Subflow};
 use crate::wire::ResetReason;
@@ -49,7 +50,7 @@ fn one(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, subflow
         return ack_without_option(finder, index, subflow, join, bare);
     }
     if complete(join) {
-        data_without_option(finder, connection, index, subflow);
+        join_data::look(finder, connection, index, subflow);
     }
     match (state, subflow.reset()) {
         (SubflowState::Refused | SubflowState::Reset, Some(reset)) if subflow.was_given_up() => {
@@ -67,28 +68,8 @@ fn complete(join: &Join) -> bool {
     join.syn_ack_hmac.is_some() && join.ack_hmac.is_some()
 }
 
-/// Payload, and not one mapping: the options of the handshake passed, those of data do not.
-fn data_without_option(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, subflow: &Subflow) {
-    for side in Side::BOTH {
-        let (half, bare) = (&subflow.halves[side], &subflow.seldom.bare[side]);
-        let Some(first) = bare.first.filter(|_| half.last_mapping_end().is_none() && !connection.options_cut) else {
-            continue;
-        };
-        let mut frames = vec![first];
-        let text = format!(
-            "The {} sent {} on the join {}, from frame {} on, without any MPTCP option: options are removed on this path after the handshake{}.",
-            side.name(),
-            text::counted(half.payload_bytes, "byte"),
-            route(subflow),
-            finder.frame(first),
-            and_reset(finder, subflow, &mut frames),
-        );
-        finder.report(rule::JOIN_DATA_WITHOUT_OPTION, Some(index), &frames, text);
-    }
-}
-
 /// `10.8.2.1:38757 → 10.8.1.2:8080`.
-fn route(subflow: &Subflow) -> String {
+pub(super) fn route(subflow: &Subflow) -> String {
     let (from, to) = (subflow.initiator, subflow.initiator.peer());
     format!("{} → {}", endpoint(subflow.address_of(from)), endpoint(subflow.address_of(to)))
 }
@@ -147,7 +128,7 @@ fn ack_without_option(finder: &mut Finder<'_, '_>, index: u16, subflow: &Subflow
 }
 
 /// `; the client reset the subflow in frame 12`, where it did.
-fn and_reset(finder: &Finder<'_, '_>, subflow: &Subflow, frames: &mut Vec<Mark>) -> String {
+pub(super) fn and_reset(finder: &Finder<'_, '_>, subflow: &Subflow, frames: &mut Vec<Mark>) -> String {
     let Some(reset) = subflow.reset() else { return String::new() };
     frames.push(reset.at.frame);
     format!("; the {} reset the subflow in frame {}", reset.by.name(), finder.frame(reset.at.frame))
@@ -285,7 +266,7 @@ fn refused_after_fallback(
     let at = frames.last().map_or_else(String::new, |&fallback| finder.frame(fallback).to_string());
     let text = format!(
         "{head}{}: the connection had fallen back to TCP in frame {at}, and has one subflow from then on.",
-        super::close::reason(reset),
+        super::close::reason(reset, connection.dialect),
     );
     finder.report_with(rule, Some(index), frames, text, counter);
     finder.advice_is_moot();
@@ -357,7 +338,7 @@ fn gave_up(
         return finder.report(rule::JOIN_REFUSED_AT_CLOSE, Some(index), &frames, text);
     }
     let unseen = if subflow.syn_ack.is_none() { "; what it got as an answer is not in this capture" } else { "" };
-    let text = format!("{head}{}{unseen}.", super::close::reason(reset));
+    let text = format!("{head}{}{unseen}.", super::close::reason(reset, connection.dialect));
     finder.report(rule::JOIN_INCOMPLETE, Some(index), &frames, text);
 }
 
@@ -472,6 +453,20 @@ fn late(finder: &mut Finder<'_, '_>, index: u16, subflow: &Subflow) {
     let (Some(syn), Some(syn_ack)) = (&subflow.syn, &subflow.syn_ack) else { return };
     let mut frames = vec![syn.first.frame, syn_ack.last().frame];
     if let Some(text) = late_opening(finder, subflow, syn, syn_ack, &mut frames) {
-        finder.report(rule::JOIN_RETRANSMITTED, Some(index), &frames, text);
+        return finder.report(rule::JOIN_RETRANSMITTED, Some(index), &frames, text);
     }
+    // An answer that came before a copy got lost on its way.
+    let late = |(answer, (last, repeats)): &((Mark, Mark), (Moment, u32))| *repeats > 0 && last.frame < answer.0;
+    let answered = subflow.join.as_deref().and_then(|join| join.confirmed.zip(join.ack_frame).zip(join.ack_repeats));
+    let Some(((confirmed, first), (last, repeats))) = answered.filter(late) else { return };
+    let text = format!(
+        "The third ACK of the join {} (frame {}) was sent {}, the last {} after the SYN/ACK, before the {} answered it in frame {}.",
+        route(subflow),
+        finder.frame(first),
+        super::times(u64::from(repeats) + 1),
+        text::duration(last.time.since(syn_ack.last().time)),
+        subflow.initiator.peer().name(),
+        finder.frame(confirmed),
+    );
+    finder.report(rule::JOIN_RETRANSMITTED, Some(index), &[first, last.frame, confirmed], text);
 }

@@ -12,10 +12,12 @@ pub mod document;
 mod explanation;
 mod fallback;
 mod handshake;
+mod join_data;
 mod joins;
 mod one_way;
 mod paths;
 pub mod rules;
+mod syn_ack;
 mod version_0;
 mod views;
 
@@ -24,6 +26,7 @@ use crate::frame::Timestamp;
 use crate::model::{FrameRef, Numbering};
 use crate::text;
 use crate::track::connection::{Anomaly, Connection};
+use crate::track::keys::Dialect;
 use crate::track::mark::Mark;
 use crate::track::sites::Sites;
 use crate::track::subflow::Subflow;
@@ -65,6 +68,8 @@ pub struct Found {
     pub between: Option<(u16, u16)>,
     /// What the captures show has settled it: the advice to look further is moot.
     pub settled: bool,
+    /// The rules it is judged by where it is of no connection.
+    pub dialect: Option<Dialect>,
 }
 
 impl Found {
@@ -152,6 +157,7 @@ impl<'a> Finder<'_, 'a> {
             counter,
             between: None,
             settled: false,
+            dialect: None,
         });
     }
 }

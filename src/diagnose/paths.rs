@@ -95,7 +95,8 @@ fn lopsided(finder: &mut Finder<'_, '_>, connection: &Connection) {
 /// The path that carried nearly everything that `side` sent, if others were there meanwhile that could have, and how many
 /// paths that makes: as many as there were at once.
 fn main_path(connection: &Connection, side: Side) -> Option<(u16, usize)> {
-    let all = connection.data[side].unique;
+    // What the capture lacks went over other paths, for all that it shows.
+    let all = connection.data[side].unique + connection.data[side].missing();
     let carried = |subflow: &Subflow| subflow.halves[side].data_bytes;
     let index = connection.subflows.iter().position(|path| carried(path) >= all - all / 20 && carried(path) > 0)?;
     let path = connection.subflows.get(index)?;
@@ -127,7 +128,7 @@ fn most_at_once<'a>(subflows: impl Iterator<Item = &'a Subflow> + Clone) -> usiz
 }
 
 fn moved(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side, handover: &HandoverSeen) {
-    let HandoverSeen { from, to, last, frame, gap, signal } = *handover;
+    let HandoverSeen { from, to, last, frame, gap, signal, time: _ } = *handover;
     if finder.evidence.were_captured_apart(from, to) {
         return;
     }

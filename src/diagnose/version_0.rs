@@ -30,7 +30,7 @@ pub fn section(rfc: &'static str, dialect: Option<Dialect>) -> Option<&'static s
 
 /// Whether the kernel of multipath-tcp.org speaks a dialect, and no other Linux does.
 pub(super) fn is_its_kernel(dialect: Option<Dialect>) -> bool {
-    matches!(dialect, Some(Dialect::Rfc6824 | Dialect::DraftV1))
+    dialect.is_some_and(Dialect::is_multipath_tcp_orgs)
 }
 
 /// The counter that the kernel of a connection raises where mainline Linux raises `mainline`; `None` where it has none.
@@ -85,7 +85,7 @@ const ADVICE: &[(&str, &str)] = &[
     (
         "fallback-no-option-in-syn-ack",
         "Capture at the server too and give both files together: that shows whether the SYN arrives with its option. On a \
-         server with a multipath-tcp.org kernel, look at sysctl net.mptcp.mptcp_enabled.",
+         server with a multipath-tcp.org kernel, look at sysctl net.mptcp.mptcp_enabled; mainline Linux speaks version 1 only.",
     ),
     (
         "fallback-syn-retried-without-option",
@@ -106,7 +106,7 @@ const ADVICE: &[(&str, &str)] = &[
     ("address-never-echoed", ""),
     (
         "address-never-used",
-        "Version 0 receivers open subflows as their path manager likes: look at sysctl net.mptcp.mptcp_path_manager there.",
+        "A multipath-tcp.org kernel opens subflows as its path manager likes: look at sysctl net.mptcp.mptcp_path_manager there.",
     ),
     (
         "head-of-line-blocking",

@@ -16,6 +16,7 @@ use crate::limits;
 use crate::model::{AddressPair, PathManager};
 use crate::track::connection::Connection;
 use crate::track::connection::outcome::Outcome;
+use crate::track::keys::Dialect;
 use crate::track::mark::Mark;
 use crate::track::side::Side;
 
@@ -27,6 +28,7 @@ const PATIENCE_NS: u64 = 20_000_000;
 /// What the pattern rests on, seen from the end in question: `own` address first, then the peer's.
 #[derive(Clone, Debug, Default)]
 struct Facts {
+    /// 0 for all that the kernel of multipath-tcp.org speaks.
     version: Option<u8>,
     /// Addresses and peer's port of the first subflow.
     initial: Option<(IpAddr, IpAddr, u16)>,
@@ -124,7 +126,7 @@ fn facts(connection: &Connection, side: Side) -> Facts {
         .filter(|subflow| subflow.join.is_some() && subflow.initiator_known && subflow.initiator == side);
     let announced = |by: Side| connection.addresses.iter().filter(move |address| address.by == by);
     Facts {
-        version: connection.dialect.map(crate::track::keys::Dialect::version),
+        version: connection.dialect.map(|dialect| u8::from(!dialect.is_multipath_tcp_orgs())),
         initial: initial.map(|first| (first.address_of(side).0, first.address_of(peer).0, first.address_of(peer).1)),
         joins: joins
             .map(|join| Attempt {
@@ -174,7 +176,7 @@ fn no_join(connection: &Connection, facts: &Facts, around: &Surroundings) -> Fou
     if connection.last.time.since(connection.first.time) < patience {
         return Found::not_told("too short to open subflows");
     }
-    if connection.dialect.is_some_and(|dialect| dialect.version() == 0) {
+    if connection.dialect.is_some_and(Dialect::is_multipath_tcp_orgs) {
         return Found::not_told("one path: the default path manager, or another with nothing to do, looks like this");
     }
     Found {

@@ -221,12 +221,12 @@ pub struct ChecksumMismatch {
 pub struct Reorder {
     /// Bytes that arrived above a hole.
     pub late_bytes: u64,
-    /// Longest time such bytes waited for the hole to fill.
-    pub max_wait_ns: u64,
+    /// Longest time such bytes waited for the hole to fill; `None` where none of theirs did in this capture.
+    pub max_wait_ns: Option<u64>,
     /// Median wait, by bytes.
-    pub p50_wait_ns: u64,
+    pub p50_wait_ns: Option<u64>,
     /// 95th percentile, by bytes.
-    pub p95_wait_ns: u64,
+    pub p95_wait_ns: Option<u64>,
     /// Most bytes waiting at once.
     pub max_buffer_bytes: u64,
     /// The subflow whose arrivals filled the holes that most bytes had waited for.

@@ -204,12 +204,15 @@ pub(super) fn reorder(arrow: &str, direction: &ConnectionDirection) -> Vec<Cell>
     let reorder = direction.reorder;
     let mut cells = vec![
         Cell::plain(format!("{arrow} {} out of order", text::bytes(reorder.late_bytes))),
-        Cell::plain(format!(
-            "waited {} (median), {} (95%), {} (longest)",
-            text::duration(reorder.p50_wait_ns),
-            text::duration(reorder.p95_wait_ns),
-            text::duration(reorder.max_wait_ns)
-        )),
+        match (reorder.p50_wait_ns, reorder.p95_wait_ns, reorder.max_wait_ns) {
+            (Some(median), Some(high), Some(longest)) => Cell::plain(format!(
+                "waited {} (median), {} (95%), {} (longest)",
+                text::duration(median),
+                text::duration(high),
+                text::duration(longest)
+            )),
+            _ => Cell::plain("for bytes that the capture lacks"),
+        },
         Cell::plain(format!("up to {} at once", text::bytes(reorder.max_buffer_bytes))),
     ];
     cells.extend(reorder.slowest_subflow.map(|id| Cell::plain(format!("mostly for subflow {id}"))));
@@ -348,7 +351,7 @@ pub(super) fn address(address: &Address, connection: &Connection) -> Vec<Cell> {
     }
     if address.echoed.is_some() {
         cells.push(Cell::plain("echoed"));
-    } else if connection.version == Some(1) && shows_peer_of(address.by, connection) {
+    } else if connection.dialect == Some("rfc8684") && shows_peer_of(address.by, connection) {
         cells.push(Cell::of(Role::Warning, "no echo"));
     }
     if address.sent > 1 {

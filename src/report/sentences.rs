@@ -129,14 +129,15 @@ pub(super) fn view(view: &View, connection: &Connection) -> String {
     words
 }
 
-/// `reset by server at frame 12: administratively prohibited (reason 3)`.
-pub(super) fn reset(reset: &Reset) -> String {
+/// `reset by server at frame 12: administratively prohibited (reason 3)`; `has_reasons`: the version can give one.
+pub(super) fn reset(reset: &Reset, has_reasons: bool) -> String {
     let by = reset.by.map_or_else(String::new, |by| format!(" by the {by}"));
     let transient = if reset.transient == Some(true) { ", transient" } else { "" };
     let why = match (reset.reason, reset.meaning) {
         (Some(reason), Some(meaning)) => format!(": {meaning} (reason {reason}{transient})"),
         (Some(reason), None) => format!(": reason {reason}{transient}"),
-        (None, _) => ", no reason given".to_owned(),
+        (None, _) if has_reasons => ", no reason given".to_owned(),
+        (None, _) => String::new(),
     };
     format!("reset{by} at frame {}{why}", reset.frame)
 }

@@ -35,8 +35,13 @@ pub fn write(out: &mut dyn Write, report: &dyn Report, selection: &Selection, lo
     let mut interfaces = header.inputs.iter().flat_map(|input| &input.interfaces).map(|interface| &interface.name);
     let first_interface = interfaces.next();
     let several_interfaces = interfaces.any(|name| Some(name) != first_interface);
-    let mut tree =
-        Tree { page, limit: if all { usize::MAX } else { LIST_LIMIT }, several_interfaces, advised: Vec::new() };
+    let mut tree = Tree {
+        page,
+        limit: if all { usize::MAX } else { LIST_LIMIT },
+        several_interfaces,
+        advised: Vec::new(),
+        has_reasons: true,
+    };
     if !findings.is_empty() {
         tree.page.blank()?;
         tree.findings("", &findings.iter().collect::<Vec<_>>())?;
@@ -166,11 +171,14 @@ struct Tree<'a> {
     several_interfaces: bool,
     /// Advice given for the connection so far: once is enough.
     advised: Vec<&'static str>,
+    /// The connection's version has reasons for a RST.
+    has_reasons: bool,
 }
 
 impl Tree<'_> {
     fn connection(&mut self, connection: &Connection) -> io::Result<()> {
         self.advised.clear();
+        self.has_reasons = connection.dialect.is_none_or(|dialect| dialect == "rfc8684");
         let bar = if connection.subflows.is_empty() { "    " } else { "│   " };
         self.page.flow(&format!("#{:<2} ", connection.id), bar, &cells::connection(connection), GAP)?;
         let of_connection: Vec<&Finding> = connection.findings.iter().filter(|f| f.subflow.is_none()).collect();
@@ -271,6 +279,7 @@ impl Tree<'_> {
             Cell::plain(group.token.map_or_else(|| "token not seen".to_owned(), |token| format!("token {token}"))),
         ];
         self.page.flow("", "│   ", &cells, GAP)?;
+        self.has_reasons = true;
         let shown = group.subflows.len().min(self.limit);
         self.branches(&group.subflows[..shown], group.subflows.len() - shown, false, |_| Vec::new())
     }
@@ -328,13 +337,13 @@ impl Tree<'_> {
             self.page.flow(bar, &hang, &details, GAP)?;
         }
         let of_reset = |f: &&Finding| {
-            ["subflow-reset", "join-refused", "connection-reset", "path-forged-reset"]
+            ["subflow-reset", "join-refused", "join-data", "connection-reset", "path-forged-reset"]
                 .iter()
                 .any(|id| f.id.starts_with(id))
         };
         let told = |frame| findings.iter().copied().filter(of_reset).any(|f| f.frames.contains(frame));
         if let Some(reset) = subflow.reset.as_ref().filter(|reset| !told(&reset.frame)) {
-            let words: Vec<Cell> = Cell::words(Role::Plain, &sentences::reset(reset)).collect();
+            let words: Vec<Cell> = Cell::words(Role::Plain, &sentences::reset(reset, self.has_reasons)).collect();
             self.page.flow(bar, &hang, &words, 1)?;
         }
         for change in subflow.backup.changes.iter().take(self.limit) {

@@ -91,6 +91,8 @@ pub struct Seldom {
     /// ACKs that carry only MPTCP signalling and repeat an acknowledgement: no sign of loss (RFC 8684 §3). The first,
     /// and how many.
     pub signalling_acks: Option<(Mark, u32)>,
+    /// Where no segment of it was captured: the last acknowledgement moved by one and no DATA_ACK with it, so that was for a FIN.
+    pub fin_acked_unseen: bool,
 }
 
 super::sparse::empty! {
@@ -107,6 +109,7 @@ super::sparse::empty! {
         infinite_in_place: false,
         original_at: None,
         signalling_acks: None,
+        fin_acked_unseen: false,
         digest: None,
     };
 }

@@ -45,6 +45,12 @@ impl Dialect {
         }
     }
 
+    /// Whether the kernel of multipath-tcp.org speaks it, and no other Linux does. It gives no reasons for a RST, echoes no
+    /// ADD_ADDR, and has path managers of its own.
+    pub fn is_multipath_tcp_orgs(self) -> bool {
+        matches!(self, Self::Rfc6824 | Self::DraftV1)
+    }
+
     /// The version on the wire.
     pub fn version(self) -> u8 {
         match self {

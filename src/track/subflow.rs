@@ -100,6 +100,8 @@ pub struct Seldom {
     pub after_reset: Option<Mark>,
     /// Options of its packets that say different things at two inputs.
     pub differences: Vec<Difference>,
+    /// One end has left it for good, as a RST without a socket shows, and the capture has nothing of the other.
+    pub abandoned: bool,
 }
 
 /// Options of a RST that a socket sent: it has ACK, and is no answer to a SYN.
@@ -133,14 +135,27 @@ pub struct Bare {
     pub first: Option<Mark>,
     /// Their number.
     pub segments: u32,
-    /// Whether the peer acknowledged some of it.
+    /// Unwrapped sequence number of the first such payload.
+    pub start: u64,
+    /// The first segment of the peer that acknowledges some of it.
     pub acknowledged: Option<Mark>,
-    /// ACKs without payload that acknowledged more: the first, and how many.
-    pub acks: Option<(Mark, u32)>,
+    /// ACKs without payload that acknowledged more of what the peer had mapped: the first, and how many.
+    pub acks: Option<(Moment, u32)>,
+    /// The first segment of the peer with an option that came long after the first of those: it must have had that by then.
+    pub ignored: Option<Mark>,
 }
 
 impl Bare {
-    const NONE: Self = Self { first: None, segments: 0, acknowledged: None, acks: None };
+    const NONE: Self = Self { first: None, segments: 0, start: 0, acknowledged: None, acks: None, ignored: None };
+    /// Nothing is longer under way, in queues of its sender and of the path together.
+    const LONG: u64 = 1_000_000_000;
+
+    /// The peer sent an option: it may have had the ACKs by then.
+    pub(super) fn note_option_of_peer(&mut self, at: Moment) {
+        if self.acks.is_some_and(|(first, _)| at.time.since(first.time) > Self::LONG) {
+            self.ignored.get_or_insert(at.frame);
+        }
+    }
 }
 
 empty! {
@@ -159,6 +174,7 @@ empty! {
         resets: Vec::new(),
         after_reset: None,
         differences: Vec::new(),
+        abandoned: false,
     };
     Repeats = Repeats { last: None, count: 0, fast_open: 0 };
 }
@@ -239,6 +255,8 @@ pub struct Join {
     pub echoed: bool,
     /// Third ACK without MP_JOIN.
     pub bare_ack: Option<Mark>,
+    /// NOPs in a row in it, as in [`SynSeen::nop_run`].
+    pub bare_ack_nops: u8,
     /// The frame with the SYN/ACK's HMAC.
     pub syn_ack_frame: Option<Mark>,
     /// The frame with the ACK's HMAC.
@@ -401,7 +419,17 @@ impl Subflow {
 
     /// Whether both ends have closed it.
     pub fn is_closed(&self) -> bool {
-        self.reset().is_some() || (self.halves.client.fin.is_some() && self.halves.server.fin.is_some())
+        let both = self.halves.client.fin.is_some() && self.halves.server.fin.is_some();
+        self.reset().is_some() || both || self.seldom.abandoned
+    }
+
+    /// Whether a RST of `side` says only that no socket is left: it has no ACK, and comes right behind a FIN of that end. What
+    /// the other end sent, and whether that was a FIN, the capture does not have.
+    pub(super) fn is_left(&self, side: Side, segment: &Segment<'_>) -> bool {
+        let half = &self.halves[side];
+        !segment.flags.ack()
+            && self.halves[side.peer()].is_unseen()
+            && half.fin.is_some_and(|(fin, _)| half.unwrap(segment.seq) == fin + 1)
     }
 
     /// Whether each end acknowledged the other's FIN: TCP is done (RFC 9293 §3.6), and a RST can only answer a stray segment.

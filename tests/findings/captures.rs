@@ -72,7 +72,7 @@ pub(crate) const FIRES: &[Case] = &[
     ),
     (
         "path-stripped-option",
-        "v1/15a-strip-after-synack/client-e1.pcap+server-e1.pcap",
+        "v1/15b-strip-after-3rd-ack/client-e1.pcap+server-e1.pcap",
         "v1/13-strip-syn/client-e1.pcap+server-e1.pcap",
     ),
     (

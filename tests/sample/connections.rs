@@ -167,9 +167,9 @@ pub(super) fn handover(id: u64) -> Connection {
     down.missing_bytes = Some(2_896);
     down.reorder = Reorder {
         late_bytes: 8_000_000,
-        max_wait_ns: 340_000_000,
-        p50_wait_ns: 12_000_000,
-        p95_wait_ns: 99_000_000,
+        max_wait_ns: Some(340_000_000),
+        p50_wait_ns: Some(12_000_000),
+        p95_wait_ns: Some(99_000_000),
         max_buffer_bytes: 512_000,
         slowest_subflow: Some(1),
     };

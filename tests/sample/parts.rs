@@ -144,6 +144,7 @@ pub(super) fn no_data() -> ConnectionDirection {
         reinjected_useful_bytes: Some(0),
         resent_bytes: Some(0),
         missing_bytes: Some(0),
+        reorder: Reorder { max_wait_ns: Some(0), p50_wait_ns: Some(0), p95_wait_ns: Some(0), ..Reorder::default() },
         ..ConnectionDirection::default()
     }
 }

@@ -1,11 +1,11 @@
 //! The options that scripts send: of the version that the test's thread speaks, with the keys that all scripts have.
 
 use mptcp_inspect::crypto::auth::add_addr_hmac;
-use mptcp_inspect::crypto::{Key, Suite, identify};
+use mptcp_inspect::crypto::{Key, Nonce, Suite, Token, identify};
 use mptcp_inspect::track::side::Side;
 use mptcp_inspect::wire::{
-    AddAddr, Dss, Mapping, MpCapable, MpFail, MpFastclose, MpPrio, MpTcprst, MptcpOption, RawSequence, RemoveAddr,
-    TcpOption,
+    AddAddr, Dss, Mapping, MpCapable, MpFail, MpFastclose, MpJoin, MpPrio, MpTcprst, MptcpOption, RawSequence,
+    RemoveAddr, TcpOption,
 };
 
 use super::{CLIENT_KEY, SERVER_KEY, VERSION};
@@ -42,6 +42,12 @@ pub(crate) fn capable(flags: u8, sender_key: Option<Key>, receiver_key: Option<K
 pub(crate) fn handshake() -> (TcpOption<'static>, TcpOption<'static>, TcpOption<'static>) {
     let shown = (VERSION.get() == 0).then_some(CLIENT_KEY);
     (capable(1, shown, None), capable(1, Some(SERVER_KEY), None), capable(1, Some(CLIENT_KEY), Some(SERVER_KEY)))
+}
+
+/// MP_JOIN of a SYN that names this token.
+pub(crate) fn join_syn_of(token: u32) -> TcpOption<'static> {
+    let (token, nonce) = (Token(token), Nonce(9));
+    TcpOption::Mptcp(MptcpOption::MpJoin(MpJoin::Syn { backup: false, address_id: 2, token, nonce, reserved: 0 }))
 }
 
 /// A DSS with a mapping of what `side` sends.
@@ -96,6 +102,11 @@ pub(crate) fn priority(backup: bool) -> TcpOption<'static> {
 pub(crate) fn announce(id: u8, address: [u8; 4], port: Option<u16>, key: Key) -> TcpOption<'static> {
     let hmac = Some(add_addr_hmac(Suite::Sha256, key, CLIENT_KEY, id, address.into(), port));
     add_addr(id, address, port, hmac, 0)
+}
+
+/// The server announces an address as version 0 does, or with the HMAC of the draft of version 1.
+pub(crate) fn announce_0(id: u8, address: [u8; 4], with_hmac: bool) -> TcpOption<'static> {
+    add_addr(id, address, None, with_hmac.then_some([0; 8]), 4)
 }
 
 /// The client confirms it.

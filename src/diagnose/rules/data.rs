@@ -183,8 +183,8 @@ pub const ENDS_DISAGREE_ABOUT_FALLBACK: &Explanation = &Explanation {
     title: "one end fell back to TCP, the other did not",
     meaning: "One end no longer sends MPTCP options while the other still expects them. Data of the first is then \
               dropped or the connection reset by the second.",
-    detection: "MPTCP options of one end after the point at which the other fell back, or different verdicts in two \
-              captures of the same connection.",
+    detection: "MPTCP options of one end after it acknowledged data that the other sent without, or more than a second after \
+                the first such ACK of the other.",
     advice: "The options are lost in one direction only: a device on the path treats the two directions differently.",
     rfc: "8684 §3.7",
     counter: None,

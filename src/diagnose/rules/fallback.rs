@@ -17,6 +17,7 @@ pub const TOPIC: Topic = Topic {
         FALLBACK_MP_FAIL,
         FALLBACK_INFINITE_MAPPING,
         FALLBACK_BAD_OPTION,
+        FALLBACK_NO_COMMON_VERSION,
         FALLBACK_FIRST_DATA_WITHOUT_LENGTH,
         FALLBACK_SIMULTANEOUS_OPEN,
         OPTION_BLANKED,
@@ -93,8 +94,8 @@ pub const FALLBACK_NO_OPTION_ON_DATA: &Explanation = &Explanation {
     id: "fallback-no-option-on-data",
     severity: Severity::Warning,
     title: "plain TCP: the first data carries no MPTCP option",
-    meaning: "The handshake agreed on MPTCP, then the first data came without mapping. An end that had agreed would not \
-              do that: the options were removed on the way.",
+    meaning: "The handshake agreed on MPTCP, then the first data came without mapping, or the first data was acknowledged \
+              without DATA_ACK. An end that had agreed would not do that: the options were removed on the way.",
     detection: "Payload without MPTCP option from an end that has never sent a mapping, or acknowledgements of mapped \
               data without any DATA_ACK.",
     advice: "Capture at the other end too and give both files together. Devices that rebuild the TCP stream (proxies, \
@@ -156,6 +157,19 @@ pub const FALLBACK_BAD_OPTION: &Explanation = &Explanation {
     counter: Some("MPTcpExtMPCapableFallbackSYNACK"),
 };
 
+/// Plain TCP: client and server speak no version of MPTCP in common.
+pub const FALLBACK_NO_COMMON_VERSION: &Explanation = &Explanation {
+    id: "fallback-no-common-version",
+    severity: Severity::Warning,
+    title: "plain TCP: client and server speak no version of MPTCP in common",
+    meaning: "The SYN asks for the highest version of the client; the server answers with a lower one, and the client, \
+              which has only its own, goes on without MPTCP. Nothing is broken.",
+    detection: "MP_CAPABLE of the SYN/ACK with a lower version than that of the SYN, and no MPTCP afterwards.",
+    advice: "Mainline Linux speaks version 1 only, the kernels of multipath-tcp.org version 0: use the same at both ends.",
+    rfc: "8684 §3.1",
+    counter: Some("MPTcpExtMPCapableFallbackSYNACK"),
+};
+
 /// Plain TCP: the first data came with an MP_CAPABLE that has no data-level length.
 pub const FALLBACK_FIRST_DATA_WITHOUT_LENGTH: &Explanation = &Explanation {
     id: "fallback-first-data-without-length",
@@ -195,7 +209,8 @@ pub const OPTION_BLANKED: &Explanation = &Explanation {
     title: "an MPTCP option was probably overwritten with NOPs",
     meaning: "The TCP header holds a run of NOPs as long as the MPTCP option that should be there. No stack sends that: \
               a middlebox blanks options in place of removing them.",
-    detection: "Four or more NOPs in a row in a SYN or SYN/ACK that should carry MP_CAPABLE or MP_JOIN and does not. Where \
+    detection: "Four or more NOPs in a row in a SYN or SYN/ACK that should carry MP_CAPABLE or MP_JOIN and does not, \
+                or as many as that option has bytes in such a third ACK. Where \
                 no MPTCP shows at all: as many NOPs, or zeros at the end, as that option has bytes there, and up to three \
                 more, in a SYN or SYN/ACK that has MSS, SACK, timestamps and window scale: none of them was cleared.",
     advice: "A firewall with TCP normalisation is the usual cause: allow TCP option 30 there (Cisco ASA: tcp-map with \

@@ -32,8 +32,8 @@ pub const JOIN_REFUSED_UNKNOWN_TOKEN: &Explanation = &Explanation {
     title: "a join was refused: the token is unknown",
     meaning: "The host that got the MP_JOIN has no MPTCP connection with this token: the connection is closed or has \
               fallen back, or the join reached another host than the connection (load balancer, anycast, NAT).",
-    detection: "A SYN with MP_JOIN answered with RST, and no connection of this capture has the token; or the RST says \
-              MPTCP-specific error (1).",
+    detection: "A SYN with MP_JOIN answered with a RST that says MPTCP-specific error (1); or, where all connections of the \
+              capture are of version 0, whose RSTs give no reasons, with any RST if none of them has the token.",
     advice: "Behind a load balancer, let the server announce a dedicated address (`ip mptcp endpoint add … signal`) \
               and set sysctl net.mptcp.allow_join_initial_addr_port=0.",
     rfc: "8684 §3.2",
@@ -146,7 +146,8 @@ pub const JOIN_DATA_WITHOUT_OPTION: &Explanation = &Explanation {
     meaning: "The join's handshake passed with its options and its data comes without: a device on this path removes options \
               after the handshake. There is no fallback on a join, so the receiver must reset the subflow (Linux: reason 1 \
               or 6) and its data has to be sent again elsewhere.",
-    detection: "A join with a complete handshake on which one end sent payload, and not one mapping.",
+    detection: "A join with a complete handshake on which one end sent payload, and not one mapping; or on which one end \
+                acknowledged mapped data, with no MPTCP option since that came, and the other then sent a RST.",
     advice: "Compare with the first subflow: MPTCP works on its path. Look for a proxy or WAN optimiser on this one, or mark the \
              path unusable (`ip mptcp endpoint delete`).",
     rfc: "8684 §3.7",
@@ -213,9 +214,9 @@ pub const JOIN_DESPITE_C_FLAG: &Explanation = &Explanation {
 pub const JOIN_RETRANSMITTED: &Explanation = &Explanation {
     id: "join-retransmitted",
     severity: Severity::Note,
-    title: "a join opened late because its SYN or SYN/ACK had to be sent again",
-    meaning: "Ordinary loss on this path, or something that drops some of the SYNs with MP_JOIN.",
-    detection: "A repeated SYN or SYN/ACK of a join that was answered in the end.",
+    title: "a join opened late because a packet of its handshake had to be sent again",
+    meaning: "Ordinary loss on this path, or something that drops some of the packets with MP_JOIN.",
+    detection: "A repeated SYN, SYN/ACK or third ACK of a join that was answered in the end.",
     advice: "",
     rfc: "",
     counter: None,

@@ -34,7 +34,7 @@ pub const ONE_PATH_CARRIES_MOST: &Explanation = &Explanation {
     meaning: "Normal where one path is much better, the transfer is short, or data is sent slower than one path \
               carries.",
     detection: "Two or more established subflows that are no backups, and one that carried 95 % or more of at least 100 \
-              kB, of which next to nothing went over others as well.",
+              kB, holes in the capture included, of which next to nothing went over others as well.",
     advice: "If more was expected of the other paths, compare round-trip times (-v, in a capture made at the \
               sender) and receive buffers.",
     rfc: "8684 §3.3.5",
@@ -76,8 +76,8 @@ pub const HANDOVER: &Explanation = &Explanation {
     severity: Severity::Note,
     title: "data moved from one path to another",
     meaning: "The path that carried the data was closed, removed or demoted, or fell silent, and another took over.",
-    detection: "New data on another subflow after a REMOVE_ADDR, MP_PRIO, FIN or RST of the one before; or, without any of \
-              these, data that follows on another subflow after 0.2 s of silence, where an acknowledgement on the one before is \
+    detection: "New data on another subflow after a REMOVE_ADDR, MP_PRIO, FIN or RST of the one before, where that one does not \
+              go on beside it; or, without any of these, data that follows on another subflow after 0.2 s of silence, where an acknowledgement on the one before is \
               overdue: by its round-trip time and 0.2 s.",
     advice: "",
     rfc: "8684 §3.3.6",

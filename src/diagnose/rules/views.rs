@@ -51,7 +51,7 @@ pub const PATH_BLANKED_OPTION: &Explanation = &Explanation {
     title: "an MPTCP option was overwritten with NOPs between two captures",
     meaning: "At one input the packet carries the option, at the other NOPs of the same length stand in its place: a \
               device that normalises TCP options.",
-    detection: "The same SYN or SYN/ACK at two inputs, and a run of four or more NOPs at the second.",
+    detection: "The same SYN, SYN/ACK or third ACK at two inputs, and a run of four or more NOPs at the second.",
     advice: "Firewalls blank options that they do not know: allow TCP option 30 (Cisco ASA: tcp-map with tcp-options \
               range 30 30 allow).",
     rfc: "8684 §3.7",

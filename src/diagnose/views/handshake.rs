@@ -1,8 +1,8 @@
 //! Options at two taps: of SYN, SYN/ACK, third ACK and RST, and of announced addresses.
 
 use super::super::Finder;
-use super::super::fallback::BLANKED;
 use super::super::rules::views as rule;
+use super::super::syn_ack::BLANKED;
 use super::{Stretch, Tap};
 use crate::diagnose::Explanation;
 use crate::track::mark::Mark;
@@ -18,7 +18,8 @@ pub(super) fn look(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>) {
         && second.bare_syns() > first.bare_syns()
         && let (Some(with), Some(without)) = (&first.subflow.syn, &second.subflow.syn)
     {
-        gone(finder, stretch, initiator, ("SYN", option), with, without);
+        let frames = [with.first.frame, without.first.frame];
+        gone(finder, stretch, initiator, &format!("The SYN carries {option}"), frames, more_nops(with, without));
     }
     if let (Some(with), Some(without)) = (&second.subflow.syn_ack, &first.subflow.syn_ack) {
         let echoed = |tap: &Tap<'_>| !tap.is_join() && tap.connection.handshake.echoed;
@@ -32,7 +33,9 @@ pub(super) fn look(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>) {
             );
             stretch.report(finder, rule::PATH_ECHOED_OPTION, initiator.peer(), &frames, text);
         } else if second.answered() && !first.answered() {
-            gone(finder, stretch, initiator.peer(), ("SYN/ACK", option), with, without);
+            let frames = [with.first.frame, without.first.frame];
+            let head = format!("The SYN/ACK carries {option}");
+            gone(finder, stretch, initiator.peer(), &head, frames, more_nops(with, without));
         }
     }
     third_ack(finder, stretch, (first, second), option);
@@ -73,17 +76,20 @@ impl Tap<'_> {
 
 fn third_ack(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, (first, second): (Tap<'_>, Tap<'_>), option: &str) {
     let (with, without) = match (&first.subflow.join, &second.subflow.join) {
-        (None, None) => (first.connection.handshake.ack.map(|(_, frame)| frame), second.connection.handshake.bare_ack),
-        (Some(here), Some(there)) => (here.ack_frame, there.bare_ack),
+        (None, None) => {
+            let (here, there) = (&first.connection.handshake, &second.connection.handshake);
+            (here.ack.map(|(_, frame)| frame), there.bare_ack.zip(Some(there.bare_ack_nops)))
+        }
+        (Some(here), Some(there)) => (here.ack_frame, there.bare_ack.zip(Some(there.bare_ack_nops))),
         _ => return,
     };
-    let (Some(with), Some(without)) = (with, without) else { return };
+    let (Some(with), Some((without, nops))) = (with, without) else { return };
     // Where the ACK itself was lost, the next segment stands in its place: one with another option shows that nothing is removed.
     let other = second.subflow.options[first.subflow.initiator].is_some_and(|(earliest, _)| earliest == without);
     if other || first.subflow.third_ack != Some(with) {
         return;
     }
-    removed(finder, stretch, first.subflow.initiator, &format!("The third ACK carries {option}"), [with, without]);
+    gone(finder, stretch, first.subflow.initiator, &format!("The third ACK carries {option}"), [with, without], nops);
 }
 
 /// `{head} in frame 5 and not in frame 7: it was removed …`
@@ -97,25 +103,20 @@ fn removed(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, from: Side, head:
     stretch.report(finder, rule::PATH_STRIPPED_OPTION, from, &frames, text);
 }
 
-/// An option of a SYN or SYN/ACK is there before the stretch and not behind it.
-fn gone(
-    finder: &mut Finder<'_, '_>,
-    stretch: &Stretch<'_>,
-    from: Side,
-    (segment, option): (&str, &str),
-    with: &SynSeen,
-    without: &SynSeen,
-) {
-    let frames = [with.first.frame, without.first.frame];
-    let head = format!("The {segment} carries {option}");
-    if without.nop_run < BLANKED || without.nop_run <= with.nop_run {
-        return removed(finder, stretch, from, &head, frames);
+/// The run of NOPs that one has, if it is longer than that of the other.
+fn more_nops(with: &SynSeen, without: &SynSeen) -> u8 {
+    if without.nop_run > with.nop_run { without.nop_run } else { 0 }
+}
+
+/// An option of the handshake is there before the stretch and not behind it, where this many NOPs are more than before.
+fn gone(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, from: Side, head: &str, frames: [Mark; 2], nops: u8) {
+    if nops < BLANKED {
+        return removed(finder, stretch, from, head, frames);
     }
     let text = format!(
-        "{head} in frame {} and not in frame {}; {} NOPs stand in its place: it was overwritten {}.",
+        "{head} in frame {} and not in frame {}; {nops} NOPs stand in its place: it was overwritten {}.",
         finder.frame(frames[0]),
         finder.frame(frames[1]),
-        without.nop_run,
         stretch.name(finder, from),
     );
     stretch.report(finder, rule::PATH_BLANKED_OPTION, from, &frames, text);

@@ -8,6 +8,7 @@ use crate::model::{
 };
 use crate::track::connection as tracked;
 use crate::track::connection::Signal;
+use crate::track::histogram::Histogram;
 use crate::track::left_out as track;
 use crate::track::mark::Moment;
 use crate::track::side::Side;
@@ -95,6 +96,8 @@ fn directions(connection: &tracked::Connection, context: &Context<'_>) -> Direct
 fn direction(connection: &tracked::Connection, side: Side, context: &Context<'_>) -> ConnectionDirection {
     let data = &connection.data[side];
     let order = &data.order;
+    // What waited for bytes that never came has no time to show.
+    let waits = Some(&order.waits).filter(|waits| order.late_bytes == 0 || waits.weight() > 0);
     let unmapped: u64 = connection.subflows.iter().map(|subflow| subflow.halves[side].seldom.unmapped.bytes()).sum();
     let shown = connection.shows_all_data_of(side);
     ConnectionDirection {
@@ -111,9 +114,9 @@ fn direction(connection: &tracked::Connection, side: Side, context: &Context<'_>
         checksums: checksums(connection, side, context),
         reorder: Reorder {
             late_bytes: order.late_bytes,
-            max_wait_ns: order.waits.max(),
-            p50_wait_ns: order.waits.percentile(50),
-            p95_wait_ns: order.waits.percentile(95),
+            max_wait_ns: waits.map(Histogram::max),
+            p50_wait_ns: waits.map(|waits| waits.percentile(50)),
+            p95_wait_ns: waits.map(|waits| waits.percentile(95)),
             max_buffer_bytes: order.max_buffer,
             slowest_subflow: order.slowest().map(u64::from),
         },

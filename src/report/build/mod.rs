@@ -437,7 +437,7 @@ fn finding(
     frames.sort_by_key(|frame| (frame.id.number, frame.input));
     frames.dedup();
     let rule = found.rule;
-    let dialect = connection.and_then(|connection| connection.dialect);
+    let dialect = connection.map_or(found.dialect, |connection| connection.dialect);
     Finding {
         id: rule.id,
         severity: rule.severity,

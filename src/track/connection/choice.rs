@@ -1,6 +1,7 @@
 //! Which path new data takes: choices among free ones, and handovers from those that went silent.
 
 use super::{Connection, Env};
+use crate::frame::Timestamp;
 use crate::limits;
 use crate::track::data::Delivered;
 use crate::track::mark::{Mark, Moment};
@@ -26,6 +27,8 @@ pub struct HandoverSeen {
     pub last: Option<Mark>,
     /// First frame on `to`.
     pub frame: Mark,
+    /// When it came.
+    pub time: Timestamp,
     /// Nanoseconds since the last data on `from`.
     pub gap: u64,
     /// What announced it.
@@ -82,6 +85,7 @@ impl Connection {
                 && let Some(record) = self.subflows.get_mut(usize::from(chosen))
             {
                 record.halves[side].seldom.beside.add(delivered.fresh, at.frame);
+                self.take_back_handover(side, chosen, at);
             }
             return;
         }
@@ -104,10 +108,8 @@ impl Connection {
             return false;
         };
         // After MP_PRIO, what was sent before it arrived comes first: for a round trip, and where queues are long in holes only.
-        let to_come = subflow.seldom.backup_since[side.peer()].is_some_and(|since| {
-            let grace = HANDOVER_SILENCE_NS + 2 * subflow.handshake_ns();
-            at.time.since(since) < grace || end < self.data[side].seen.end()
-        });
+        let to_come = subflow.seldom.backup_since[side.peer()]
+            .is_some_and(|since| at.time.since(since) < grace(subflow) || end < self.data[side].seen.end());
         let works = |other: &Subflow| {
             let half = &other.halves[side];
             let outstanding = half.acked().is_some_and(|acked| acked < half.next);
@@ -115,6 +117,16 @@ impl Connection {
             other.carries && !other.backup[side.peer()] && !(outstanding && silent)
         };
         !to_come && self.subflows.iter().take(limits::CHOICE_SUBFLOWS).any(works)
+    }
+
+    /// New data on a path that MP_PRIO made a backup, beside a regular one and soon after some moved away: it had not moved.
+    fn take_back_handover(&mut self, side: Side, chosen: u16, at: Moment) {
+        let grace = self.subflows.get(usize::from(chosen)).map_or(0, grace);
+        let Some(seldom) = self.seldom.written() else { return };
+        seldom.handovers[side].retain(|seen| {
+            let soon = at.time.since(seen.time) < LATE_NS + grace;
+            !(seen.from == chosen && seen.signal == Some(Signal::MpPrio) && soon)
+        });
     }
 
     /// Data of `side` moved from a backup to a regular path, which therefore worked meanwhile.
@@ -174,6 +186,7 @@ impl Connection {
                 to,
                 last: half.last_data,
                 frame: env.at.frame,
+                time: env.at.time,
                 gap,
                 signal,
             });
@@ -181,4 +194,9 @@ impl Connection {
             self.seldom.left_out.handovers += 1;
         }
     }
+}
+
+/// How long data that was sent before an MP_PRIO may still come.
+fn grace(subflow: &Subflow) -> u64 {
+    HANDOVER_SILENCE_NS + 2 * subflow.handshake_ns()
 }

@@ -330,8 +330,11 @@ impl Connection {
                 if self.dialect.is_none() {
                     self.dialect = self.dialect_that_fits(receiver, close.key);
                 }
+                // A join that names the token that follows from it proves it.
+                let token = self.dialect.map(|dialect| identify(dialect.suite(), close.key).token);
+                let proven = token.is_some() && token == self.ends[receiver].token_named;
                 self.learn_key(receiver, close.key, KeySource::Fastclose, input, env, effects);
-                None
+                proven.then_some(true)
             }
         };
         if right == Some(false) {

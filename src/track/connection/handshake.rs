@@ -34,6 +34,8 @@ pub struct Handshake {
     pub ack: Option<(MpCapable, Mark)>,
     /// The third ACK, where it has no MP_CAPABLE.
     pub bare_ack: Option<Mark>,
+    /// NOPs in a row in it, as in [`SynSeen::nop_run`].
+    pub bare_ack_nops: u8,
     /// Payload of the SYN, while it is not known whether it was accepted (kept only for extraction).
     syn_payload: Vec<u8>,
 }
@@ -343,12 +345,14 @@ impl Connection {
                         subflow.handshake_open = false;
                         if self.handshake.ack.is_none() && !untold {
                             self.handshake.bare_ack = Some(env.at.frame);
+                            self.handshake.bare_ack_nops = input.options.nop_run;
                         }
                     }
                     Some(join) => {
                         // One with other MPTCP options is none: the third ACK came before, and was not captured.
                         if !input.options.mptcp && !untold {
                             join.bare_ack = Some(env.at.frame);
+                            join.bare_ack_nops = input.options.nop_run;
                         }
                     }
                 }

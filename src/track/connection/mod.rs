@@ -256,6 +256,8 @@ impl Connection {
         if half.ttl == 0 && !segment.flags.any(TcpFlags::RST) {
             half.ttl = segment.ttl;
         }
+        let unseen = subflow.halves[input.side.peer()].segments == 0;
+        let unseen = unseen.then(|| self.acked_of_peer(input));
         if segment.flags.ack() {
             self.acknowledge(input, env);
         }
@@ -270,15 +272,21 @@ impl Connection {
                     Some((_, last)) => *last = mark,
                     none => *none = Some((mark, mark)),
                 }
-                let bare = &subflow.seldom.bare[input.side];
-                if (bare.segments > 0 || bare.acks.is_some()) && self.fallback.is_none() {
-                    subflow.seldom.bare[input.side] = Bare::default();
+                if let Some(seldom) = subflow.seldom.written() {
+                    seldom.bare[input.side.peer()].note_option_of_peer(env.at);
+                    let bare = &mut seldom.bare[input.side];
+                    if (bare.segments > 0 || bare.acks.is_some()) && self.fallback.is_none() {
+                        *bare = Bare::default();
+                    }
                 }
             }
         }
         self.note_third_ack(input, env);
         if let Some(dss) = &options.dss {
             effects.keys |= self.dss(dss, input, env);
+        }
+        if let Some(before) = unseen {
+            self.note_unseen_fin(input, before);
         }
         if segment.payload_len > 0 {
             self.payload(input, env);
@@ -301,12 +309,12 @@ impl Connection {
             rtt.echoed(echo, env.at.time);
         }
         if let Some(acked) = half.acknowledge(input.segment.ack, env.at.time) {
-            if !input.options.mptcp && input.segment.payload_len == 0 && subflow.options[input.side].is_some() {
+            if !input.options.mptcp && input.segment.payload_len == 0 && half.last_mapping_end().is_some() {
                 let acks = &mut subflow.seldom.bare[input.side].acks;
-                acks.get_or_insert((env.at.frame, 0)).1 += 1;
+                acks.get_or_insert((env.at, 0)).1 += 1;
             }
             let bare = &subflow.seldom.bare[peer];
-            if bare.segments > 0 && bare.acknowledged.is_none() {
+            if bare.segments > 0 && bare.acknowledged.is_none() && acked > bare.start {
                 subflow.seldom.bare[peer].acknowledged = Some(env.at.frame);
             }
             let owner = Owner { connection: self.id, number, side: peer, subflow: input.subflow };
@@ -361,8 +369,11 @@ impl Connection {
         if input.segment.flags.rst() {
             outcome::note_told(subflow, input);
         }
-        let resets = input.segment.flags.rst() && subflow.reset().is_none();
-        if resets {
+        let left = input.segment.flags.rst() && subflow.is_left(input.side, input.segment);
+        let resets = input.segment.flags.rst() && subflow.reset().is_none() && !left;
+        if left {
+            subflow.seldom.abandoned = true;
+        } else if resets {
             subflow.seldom.reset = Some(outcome::reset_of(subflow, input, env.at));
         } else if input.segment.flags.rst()
             && let Some(reset) = &mut subflow.seldom.reset

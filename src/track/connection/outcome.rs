@@ -141,6 +141,12 @@ impl Subflow {
         reset.by == self.initiator && self.initiator_known && !data && !went_on && join.confirmed.is_none()
     }
 
+    /// The first acknowledgement of what `side` mapped, where its peer has sent no option beyond the handshake.
+    fn bare_answer(&self, side: Side) -> Option<Mark> {
+        let silent = self.options[side.peer()].is_none();
+        self.seldom.bare[side.peer()].acks.filter(|_| silent).map(|(first, _)| first.frame)
+    }
+
     fn has_payload(&self) -> bool {
         self.halves.client.payload_bytes + self.halves.server.payload_bytes > 0
     }
@@ -284,14 +290,14 @@ impl Connection {
                 return (FallbackCause::BadOption, frame, Side::Client);
             }
             let failed = self.seldom.failed.client.or(self.seldom.failed.server).is_some();
-            let cause = if mapped && failed {
-                FallbackCause::MpFail
-            } else if mapped && initial.options[side.peer()].is_some() {
-                FallbackCause::OptionsVanished
+            if mapped && failed {
+                (FallbackCause::MpFail, frame, side)
+            } else if let Some(ack) = initial.bare_answer(side).filter(|ack| mapped && *ack < frame) {
+                // It went on without mappings as it must (RFC 8684 §3.7).
+                (FallbackCause::NoOptionOnData, ack, side.peer())
             } else {
-                FallbackCause::NoOptionOnData
-            };
-            (cause, frame, side)
+                (if mapped { FallbackCause::OptionsVanished } else { FallbackCause::NoOptionOnData }, frame, side)
+            }
         });
         self.fall_back(cause, frame, Some(side), env);
     }
@@ -332,7 +338,7 @@ impl Connection {
         } else if let Some((side, frame)) = self.stopped_acknowledging() {
             self.fall_back(FallbackCause::OptionsVanished, frame, Some(side), env);
         } else if acked_data && silent && initial.halves.server.segments > 1 {
-            let frame = initial.seldom.bare.client.acknowledged.unwrap_or(initial.last.frame);
+            let frame = initial.bare_answer(Side::Client).unwrap_or(initial.last.frame);
             self.fall_back(FallbackCause::NoOptionOnData, frame, Some(Side::Server), env);
         }
     }
@@ -341,11 +347,11 @@ impl Connection {
     fn stopped_acknowledging(&self) -> Option<(Side, Mark)> {
         let initial = self.initial().filter(|_| !self.options_cut)?;
         Side::BOTH.into_iter().find_map(|side| {
-            let (frame, _) = initial.seldom.bare[side].acks.filter(|acks| acks.1 > 1)?;
+            let (first, _) = initial.seldom.bare[side].acks.filter(|acks| acks.1 > 1)?;
             let (sent, data) = (&initial.halves[side.peer()], &self.data[side.peer()]);
             let (end, position) = sent.last_mapping_end()?;
             let acked_by_tcp = position - end.saturating_sub(sent.acked()?).min(position);
-            (data.acked()? < acked_by_tcp).then_some((side, frame))
+            (data.acked()? < acked_by_tcp).then_some((side, first.frame))
         })
     }
 

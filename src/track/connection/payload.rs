@@ -209,7 +209,9 @@ impl Connection {
         }
         if !input.options.mptcp && !segment.options_cut {
             let bare = &mut subflow.seldom.bare[input.side];
-            bare.first.get_or_insert(mark);
+            if bare.first.is_none() {
+                (bare.first, bare.start) = (Some(mark), taken.start);
+            }
             bare.segments = bare.segments.saturating_add(1);
         }
         if O::WANTS_DATA {

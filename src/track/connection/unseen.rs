@@ -1,6 +1,6 @@
 //! What the DATA_ACKs of the peer say of data and of a DATA_FIN that the capture lacks (RFC 8684 §3.3.3).
 
-use super::Connection;
+use super::{Connection, Input};
 use crate::track::data::ORIGIN;
 use crate::track::half::Half;
 use crate::track::side::Side;
@@ -29,10 +29,44 @@ impl Connection {
         self.holds_segments_of(side) && self.acked_beyond(side) == 0
     }
 
+    /// How far the peer's bytes are acknowledged: on the subflow, and at the data level.
+    pub(super) fn acked_of_peer(&self, input: &Input<'_, '_>) -> (Option<u64>, Option<u64>) {
+        let peer = input.side.peer();
+        let subflow = self.subflows.get(usize::from(input.subflow));
+        (subflow.and_then(|subflow| subflow.halves[peer].acked()), self.data[peer].acked())
+    }
+
+    /// Takes note of what a segment acknowledges of a direction that was not captured; `before` it that was acknowledged.
+    #[cold]
+    pub(super) fn note_unseen_fin(&mut self, input: &Input<'_, '_>, before: (Option<u64>, Option<u64>)) {
+        let now = self.acked_of_peer(input);
+        let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return };
+        let half = &mut subflow.halves[input.side.peer()];
+        let fin = before.0.is_some_and(|acked| now.0 == Some(acked + 1)) && before.1 == now.1;
+        if now.0 != before.0 && half.seldom.fin_acked_unseen != fin {
+            half.seldom.fin_acked_unseen = fin;
+        }
+    }
+
+    /// Whether the DATA_ACKs of the peer cover one more than all bytes of `side` that reached it: none of its packets was
+    /// captured, and what TCP acknowledged is no less than its data.
+    fn acked_more_than_came(&self, side: Side) -> bool {
+        let payload = |half: &Half| {
+            let acked = half.acked()?.checked_sub(half.first_byte()?)?;
+            acked.checked_sub(u64::from(half.seldom.fin_acked_unseen))
+        };
+        let came = self.subflows.iter().map(|subflow| payload(&subflow.halves[side])).sum::<Option<u64>>();
+        let acked = self.data[side].acked_bytes().filter(|_| self.data[side].counts_from_idsn());
+        came.is_some_and(|came| acked == Some(came + 1))
+    }
+
     /// Whether `side` sent a DATA_FIN that was not captured: the peer acknowledged one more than the last byte, and no byte
     /// is missing.
     pub fn sent_unseen_data_fin(&self, side: Side) -> bool {
         let data = &self.data[side];
+        if self.lacks_direction(side) {
+            return self.fallback.is_none() && !self.options_cut && self.acked_more_than_came(side);
+        }
         let end_is_known = data.seen.end() > 0 || data.counts_from_idsn();
         self.fallback.is_none()
             && data.fin.is_none()

@@ -1,7 +1,9 @@
 //! What the kernels of both ends count, as far as packets show it.
 
+use mptcp_inspect::crypto::Nonce;
 use mptcp_inspect::report::Report;
 use mptcp_inspect::track::side::Side::{self, Client, Server};
+use mptcp_inspect::wire::{MpJoin, MptcpOption, TcpOption};
 
 use crate::script::*;
 
@@ -144,4 +146,79 @@ fn each_end_is_read_where_it_is_captured() {
     assert_eq!(counted(&script, Client, "AddAddr"), Some(1));
     assert_eq!(counted(&script, Client, "EchoAddTx"), Some(1));
     assert_eq!(counted(&script, Server, "EchoAdd"), None);
+}
+
+/// Joins that fail at their HMACs, or for lack of them.
+#[test]
+fn joins_that_an_end_refuses() {
+    in_both_versions(|version| {
+        for (wrong_answer, wrong_ack, name) in [
+            (true, false, "MPJoinSynAckHMacFailure"),
+            (false, true, "MPJoinAckHMacFailure"),
+            (false, false, "MPJoinAckMissing"),
+        ] {
+            let mut script = Script::default();
+            let mut flow = script.open();
+            script.data(&mut flow, Client, 0, 1, 100);
+            let mut join = Flow::new(CLIENT_2, SERVER);
+            let (syn, answer) = (join.join_syn(2, false), join.join_syn_ack(false));
+            script.send(&mut join, Client, SYN, &[syn], 0);
+            let mut other = join.clone();
+            other.server_nonce = Nonce(8);
+            let (other_ack, other_answer) = (other.join_ack(), other.join_syn_ack(false));
+            let TcpOption::Mptcp(MptcpOption::MpJoin(MpJoin::SynAck { hmac, .. })) = other_answer else { panic!() };
+            let nonce = Nonce(7);
+            let forged = MpJoin::SynAck { backup: false, address_id: 0, hmac, nonce, reserved: 0 };
+            let forged = TcpOption::Mptcp(MptcpOption::MpJoin(forged));
+            script.send(&mut join, Server, SYN | ACK, &[if wrong_answer { forged } else { answer }], 0);
+            let end = if wrong_answer {
+                script.send(&mut join, Client, RST, &[], 0);
+                Client
+            } else {
+                let options = if wrong_ack { vec![other_ack] } else { Vec::new() };
+                script.send(&mut join, Client, ACK, &options, 0);
+                script.send(&mut join, Server, RST, &[], 0);
+                Server
+            };
+            let expected = (version == 0 || wrong_answer).then_some(1);
+            assert_eq!(counted(&script, end, name), expected, "{name}");
+        }
+    });
+}
+
+/// The kernel of version 0 counts a REMOVE_ADDR as one, and has names of its own.
+#[test]
+fn removals_by_version() {
+    in_both_versions(|version| {
+        for host in [None, Some(Client)] {
+            let mut script = captured_at(host);
+            let mut flow = script.open();
+            script.data(&mut flow, Client, 0, 1, 100);
+            script.send(&mut flow, Server, ACK, &[remove(&[0])], 0);
+            let [sent, received] = if version == 0 { ["RemAddrTx", "RemAddrRx"] } else { ["RmAddrTx", "RmAddr"] };
+            assert_eq!(counted(&script, Server, sent), Some(1));
+            assert_eq!(counted(&script, Client, received), host.map(|_| 1));
+            script.send(&mut flow, Server, ACK, &[remove(&[3, 4])], 0);
+            assert_eq!(counted(&script, Server, sent), (version == 1).then_some(3));
+        }
+    });
+}
+
+/// Which counter the server of version 0 raises without MP_CAPABLE in the third ACK, that ACK does not tell.
+#[test]
+fn a_third_ack_without_the_option() {
+    in_both_versions(|version| {
+        let mut script = Script::default();
+        let mut flow = Flow::new(CLIENT, SERVER);
+        let (syn, syn_ack, _) = handshake();
+        script.send(&mut flow, Client, SYN, &[syn], 0);
+        script.send(&mut flow, Server, SYN | ACK, &[syn_ack], 0);
+        script.send(&mut flow, Client, ACK, &[], 0);
+        script.send(&mut flow, Client, ACK, &[], 100);
+        script.send(&mut flow, Server, ACK, &[], 0);
+        let mainline = version == 1;
+        assert_eq!(counted(&script, Server, "MPCapableFallbackACK"), mainline.then_some(1));
+        let found = script.the("fallback-no-option-in-third-ack");
+        assert_eq!(found.counter, mainline.then_some("MPTcpExtMPCapableFallbackACK"));
+    });
 }

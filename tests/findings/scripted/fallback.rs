@@ -133,6 +133,78 @@ fn an_mp_fail_that_nobody_heeds() {
     fires(&script, "mp-fail-unanswered", &[frame]);
 }
 
+/// The server's options are gone after the handshake: its bare ACK of mapped data is what tells, and makes the client go on
+/// without mappings, once what was under way is through.
+#[test]
+fn an_answer_without_options_to_mapped_data() {
+    in_both_versions(|version| {
+        for answer_captured in [true, false] {
+            let mut script = Script::default();
+            let mut flow = script.open();
+            script.send(&mut flow, Client, ACK, &[mapping(Client, 0, 1, 100, None)], 100);
+            let mut server = flow.clone();
+            script.send(&mut flow, Client, ACK, &[mapping(Client, 100, 101, 100, None)], 100);
+            let ack = if answer_captured { script.send(&mut server, Server, ACK, &[], 0) } else { 0 };
+            script.send(&mut flow, Client, ACK, &[mapping(Client, 200, 201, 100, None)], 100);
+            let bare = script.send(&mut flow, Client, ACK, &[], 100);
+            script.send(&mut flow, Client, ACK, &[], 100);
+            if answer_captured {
+                script.send(&mut flow, Server, ACK, &[], 0);
+                fell_back(&script, "no_option_on_data", "path", ack);
+                let found = script.the("fallback-no-option-on-data");
+                assert!(
+                    found.message.contains("acknowledges the client's data (frame 6) without DATA_ACK"),
+                    "{found:?}"
+                );
+                let counter = ["MPTcpExtMPFallbackAckInit", "MPTcpExtMPCapableDataFallback"][usize::from(version)];
+                assert_eq!(found.counter, Some(counter));
+            } else {
+                fell_back(&script, "options_vanished", "path", bare);
+            }
+            silent(&script, "ends-disagree-about-fallback");
+        }
+    });
+}
+
+/// Options of one end behind the first bare packet of the other: still under way, or sent by one that must have known.
+#[test]
+fn options_behind_the_first_packet_without() {
+    in_both_versions(|_| {
+        for heard in [false, true] {
+            let mut script = Script::default();
+            let mut flow = script.open();
+            let mut sent_before = flow.clone();
+            let bare = script.send(&mut flow, Server, ACK, &[], 100);
+            let client = if heard { &mut flow } else { &mut sent_before };
+            let last = script.send(client, Client, ACK, &[mapping(Client, 0, 1, 100, None)], 100);
+            let mut flow = if heard { flow } else { flow.rewound(Client, -100) };
+            script.send(&mut flow, Server, ACK, &[], 100);
+            script.send(&mut flow, Client, ACK, &[], 100);
+            fell_back(&script, "no_option_on_data", "path", bare);
+            if heard {
+                fires(&script, "ends-disagree-about-fallback", &[bare, last]);
+            } else {
+                silent(&script, "ends-disagree-about-fallback");
+            }
+        }
+        // An end that has no data has ACKs only.
+        for pause in [0, 2 * SECOND] {
+            let mut script = Script::default();
+            let mut flow = script.open();
+            script.data(&mut flow, Server, 0, 1, 100);
+            for part in 1..4_u32 {
+                let option = mapping(Server, 100 * u64::from(part), 1 + 100 * part, 100, None);
+                script.send(&mut flow, Server, ACK, &[option], 100);
+                script.send(&mut flow, Client, ACK, &[], 0);
+                script.wait(if part == 2 { pause } else { 0 });
+            }
+            fell_back(&script, "options_vanished", "path", 7);
+            let disagree = script.ids().contains(&"ends-disagree-about-fallback");
+            assert_eq!(disagree, pause > 0);
+        }
+    });
+}
+
 /// A connection that is closed without data: its FINs are none.
 #[test]
 fn fins_without_data() {
@@ -290,4 +362,62 @@ fn a_fallback_behind_a_capture_that_begins_with_the_keys() {
         script.send(&mut flow, Client, ACK, &[], 100);
     }
     fell_back(&script, "options_vanished", "path", first);
+}
+
+/// NOPs in the place of the third ACK's option: something overwrites options, whether MPTCP goes on or not.
+#[test]
+fn a_third_ack_whose_option_is_overwritten() {
+    in_both_versions(|_| {
+        for (nops, goes_on) in [(20, false), (28, true), (2, false), (2, true)] {
+            let mut script = Script::default();
+            let mut flow = Flow::new(CLIENT, SERVER);
+            let (syn, syn_ack, _) = handshake();
+            script.send(&mut flow, Client, SYN, &[syn], 0);
+            script.send(&mut flow, Server, SYN | ACK, &[syn_ack], 0);
+            let ack = script.send_raw(&mut flow, Client, ACK, vec![1; nops], 0);
+            if goes_on {
+                script.data(&mut flow, Client, 0, 1, 100);
+            } else {
+                script.send(&mut flow, Client, ACK, &[], 100);
+                script.send(&mut flow, Server, ACK, &[], 0);
+                let found = script.the("fallback-no-option-in-third-ack");
+                assert_eq!(found.message.contains("NOPs stand in its place"), nops == 20, "{found:?}");
+                assert_eq!(found.advice.is_none(), nops == 20);
+            }
+            assert_eq!(only(&script).fallback.is_none(), goes_on);
+            if nops >= 20 {
+                fires(&script, "option-blanked", &[ack]);
+            } else {
+                silent(&script, "option-blanked");
+            }
+        }
+    });
+}
+
+/// At the client the third ACK has its option, at the server NOPs.
+#[test]
+fn a_third_ack_that_is_overwritten_between_two_captures() {
+    in_both_versions(|_| {
+        for nops in [0, 20] {
+            let mut script = Script::default();
+            for input in [0, 1] {
+                script.input = input;
+                let mut flow = Flow::new(CLIENT, SERVER);
+                let (syn, syn_ack, ack) = handshake();
+                script.send(&mut flow, Client, SYN, &[syn], 0);
+                script.send(&mut flow, Server, SYN | ACK, &[syn_ack], 0);
+                if input == 0 {
+                    script.send(&mut flow, Client, ACK, &[ack], 0);
+                } else {
+                    script.send_raw(&mut flow, Client, ACK, vec![1; nops], 0);
+                }
+                script.send(&mut flow, Client, ACK, &[], 100);
+                script.send(&mut flow, Server, ACK, &[], 0);
+            }
+            let (told, not) = ("path-blanked-option", "path-stripped-option");
+            let (told, not) = if nops > 0 { (told, not) } else { (not, told) };
+            fires(&script, told, &[3]);
+            silent(&script, not);
+        }
+    });
 }

@@ -140,6 +140,17 @@ pub(super) fn a_late_join_and_a_forbidden_one() {
     script.send(&mut join, Server, ACK, &[data_ack(Client, 0)], 0);
     fires(&script, "join-retransmitted", &[frame]);
 
+    // It waits for the answer to its third ACK.
+    let mut script = Script::default();
+    script.open();
+    let (mut join, _) = script.join_answered(CLIENT_2, SERVER, 2, [false; 2]);
+    let ack = join.join_ack();
+    let first = script.send(&mut join, Client, ACK, std::slice::from_ref(&ack), 0);
+    script.wait(SECOND);
+    let last = script.send(&mut join, Client, ACK, &[ack], 0);
+    let answer = script.send(&mut join, Server, ACK, &[data_ack(Client, 0)], 0);
+    fires(&script, "join-retransmitted", &[first, last, answer]);
+
     for (flags, forbidden) in [(0x21, true), (0x01, false)] {
         let mut script = Script::default();
         script.open_with(1, flags);
@@ -165,6 +176,38 @@ pub(super) fn a_join_whose_data_lacks_its_option() {
             fires(&script, "join-data-without-option", &[bare, rst]);
         }
     }
+}
+
+/// On the way back the options of a join are removed after its handshake: the one whose data is acknowledged without
+/// DATA_ACK resets it.
+#[test]
+fn a_join_whose_acknowledgements_lack_their_options() {
+    in_both_versions(|version| {
+        for (with_option, resets) in [(false, true), (false, false), (true, true)] {
+            let mut script = Script::default();
+            let mut first = script.open();
+            script.data(&mut first, Client, 0, 1, 100);
+            let (mut join, _) = script.join_answered(CLIENT_2, SERVER, 2, [false; 2]);
+            let ack = join.join_ack();
+            script.send(&mut join, Client, ACK, &[ack], 0);
+            // An answer to the third ACK with its option is none to data.
+            let answer = if resets { vec![data_ack(Client, 100)] } else { Vec::new() };
+            script.send(&mut join, Server, ACK, &answer, 0);
+            script.send(&mut join, Client, ACK, &[mapping(Client, 100, 1, 100, None)], 100);
+            let options = if with_option { vec![data_ack(Client, 200)] } else { Vec::new() };
+            let bare = script.send(&mut join, Server, ACK, &options, 0);
+            let rst = if resets { script.send(&mut join, Client, RST, &[], 0) } else { 0 };
+            script.data(&mut first, Client, 100, 101, 100);
+            if resets && !with_option {
+                fires(&script, "join-data-without-option", &[bare, rst]);
+                let counter = (version == 0).then_some("MPTcpExtMPFallbackAckSub");
+                assert_eq!(script.the("join-data-without-option").counter, counter);
+            } else {
+                silent(&script, "join-data-without-option");
+            }
+            assert_eq!(script.ids().contains(&"subflow-reset"), with_option);
+        }
+    });
 }
 
 /// What else the connection shows of why a join was refused.

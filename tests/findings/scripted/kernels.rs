@@ -2,7 +2,9 @@
 
 use mptcp_inspect::report::Report;
 use mptcp_inspect::track::side::Side::{Client, Server};
+use mptcp_inspect::wire::{MpCapable, MptcpOption, TcpOption};
 
+use super::{fires, silent};
 use crate::script::*;
 
 /// Counter and advice of the one finding of this id.
@@ -92,5 +94,108 @@ fn an_answer_that_nobody_asked_for_is_not_counted() {
         let fallback = script.report().connection(0).fallback.expect("a fallback");
         assert_eq!((fallback.cause, fallback.counter), ("bad_option", None));
         assert_eq!(told(&script, "fallback-bad-option").0, None);
+    });
+}
+
+/// A RST of version 0 gives no reason: where no connection has the token of the join that it refuses, that is the reason.
+#[test]
+fn a_join_with_a_token_that_no_connection_has() {
+    in_both_versions(|version| {
+        for known in [true, false] {
+            let mut script = Script::default();
+            if known {
+                let mut flow = script.open();
+                script.data(&mut flow, Client, 0, 1, 100);
+            }
+            let mut join = Flow::new(CLIENT_2, SERVER);
+            let syn = script.send(&mut join, Client, SYN, &[join_syn_of(0xdead_beef)], 0);
+            let rst = script.send(&mut join, Server, RST | ACK, &[], 0);
+            let unknown = version == 0 && known;
+            let id = if unknown { "join-refused-unknown-token" } else { "join-refused-without-reason" };
+            fires(&script, id, &[syn, rst]);
+            let found = script.the(id);
+            assert_eq!(found.rfc, Some(if unknown { "6824 §3.2" } else { "8684 §3.2" }));
+            assert_eq!(found.counter, None);
+            assert_eq!(found.message.contains("without a reason"), !unknown);
+        }
+    });
+}
+
+/// A server answers with the version that it has; a client without it goes on as TCP, and nothing is broken.
+#[test]
+pub(super) fn an_answer_of_the_other_version() {
+    for answer in [0, 1] {
+        let mut script = Script::default();
+        let mut flow = Flow::new(CLIENT, SERVER);
+        let syn = script.send(&mut flow, Client, SYN, &[handshake().0], 0);
+        let TcpOption::Mptcp(MptcpOption::MpCapable(capable)) = handshake().1 else { panic!() };
+        // Flag B makes an answer of the same version void.
+        let flags = if answer == 1 { 0x41 } else { 0x01 };
+        let capable = TcpOption::Mptcp(MptcpOption::MpCapable(MpCapable { version: answer, flags, ..capable }));
+        let syn_ack = script.send(&mut flow, Server, SYN | ACK, &[capable], 0);
+        script.send(&mut flow, Client, ACK, &[], 0);
+        script.send(&mut flow, Client, ACK, &[], 100);
+        script.send(&mut flow, Server, ACK, &[], 100);
+        let [told, not] = ["fallback-no-common-version", "fallback-bad-option"];
+        let [told, not] = if answer == 0 { [told, not] } else { [not, told] };
+        fires(&script, told, &[syn_ack]);
+        silent(&script, not);
+        assert_eq!(script.the(told).frames.iter().any(|frame| frame.id.number == syn), answer == 0);
+        assert_eq!(script.report().connection(0).fallback.map(|fallback| fallback.cause), Some("bad_option"));
+        let counters = script.report().kernel_counters(&[]).expect("all is known");
+        assert_eq!(counters.client.get("MPTcpExtMPCapableFallbackSYNACK"), Some(&1));
+    }
+}
+
+/// A bare SYN/ACK may be of a server that speaks the other version only.
+#[test]
+fn an_answer_without_option_to_one_version() {
+    in_both_versions(|version| {
+        let mut script = Script::default();
+        let mut flow = Flow::new(CLIENT, SERVER);
+        script.send(&mut flow, Client, SYN, &[handshake().0], 0);
+        script.send(&mut flow, Server, SYN | ACK, &[], 0);
+        script.send(&mut flow, Client, ACK, &[], 0);
+        let found = script.the("fallback-no-option-in-syn-ack");
+        assert!(found.message.contains(&format!("does not speak MPTCP version {version} on this port")), "{found:?}");
+        assert_eq!(found.advice.is_some_and(|advice| advice.contains("version 1 only")), version == 0);
+    });
+}
+
+/// Version 0 has servers drop a SYN with flag B: no device is blamed for that.
+#[test]
+fn syns_with_a_flag_that_servers_must_not_take() {
+    in_both_versions(|version| {
+        for flags in [0x41, 0x01] {
+            let mut script = Script::default();
+            let mut flow = Flow::new(CLIENT, SERVER);
+            let shown = (version == 0).then_some(CLIENT_KEY);
+            script.send(&mut flow, Client, SYN, &[capable(flags, shown, None)], 0);
+            script.wait(SECOND);
+            script.again(&mut flow, Client, SYN, &[], 0);
+            script.send(&mut flow, Server, SYN | ACK, &[], 0);
+            script.send(&mut flow, Client, ACK, &[], 0);
+            script.send(&mut flow, Client, ACK, &[], 100);
+            let found = script.the("fallback-syn-retried-without-option");
+            let must_be_dropped = version == 0 && flags == 0x41;
+            assert_eq!(found.message.contains("something drops SYNs"), !must_be_dropped, "{found:?}");
+            assert_eq!(found.advice.is_some(), !must_be_dropped);
+        }
+    });
+}
+
+/// What version 0 cannot say is not missed.
+#[test]
+fn a_reset_of_a_version_without_reasons() {
+    in_both_versions(|version| {
+        let mut script = Script::default();
+        let mut first = script.open();
+        script.data(&mut first, Client, 0, 1, 100);
+        let mut join = script.join(CLIENT_2, SERVER, 2, [false; 2]);
+        script.data(&mut join, Client, 100, 1, 100);
+        script.send(&mut join, Server, RST | ACK, &[], 0);
+        script.data(&mut first, Client, 200, 101, 100);
+        let found = script.the("subflow-reset");
+        assert_eq!(found.message.ends_with(", without a reason."), version == 1, "{found:?}");
     });
 }

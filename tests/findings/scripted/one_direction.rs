@@ -38,6 +38,52 @@ fn the_other_direction_is_unknown() {
     assert_eq!(only(&script).directions.server_to_client.bytes, Some(0));
 }
 
+/// The client acknowledges one byte more at the data level than came, which is the server's DATA_FIN; or as many.
+#[test]
+fn a_data_fin_that_only_its_acknowledgement_shows() {
+    in_both_versions(|_| {
+        for (bytes, last, closes) in [(300, 301, true), (301, 301, false)] {
+            let mut script = Script::default();
+            let flow = script.open_one_way();
+            let mut flow = flow.rewound(Server, -300);
+            script.send(&mut flow, Client, ACK, &[data_ack(Server, 300)], 0);
+            let mut flow = flow.rewound(Server, 300 - bytes);
+            script.send(&mut flow, Client, ACK, &[data_ack(Server, last)], 0);
+            // The FIN of the subflow is no byte of it.
+            let mut flow = flow.rewound(Server, -1);
+            script.send(&mut flow, Client, ACK, &[data_ack(Server, last)], 0);
+            let connection = only(&script);
+            assert_eq!(connection.directions.server_to_client.acked_bytes, Some(bytes as u64));
+            assert_eq!(connection.close == "half_closed", closes);
+        }
+    });
+}
+
+/// The client has closed its subflow; what comes for it later it answers with a RST. In that way nobody gives a subflow up.
+#[test]
+fn a_reset_behind_the_fin() {
+    in_both_versions(|_| {
+        for (flags, state) in [(RST, "closed"), (RST | ACK, "reset")] {
+            let mut script = of_the_client();
+            let mut join = Flow::new(CLIENT_2, SERVER);
+            let (syn, ack) = (join.join_syn(2, false), join.join_ack());
+            script.send(&mut join, Client, SYN, &[syn], 0);
+            script.send(&mut join, Client, ACK, &[ack], 0);
+            script.send(&mut join, Client, ACK, &[mapping(Client, 100, 1, 100, None)], 100);
+            script.send(&mut join, Client, FIN | ACK, &[data_ack(Server, 300)], 0);
+            let rst = script.send(&mut join, Client, flags, &[], 0);
+            let connection = only(&script);
+            let subflow = &connection.subflows[1];
+            assert_eq!((subflow.state, subflow.closed.is_some()), (state, true));
+            if flags == RST {
+                silent(&script, "subflow-reset");
+            } else {
+                fires(&script, "subflow-reset", &[rst]);
+            }
+        }
+    });
+}
+
 /// The client's joins to what the server announced are not in the capture, or not known as such.
 #[test]
 fn an_announced_address_in_one_direction() {
@@ -104,4 +150,25 @@ fn an_infinite_mapping_after_silence() {
     fires(&script, "fallback-infinite-mapping", &[frame]);
     let found = script.the("fallback-infinite-mapping");
     assert!(found.message.contains("nothing that the server sent after its SYN/ACK"), "{found:?}");
+}
+
+/// The capture begins late: the key in MP_FASTCLOSE is the one whose token a join has named, or nothing tells whose it is.
+#[test]
+fn a_fastclose_key_that_a_token_proves() {
+    in_both_versions(|_| {
+        for named in [true, false] {
+            let mut script = Script::default();
+            let mut flow = Flow::new(CLIENT, SERVER);
+            script.data(&mut flow, Client, 0, 1, 100);
+            if named {
+                let mut join = script.join(CLIENT_2, SERVER, 2, [false; 2]);
+                script.data(&mut join, Client, 100, 1, 100);
+            }
+            script.data(&mut flow, Client, 200, 101, 100);
+            script.send(&mut flow, Client, ACK, &[fastclose(SERVER_KEY)], 0);
+            script.send(&mut flow, Server, RST, &[], 0);
+            let found = script.the("fastclose");
+            assert_eq!(found.message.contains("with the right key"), named, "{found:?}");
+        }
+    });
 }

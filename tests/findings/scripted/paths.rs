@@ -378,9 +378,31 @@ fn a_path_that_becomes_a_backup() {
             script.data(&mut first, Server, at, ssn[0], 6000);
             if used {
                 fires(&script, "backup-path-used", &[]);
+                silent(&script, "handover");
             } else {
                 silent(&script, "backup-path-used");
+                fires(&script, "handover", &[]);
             }
+        }
+    });
+}
+
+/// Most of the stream is not captured: the share of a path is not that of what shows.
+#[test]
+fn shares_of_a_stream_with_holes() {
+    in_both_versions(|_| {
+        for (missing, told) in [(0, true), (60_000, false)] {
+            let mut script = Script::default();
+            let mut first = script.open();
+            let mut join = script.join(CLIENT_2, SERVER, 2, [false; 2]);
+            script.data(&mut first, Client, 0, 1, 60_000);
+            script.data(&mut first, Client, 60_000, 60_001, 60_000);
+            script.data(&mut join, Client, 120_000 + missing, 1, 100);
+            assert_eq!(script.ids().contains(&"one-path-carries-most"), told);
+            // What waits for them has not waited no time.
+            let connection = script.report().connection(0);
+            let reorder = connection.directions.client_to_server.reorder;
+            assert_eq!((reorder.late_bytes > 0, reorder.max_wait_ns), (missing > 0, told.then_some(0)));
         }
     });
 }

@@ -4,7 +4,7 @@ use mptcp_inspect::crypto::{Suite, auth::add_addr_hmac};
 use mptcp_inspect::report::style::Look;
 use mptcp_inspect::report::{Report, Selection, table, tree};
 use mptcp_inspect::track::side::Side::{Client, Server};
-use mptcp_inspect::wire::{AddAddr, MptcpOption, TcpOption};
+use mptcp_inspect::wire::{AddAddr, MpCapable, MptcpOption, TcpOption};
 
 use super::{fires, silent};
 use crate::script::*;
@@ -140,4 +140,36 @@ fn the_table_has_every_subflow() {
     let table = String::from_utf8(out).expect("UTF-8");
     let row = table.lines().nth(1).unwrap_or_default();
     assert!(row.trim_start().starts_with("-    0") && row.contains("10.0.2.1:40001"), "{table}");
+}
+
+/// The draft of version 1 is spoken by the kernel of version 0: its path managers open the subflows, and it echoes nothing.
+#[test]
+fn a_connection_of_the_draft() {
+    in_both_versions(|version| {
+        for draft in [false, true] {
+            if version == 1 {
+                continue;
+            }
+            let mut script = Script::default();
+            let mut flow = Flow::new(CLIENT, SERVER);
+            let (syn, syn_ack, ack) = handshake();
+            for (side, flags, option) in [(Client, SYN, syn), (Server, SYN | ACK, syn_ack), (Client, ACK, ack)] {
+                let TcpOption::Mptcp(MptcpOption::MpCapable(capable)) = option else { panic!() };
+                let capable = MpCapable { version: u8::from(draft), ..capable };
+                script.send(&mut flow, side, flags, &[TcpOption::Mptcp(MptcpOption::MpCapable(capable))], 0);
+            }
+            script.data(&mut flow, Client, 0, 1, 100);
+            script.send(&mut flow, Server, ACK, &[announce_0(1, SERVER_2.0, draft)], 0);
+            for (client, server) in [(CLIENT_2, SERVER), ((CLIENT.0, 40007), SERVER_2), ((CLIENT_2.0, 40008), SERVER_2)]
+            {
+                script.join(client, server, 2, [false; 2]);
+            }
+            let report = script.report();
+            let connection = report.connection(0);
+            assert_eq!(connection.dialect, Some(if draft { "draft-v1" } else { "rfc6824" }));
+            assert_eq!(connection.stack.path_manager.client.pattern, Some("fullmesh"));
+            let tree = tree_of(&script);
+            assert!(tree.contains("server announced 10.0.8.8 as id 1") && !tree.contains("no echo"), "{tree}");
+        }
+    });
 }

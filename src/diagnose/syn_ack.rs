@@ -1,0 +1,129 @@
+//! Fallbacks that the SYN/ACK shows, and what it tells of devices on the way.
+
+use super::fallback::{Verdict, fallback_by, syn_frame, void_by};
+use super::rules::fallback as rule;
+use super::{Finder, endpoint};
+use crate::track::connection::{Connection, FallbackSeen};
+use crate::track::mark::Mark;
+use crate::track::side::Side;
+use crate::track::subflow::Subflow;
+
+/// NOPs in a row that only a blanked option explains: stacks pad with three at most, and the shortest MPTCP option that
+/// matters has four bytes.
+pub(super) const BLANKED: u8 = 4;
+
+pub(super) fn without_option(finder: &Finder<'_, '_>, connection: &Connection, seen: &FallbackSeen) -> Verdict {
+    let frame = finder.frame(seen.frame);
+    let syn = syn_frame(connection);
+    let asked = syn.map_or_else(String::new, |syn| format!(" in frame {}", finder.frame(syn)));
+    let server = connection.initial().map_or_else(String::new, |initial| endpoint(initial.address_of(Side::Server)));
+    // Most servers speak one version only.
+    let version = connection.handshake.syn.map_or_else(String::new, |(syn, _)| format!(" version {}", syn.version));
+    let no_peer = format!("it does not speak MPTCP{version} on this port");
+    let no_server = format!("the server does not speak MPTCP{version} on this port");
+    let why = match fallback_by(connection, &finder.evidence.views) {
+        Some("path") => "the option was removed on the way",
+        Some("client") => {
+            let void = void_by(connection).unwrap_or_default();
+            &format!("the {void} it void, so a server must ignore it")
+        }
+        Some("server") => {
+            &format!("the SYN reached the server with its option and the server did not answer it: {no_peer}")
+        }
+        _ if connection.asks_for_checksums(Side::Client) == Some(true) => {
+            &format!("{no_server} or refuses the checksums that the SYN asks for, or the option was removed on the way")
+        }
+        _ => &format!("{no_server}, or the option was removed on the way"),
+    };
+    let text = format!(
+        "The client asked for MPTCP{asked} and the SYN/ACK of {server} (frame {frame}) carries no MP_CAPABLE: {why}."
+    );
+    (rule::FALLBACK_NO_OPTION_IN_SYN_ACK, text, syn.into_iter().collect())
+}
+
+/// A SYN/ACK whose MP_CAPABLE the client cannot use.
+pub(super) fn bad_option(finder: &Finder<'_, '_>, connection: &Connection, seen: &FallbackSeen) -> Verdict {
+    let frame = finder.frame(seen.frame);
+    let versions = connection.handshake.syn.zip(connection.handshake.syn_ack);
+    let versions = versions.map(|((asked, _), (answer, _))| (asked.version, answer.version));
+    // A server answers with a version that it has, and a client that does not have it goes on as TCP (RFC 8684 §3.1).
+    if let Some((asked, answer)) = versions.filter(|(asked, answer)| answer < asked && !connection.handshake.not_asked)
+    {
+        let text = format!(
+            "The client asked for version {asked} of MPTCP, the server answered with version {answer} (frame {frame}), and the client, which does not speak that, went on as TCP."
+        );
+        return (rule::FALLBACK_NO_COMMON_VERSION, text, syn_frame(connection).into_iter().collect());
+    }
+    let what = match versions.filter(|(asked, answer)| asked != answer) {
+        _ if connection.handshake.not_asked => "has no meaning: the SYN had none".to_owned(),
+        Some((asked, answer)) => {
+            format!("is of version {answer}, and the client, which asked for version {asked}, went on as TCP")
+        }
+        None => "is malformed, lacks the server's key or must be ignored for its flags".to_owned(),
+    };
+    (rule::FALLBACK_BAD_OPTION, format!("The MP_CAPABLE in the SYN/ACK (frame {frame}) {what}."), Vec::new())
+}
+
+/// Signs that a SYN/ACK without MP_CAPABLE is not the server's own, or was rewritten.
+pub(super) fn answered_on_the_way(finder: &mut Finder<'_, '_>, connection: &Connection) {
+    let Some(initial) = connection.initial() else { return };
+    let (Some(syn), Some(syn_ack)) = (&initial.syn, &initial.syn_ack) else { return };
+    let mut signs: Vec<String> = Vec::new();
+    // Interfaces at different places of the path see different TTLs.
+    let later = initial.halves.server.ttl;
+    if later != 0 && later != syn_ack.ttl && initial.seldom.more_interfaces.is_empty() {
+        signs.push(format!("it has TTL {} and what the server sends after it {later}", syn_ack.ttl));
+    }
+    // Window scale and timestamps come from one document (RFC 7323): a stack that has one has both.
+    let scale = syn.window_scale.is_some() && syn_ack.window_scale.is_none();
+    let offered_all = scale && syn.sack_permitted && syn.timestamps;
+    if scale && syn.timestamps && syn_ack.timestamps {
+        signs.push("it takes the timestamps that the SYN offers and not the window scale".to_owned());
+    } else if offered_all && !syn_ack.sack_permitted && !syn_ack.timestamps {
+        signs.push("it takes none of window scale, SACK and timestamps, all of which the SYN offers".to_owned());
+    }
+    if signs.is_empty() {
+        return;
+    }
+    let text = format!(
+        "The SYN/ACK in frame {} may come from a device on the way, or was rewritten by one: {}.",
+        finder.frame(syn_ack.first.frame),
+        signs.join("; "),
+    );
+    finder.report(rule::SYN_ACK_NOT_OF_SERVER, Some(0), &[syn.first.frame, syn_ack.first.frame], text);
+}
+
+/// A third ACK without its option, and the NOPs in its place, if a run of them is as long.
+pub(super) fn blanked_ack(connection: &Connection, subflow: &Subflow) -> Option<(Mark, u8)> {
+    let (bare, nops, length) = match &subflow.join {
+        None if connection.handshake.syn.is_none() => return None,
+        None => (connection.handshake.bare_ack, connection.handshake.bare_ack_nops, 20),
+        Some(join) => (join.bare_ack, join.bare_ack_nops, 24),
+    };
+    bare.filter(|_| nops >= length).map(|frame| (frame, nops))
+}
+
+/// A run of NOPs where an option should be.
+pub(super) fn blanked(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, subflow: &Subflow) {
+    if let Some((frame, nops)) = blanked_ack(connection, subflow) {
+        let text = format!(
+            "The third ACK in frame {} has a run of {nops} NOPs and no {}: something on the path overwrites options in place of removing them.",
+            finder.frame(frame),
+            if subflow.join.is_some() { "MP_JOIN" } else { "MP_CAPABLE" },
+        );
+        finder.report(rule::OPTION_BLANKED, Some(index), &[frame], text);
+    }
+    let Some(syn_ack) = subflow.syn_ack.as_ref().filter(|syn_ack| syn_ack.nop_run >= BLANKED) else { return };
+    let (missing, option) = match &subflow.join {
+        None => (connection.handshake.syn.is_some() && connection.handshake.syn_ack.is_none(), "MP_CAPABLE"),
+        Some(join) => (join.syn_ack_hmac.is_none(), "MP_JOIN"),
+    };
+    if missing {
+        let text = format!(
+            "The SYN/ACK in frame {} has a run of {} NOPs and no {option}: something on the path overwrites options in place of removing them.",
+            finder.frame(syn_ack.first.frame),
+            syn_ack.nop_run,
+        );
+        finder.report(rule::OPTION_BLANKED, Some(index), &[syn_ack.first.frame], text);
+    }
+}
