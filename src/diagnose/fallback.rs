@@ -1,13 +1,15 @@
 //! Why a connection went on as TCP, and who is to blame.
 
+use super::blame::{by_of_bare_ack, by_of_bare_syn_ack, drops_option, made_void, void_by};
 use super::one_way::{failed_one_way, never_spoke, no_option_after_syn, nobody_saw_agreement};
 use super::rules::fallback as rule;
 use super::version_0::is_its_kernel;
-use super::views::{keeps_option_back, nearer_to_server};
+use super::views::keeps_option_back;
 use super::{Finder, counter, endpoint};
+use crate::capture::Inputs;
 use crate::diagnose::Explanation;
 use crate::text;
-use crate::track::connection::{Anomaly, AnomalyKind, Connection, FallbackCause, FallbackSeen};
+use crate::track::connection::{Connection, FallbackCause, FallbackSeen};
 use crate::track::mark::Mark;
 use crate::track::side::Side;
 use crate::track::subflow::Subflow;
@@ -33,66 +35,26 @@ pub(super) fn look(finder: &mut Finder<'_, '_>) {
 ///
 /// One capture tells by what follows from the protocol: an end that asked for MPTCP, or agreed to it, sends its options, so
 /// where they are missing later the path took them. Another view of the connection tells for certain.
-pub fn fallback_by(connection: &Connection, views: &[&Connection]) -> Option<&'static str> {
+pub fn fallback_by(connection: &Connection, views: &[&Connection], inputs: Inputs<'_>) -> Option<&'static str> {
     let seen = connection.fallback?;
     match seen.cause {
+        FallbackCause::NoOptionInSynAck if made_void(connection, views).is_some() => Some("path"),
         FallbackCause::NoOptionInSynAck if void_by(connection).is_some() => Some("client"),
-        FallbackCause::NoOptionInSynAck => by_of_bare_syn_ack(connection, views),
+        FallbackCause::NoOptionInSynAck => by_of_bare_syn_ack(connection, views, inputs),
         FallbackCause::NoOptionInThirdAck if nobody_saw_agreement(connection, views) => {
-            by_of_bare_syn_ack(connection, views)
+            by_of_bare_syn_ack(connection, views, inputs)
         }
-        FallbackCause::NoOptionInThirdAck => Some(by_of_bare_ack(connection, views)),
+        FallbackCause::NoOptionInThirdAck => Some(by_of_bare_ack(connection, views, inputs)),
         FallbackCause::OptionEchoed
         | FallbackCause::MpFail
         | FallbackCause::NoOptionOnData
         | FallbackCause::OptionsVanished => Some("path"),
         FallbackCause::SimultaneousOpen => None,
+        FallbackCause::SynRetriedWithoutOption if drops_option(connection, views).is_some() => Some("path"),
         FallbackCause::InfiniteMapping | FallbackCause::BadOption | FallbackCause::SynRetriedWithoutOption => {
             seen.side.map(Side::name)
         }
     }
-}
-
-/// What of the SYN's option makes it one that must be ignored (RFC 8684 §3.1).
-fn void_by(connection: &Connection) -> Option<&'static str> {
-    let (_, syn) = connection.handshake.syn?;
-    let of_syn = |anomaly: &&Anomaly| anomaly.side == Side::Client && anomaly.frame == syn;
-    connection.seldom.anomalies.iter().filter(of_syn).find_map(|anomaly| match anomaly.kind {
-        AnomalyKind::CapableFlagsIllegal(_) => Some("flags of the SYN's option make"),
-        AnomalyKind::MalformedOption(_) => Some("length of the SYN's option makes"),
-        _ => None,
-    })
-}
-
-/// The SYN asked, the SYN/ACK is silent.
-fn by_of_bare_syn_ack(connection: &Connection, views: &[&Connection]) -> Option<&'static str> {
-    let syn_ack = connection.initial().and_then(|initial| initial.syn_ack.as_ref());
-    if syn_ack.is_some_and(|syn_ack| syn_ack.nop_run >= BLANKED) {
-        return Some("path");
-    }
-    let seen_elsewhere =
-        |view: &&&Connection| view.initial().is_some_and(|initial| initial.syn.is_some() && initial.syn_ack.is_some());
-    let mut server = None;
-    for view in views.iter().filter(seen_elsewhere) {
-        match (view.handshake.syn.is_some(), view.handshake.syn_ack.is_some()) {
-            (false, _) | (_, true) => return Some("path"),
-            (true, false) => server = Some("server"),
-        }
-    }
-    // A view that shows the same as this capture proves the server silent only where it is nearer to the server.
-    server.filter(|_| views.iter().any(|view| nearer_to_server(view, connection)))
-}
-
-/// SYN and SYN/ACK agreed, the third ACK is silent: the client saw a SYN/ACK without option, or its ACK lost it. Only where
-/// the capture was made at the client, whose answer comes at once, did it leave the option out itself.
-fn by_of_bare_ack(connection: &Connection, views: &[&Connection]) -> &'static str {
-    let proven = views.iter().any(|view| {
-        view.handshake.syn.is_some() && (view.handshake.bare_syn_ack.is_some() || view.handshake.ack.is_some())
-    });
-    let agreed_at_client = views.iter().any(|view| {
-        nearer_to_server(connection, view) && view.handshake.syn_ack.is_some() && view.handshake.bare_ack.is_some()
-    });
-    if agreed_at_client && !proven { "client" } else { "path" }
 }
 
 /// The Linux counter that a fallback raises, at the end that notices it.
@@ -171,14 +133,19 @@ fn fell_back(finder: &mut Finder<'_, '_>, connection: &Connection, seen: &Fallba
             | FallbackCause::NoOptionInThirdAck
             | FallbackCause::NoOptionOnData
             | FallbackCause::OptionsVanished
-    ) {
+    ) && finder.evidence.fallback_by().is_some()
+    {
         finder.settle();
     }
     let moot = match seen.cause {
-        FallbackCause::NoOptionInSynAck => void_by(connection).is_some(),
+        FallbackCause::NoOptionInSynAck => {
+            void_by(connection).is_some() && made_void(connection, &finder.evidence.views).is_none()
+        }
         // A SYN with the option arrived: nothing drops them.
         FallbackCause::SynRetriedWithoutOption => {
-            connection.handshake.syn_ack.is_some() || keeps_option_back(finder.evidence).is_some()
+            connection.handshake.syn_ack.is_some()
+                || keeps_option_back(finder.evidence).is_some()
+                || drops_option(connection, &finder.evidence.views).is_some()
         }
         _ => false,
     };
@@ -209,14 +176,22 @@ fn no_option_in_syn_ack(finder: &Finder<'_, '_>, connection: &Connection, seen: 
     let syn = syn_frame(connection);
     let asked = syn.map_or_else(String::new, |syn| format!(" in frame {}", finder.frame(syn)));
     let server = connection.initial().map_or_else(String::new, |initial| endpoint(initial.address_of(Side::Server)));
-    let why = match fallback_by(connection, &finder.evidence.views) {
-        Some("path") => "the option was removed on the way",
+    let views = &finder.evidence.views;
+    let elsewhere = views.iter().any(|view| view.handshake.syn.is_some() && view.handshake.syn_ack.is_none());
+    let why = match finder.evidence.fallback_by() {
+        Some("path") => match made_void(connection, views) {
+            Some(void) => &format!("on the way, the {void} it void, so a server must ignore it"),
+            None => "the option was removed on the way",
+        },
         Some("client") => {
             let void = void_by(connection).unwrap_or_default();
             &format!("the {void} it void, so a server must ignore it")
         }
         Some("server") => {
             "the SYN reached the server with its option and the server did not answer it: it does not speak MPTCP on this port"
+        }
+        _ if elsewhere => {
+            "another capture shows the same: the option is lost beyond both, or the server does not speak MPTCP on this port"
         }
         _ if connection.asks_for_checksums(Side::Client) == Some(true) => {
             "the server does not speak MPTCP on this port or refuses the checksums that the SYN asks for, or the option was removed on the way"
@@ -290,13 +265,17 @@ fn syn_retried(finder: &Finder<'_, '_>, connection: &Connection, seen: &Fallback
         return (rule::FALLBACK_SYN_RETRIED_WITHOUT_OPTION, text, [frames, vec![reset.at.frame]].concat());
     }
     let device = keeps_option_back(finder.evidence).map(|place| finder.evidence.input_name(place));
+    let beyond = drops_option(connection, &finder.evidence.views).map(|view| finder.evidence.input_name(view.input));
     let text = format!(
         "{} with MP_CAPABLE got no answer; the one without (frame {}) did. MPTCP cost {} and then was not used: {}.",
         text::counted(with, "SYN"),
         finder.frame(seen.frame),
         text::duration(bare.since(first)),
         device.map_or_else(
-            || "something drops SYNs that carry the option".to_owned(),
+            || match beyond {
+                Some(place) => format!("{place} shows none of them, and the one without: something before it drops SYNs that carry the option"),
+                None => "something drops SYNs that carry the option".to_owned(),
+            },
             |place| format!("they came in at {place}, and no other interface shows them: the device that was captured drops SYNs that carry the option"),
         ),
     );
@@ -311,7 +290,7 @@ fn no_option_in_third_ack(finder: &Finder<'_, '_>, connection: &Connection, seen
     let at_client = |view: &&Connection| view.handshake.syn.is_some() && view.handshake.bare_syn_ack.is_some();
     let sent = |view: &&Connection| view.handshake.ack.is_some();
     let views = || finder.evidence.views.iter().copied();
-    let why = match fallback_by(connection, &finder.evidence.views) {
+    let why = match finder.evidence.fallback_by() {
         _ if views().any(|view| at_client(&view)) => "the option of the SYN/ACK was lost on its way to the client",
         _ if views().any(|view| sent(&view)) => "the option of the third ACK was lost on its way to the server",
         Some("client") => "the SYN/ACK reached the client with its option, and the client did not go on with MPTCP",

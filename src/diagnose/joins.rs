@@ -15,9 +15,10 @@ use crate::wire::ResetReason;
 
 pub(super) fn look(finder: &mut Finder<'_, '_>) {
     let connection = finder.connection();
-    for (index, subflow) in finder.subflows() {
-        if let Some(join) = &subflow.join {
-            one(finder, connection, index, subflow, join);
+    for (index, subflow) in finder.subflows().filter(|(_, subflow)| subflow.join.is_some()) {
+        let (seen, shown) = decided_by(finder, index, subflow);
+        if let Some(join) = &shown.join {
+            one(finder, seen, index, shown, join);
         }
     }
     if !connection.seldom.anomalies.is_empty() {
@@ -29,27 +30,57 @@ pub(super) fn look(finder: &mut Finder<'_, '_>) {
     }
 }
 
-fn one(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, subflow: &Subflow, join: &Join) {
-    let proof = connection.prove_join(subflow, join);
-    if proof.syn_ack.is_mismatch() || proof.ack.is_mismatch() {
-        return hmac_mismatch(finder, index, subflow, join, &proof);
-    }
-    if let Some(bare) = join.bare_syn_ack.filter(|_| join.syn_ack_hmac.is_none()) {
-        return syn_ack_without_option(finder, index, subflow, join, bare);
-    }
-    let state = subflow.state();
-    let unfinished = matches!(state, SubflowState::Refused | SubflowState::Reset | SubflowState::HalfOpen);
-    if let Some(bare) = join.bare_ack.filter(|_| {
+/// A join as the end saw it that got a SYN/ACK or third ACK with a wrong proof or none; where neither did, as it is.
+fn decided_by<'a>(finder: &Finder<'_, 'a>, index: u16, subflow: &'a Subflow) -> (&'a Connection, &'a Subflow) {
+    let spoiled = |side: Side| {
+        let (seen, _, shown) = finder.evidence.subflow_seen_by(side, (index, subflow));
+        let join = shown.join.as_deref()?;
+        let proof = seen.prove_join(shown, join);
+        let (wrong, missing) = if side == shown.initiator {
+            (proof.syn_ack.is_mismatch(), lacks_proof_of_syn_ack(join).is_some())
+        } else {
+            (proof.ack.is_mismatch(), lacks_proof_of_third_ack(seen, shown, join).is_some())
+        };
+        (wrong || missing).then_some((seen, shown))
+    };
+    let ends = [subflow.initiator, subflow.initiator.peer()];
+    ends.into_iter().find_map(spoiled).unwrap_or((finder.connection(), subflow))
+}
+
+/// The SYN/ACK without MP_JOIN, where none has it.
+fn lacks_proof_of_syn_ack(join: &Join) -> Option<Mark> {
+    join.bare_syn_ack.filter(|_| join.syn_ack_hmac.is_none())
+}
+
+/// The third ACK without MP_JOIN that answers a SYN/ACK with it, where the join comes to nothing for that.
+fn lacks_proof_of_third_ack(connection: &Connection, subflow: &Subflow, join: &Join) -> Option<Mark> {
+    let unfinished = matches!(subflow.state(), SubflowState::Refused | SubflowState::Reset | SubflowState::HalfOpen);
+    join.bare_ack.filter(|_| {
         join.ack_hmac.is_none()
             && join.syn_ack_hmac.is_some()
             && unfinished
             && !third_ack_was_taken(subflow, join)
             && !connection.options_cut
-    }) {
+    })
+}
+
+fn one(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, subflow: &Subflow, join: &Join) {
+    let proof = connection.prove_join(subflow, join);
+    if proof.syn_ack.is_mismatch() || proof.ack.is_mismatch() {
+        return hmac_mismatch(finder, index, subflow, join, &proof);
+    }
+    if let Some(bare) = lacks_proof_of_syn_ack(join) {
+        return syn_ack_without_option(finder, index, subflow, join, bare);
+    }
+    let state = subflow.state();
+    if let Some(bare) = lacks_proof_of_third_ack(connection, subflow, join) {
         return ack_without_option(finder, index, subflow, join, bare);
     }
+    if third_ack_got_lost(finder, connection, index, subflow, join) {
+        return;
+    }
     if complete(join) {
-        data_without_option(finder, connection, index, subflow);
+        data_without_option(finder, index);
     }
     match (state, subflow.reset()) {
         (SubflowState::Refused | SubflowState::Reset, Some(reset)) if subflow.was_given_up() => {
@@ -62,14 +93,48 @@ fn one(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, subflow
     }
 }
 
+/// The responder's capture shows none of the third ACKs, and the join came to nothing.
+fn third_ack_got_lost(
+    finder: &mut Finder<'_, '_>,
+    connection: &Connection,
+    index: u16,
+    subflow: &Subflow,
+    join: &Join,
+) -> bool {
+    let responder = subflow.initiator.peer();
+    let seen = finder.evidence.seen_by(responder);
+    let there = twin(subflow, seen).and_then(|(_, shown)| shown.join.as_deref());
+    let lost = there.is_some_and(|there| there.syn_ack_hmac.is_some() && there.ack_frame.is_none());
+    let Some(first) = join.ack_frame.filter(|_| lost && !std::ptr::eq(seen, connection)) else { return false };
+    if subflow.is_established() || there.is_some_and(|there| there.confirmed.is_some()) {
+        return false;
+    }
+    let repeats = join.ack_repeats.map_or(0, |(_, repeats)| repeats);
+    let mut frames = vec![first];
+    let text = format!(
+        "The {} sent the third ACK of the join {} {}, first in frame {}, and {}, which is nearer to the {}, shows none of them: they got lost on the way{}.",
+        subflow.initiator.name(),
+        route(subflow),
+        super::times(u64::from(repeats) + 1),
+        finder.frame(first),
+        finder.evidence.input_name(seen.input),
+        responder.name(),
+        and_reset(finder, subflow, &mut frames),
+    );
+    finder.report(rule::JOIN_INCOMPLETE, Some(index), &frames, text);
+    true
+}
+
 /// SYN/ACK and third ACK came with their HMACs.
 fn complete(join: &Join) -> bool {
     join.syn_ack_hmac.is_some() && join.ack_hmac.is_some()
 }
 
 /// Payload, and not one mapping: the options of the handshake passed, those of data do not.
-fn data_without_option(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, subflow: &Subflow) {
+fn data_without_option(finder: &mut Finder<'_, '_>, index: u16) {
+    let Some(own) = finder.connection().subflows.get(usize::from(index)) else { return };
     for side in Side::BOTH {
+        let (connection, _, subflow) = finder.evidence.subflow_seen_by(side.peer(), (index, own));
         let (half, bare) = (&subflow.halves[side], &subflow.seldom.bare[side]);
         let Some(first) = bare.first.filter(|_| half.last_mapping_end().is_none() && !connection.options_cut) else {
             continue;
@@ -162,7 +227,8 @@ fn and_reset(finder: &Finder<'_, '_>, subflow: &Subflow, frames: &mut Vec<Mark>)
 
 /// Why a SYN/ACK has no MP_JOIN: captures at other places tell.
 fn who_left_it_out(finder: &Finder<'_, '_>, subflow: &Subflow, frames: &mut Vec<Mark>) -> &'static str {
-    let twins = finder.evidence.views.iter().filter_map(|view| twin(subflow, view));
+    let all = std::iter::once(&finder.evidence.connection).chain(&finder.evidence.views);
+    let twins = all.filter_map(|view| twin(subflow, view)).filter(|(_, twin)| !std::ptr::eq(*twin, subflow));
     let mut verdict = "the option is stripped on this path, or the join reached a server without MPTCP";
     for (_, twin) in twins {
         let (Some(syn), Some(join)) = (&twin.syn, &twin.join) else { continue };

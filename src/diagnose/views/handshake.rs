@@ -5,6 +5,7 @@ use super::super::fallback::BLANKED;
 use super::super::rules::views as rule;
 use super::{Stretch, Tap};
 use crate::diagnose::Explanation;
+use crate::track::half::Half;
 use crate::track::mark::Mark;
 use crate::track::side::Side;
 use crate::track::subflow::SynSeen;
@@ -222,6 +223,35 @@ pub(super) fn announcements(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>) 
             );
             let frames = [announced.frame, other.frame];
             stretch.report(finder, rule::PATH_CHANGED_OPTION, side, &frames, text);
+        }
+    }
+}
+
+/// Removals of addresses that one tap shows, and the next, which shows all that their sender sent, does not.
+pub(super) fn removals(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>) {
+    for side in Side::BOTH {
+        let (from, to) = stretch.of(side);
+        let (sent, got) = (&from.subflow.halves[side], &to.subflow.halves[side]);
+        let reach = |half: &Half| half.syn().map(|syn| half.next.saturating_sub(syn));
+        if reach(sent).is_none() || reach(sent) != reach(got) {
+            continue;
+        }
+        let here = from.connection.seldom.removals.iter().filter(|removal| removal.by == side);
+        for removal in here {
+            let arrived = to.connection.seldom.removals.iter().any(|other| (other.by, other.id) == (side, removal.id));
+            // A device that takes the option off a packet that passes is told of as such.
+            if arrived || stretch.lost_options(finder) {
+                continue;
+            }
+            let text = format!(
+                "The REMOVE_ADDR of id {} that the {} sent in frame {} is not at {}: it got lost {}, or that capture lacks it.",
+                removal.id,
+                side.name(),
+                finder.frame(removal.frame),
+                finder.evidence.input_name(to.subflow.interface.0),
+                stretch.name(finder, side),
+            );
+            stretch.report(finder, rule::PATH_LOST_PACKETS, side, &[removal.frame], text);
         }
     }
 }

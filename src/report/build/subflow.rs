@@ -2,6 +2,7 @@
 
 use super::Context;
 use super::connection::model_verdict;
+use crate::diagnose::join_proof;
 use crate::model::{
     AddressIds, At, Backup, BackupChange, Directions, FourTuple, Join, Reset, Rtt, SocketAddress, Subflow,
     SubflowDirection, Syn, ViewDirection, ViewSubflow,
@@ -12,7 +13,12 @@ use crate::track::histogram::Histogram;
 use crate::track::side::Side;
 use crate::track::subflow as tracked;
 
-pub(super) fn build(connection: &Connection, index: usize, context: &Context<'_>) -> Option<Subflow> {
+pub(super) fn build(
+    connection: &Connection,
+    views: &[&Connection],
+    index: usize,
+    context: &Context<'_>,
+) -> Option<Subflow> {
     let subflow = connection.subflows.get(index)?;
     let closed = subflow.is_closed();
     Some(Subflow {
@@ -52,7 +58,8 @@ pub(super) fn build(connection: &Connection, index: usize, context: &Context<'_>
             .join
             .as_deref()
             .filter(|_| connection.role_of(subflow).is_some())
-            .map(|join| self::join(connection, subflow, join)),
+            .and_then(|join| Some((join, join_proof((connection, views), (index as u16, subflow), context.inputs)?)))
+            .map(|(join, proof)| self::join(join, &proof)),
         state: subflow.state().name(),
         reset: subflow.reset().map(|reset| self::reset(reset, context)),
         syn: subflow.syn.as_ref().map(|syn| self::syn(syn, context)),
@@ -66,8 +73,7 @@ pub(super) fn build(connection: &Connection, index: usize, context: &Context<'_>
     })
 }
 
-fn join(connection: &Connection, subflow: &tracked::Subflow, join: &tracked::Join) -> Join {
-    let proof = connection.prove_join(subflow, join);
+fn join(join: &tracked::Join, proof: &tracked::JoinProof) -> Join {
     Join {
         token: join.token,
         token_check: model_verdict(&proof.token),

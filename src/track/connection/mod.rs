@@ -360,6 +360,7 @@ impl Connection {
         let resets = input.segment.flags.rst() && subflow.reset().is_none();
         if resets {
             subflow.seldom.reset = Some(outcome::reset_of(subflow, input, env.at));
+            subflow.seldom.after_reset = None;
         } else if input.segment.flags.rst()
             && let Some(reset) = &mut subflow.seldom.reset
         {

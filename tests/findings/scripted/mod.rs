@@ -4,6 +4,7 @@ mod addresses;
 mod counters;
 mod data;
 mod device;
+mod ends;
 mod fallback;
 mod handshake;
 mod joins;
