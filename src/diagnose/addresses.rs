@@ -46,7 +46,7 @@ pub(super) fn look(finder: &mut Finder<'_, '_>) {
 }
 
 /// `10.8.2.2 (id 1)`, with its port where there is one.
-fn name(announced: &Announced) -> String {
+pub(super) fn name(announced: &Announced) -> String {
     let address = match announced.port {
         Some(port) => super::endpoint((announced.address, port)),
         None => announced.address.to_string(),
@@ -82,7 +82,13 @@ fn never_echoed(finder: &mut Finder<'_, '_>, seen: &AddressSeen<'_>) {
         return;
     }
     let mut frames = vec![announced.frame];
-    let what_became = if let Some(echo) = seen.lost_echo {
+    let what_became = if let Some(echo) = announced.echoed_otherwise {
+        frames.push(echo);
+        let (peer, frame) = (peer.name(), finder.frame(echo));
+        format!(
+            "the {peer}'s echo of this id (frame {frame}) has another address or port: one of the two was changed on the way"
+        )
+    } else if let Some(echo) = seen.lost_echo {
         frames.push(echo);
         format!("the {}'s echo (frame {}) got lost on the way back", peer.name(), finder.frame(echo))
     } else if seen.received.is_none() {
@@ -98,6 +104,9 @@ fn never_echoed(finder: &mut Finder<'_, '_>, seen: &AddressSeen<'_>) {
         super::times(u64::from(announced.sent)),
     );
     finder.report(rule::ADDRESS_NEVER_ECHOED, None, &frames, text);
+    if announced.echoed_otherwise.is_some() {
+        finder.advice_is_moot();
+    }
 }
 
 /// Whether the peer had ended its data, or the connection was aborted, before its echo could be here: a closed socket

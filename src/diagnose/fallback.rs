@@ -222,12 +222,22 @@ fn without_length(finder: &Finder<'_, '_>, connection: &Connection, seen: &Fallb
 
 fn option_echoed(finder: &Finder<'_, '_>, connection: &Connection, seen: &FallbackSeen) -> Verdict {
     let syn = syn_frame(connection);
+    let unechoed = |view: &&Connection| {
+        let syn_ack = view.initial()?.syn_ack.as_ref().filter(|_| !view.handshake.echoed)?;
+        Some((view.handshake.syn_ack.is_some(), syn_ack.first.frame))
+    };
+    let own = finder.evidence.views.iter().find_map(unechoed);
     let text = format!(
-        "The SYN/ACK (frame {}) repeats the client's own MP_CAPABLE{}, without a key of the server: a middlebox echoes options, the server is no MPTCP peer.",
+        "The SYN/ACK (frame {}) repeats the client's own MP_CAPABLE{}, without a key of the server: a middlebox echoes options{}.",
         finder.frame(seen.frame),
         syn.map_or_else(String::new, |syn| format!(" of frame {}", finder.frame(syn))),
+        match own {
+            Some((true, own)) => format!(", in the place of the server's own, which is in frame {}", finder.frame(own)),
+            Some((false, own)) => format!("; the SYN/ACK has none in frame {}", finder.frame(own)),
+            None => "; what the server answered does not show".to_owned(),
+        },
     );
-    (rule::FALLBACK_OPTION_ECHOED, text, syn.into_iter().collect())
+    (rule::FALLBACK_OPTION_ECHOED, text, syn.into_iter().chain(own.map(|own| own.1)).collect())
 }
 
 fn syn_retried(finder: &Finder<'_, '_>, connection: &Connection, seen: &FallbackSeen) -> Verdict {
@@ -337,7 +347,9 @@ fn lost_from(connection: &Connection, views: &[&Connection], silent: Side) -> Op
     let of_view = |view: &&Connection| {
         if mapped_to(view, silent) > mapped_to(connection, silent) {
             Some(silent)
-        } else if (mapped_to(view, peer) == 0) != (mapped_to(connection, peer) == 0) {
+        } else if (mapped_to(view, peer) == 0) != (mapped_to(connection, peer) == 0)
+            || (mapped_to(view, peer) != mapped_to(connection, peer) && carries_as_much(view, connection, peer))
+        {
             Some(peer)
         } else {
             None
@@ -346,12 +358,21 @@ fn lost_from(connection: &Connection, views: &[&Connection], silent: Side) -> Op
     views.iter().find_map(of_view)
 }
 
+/// Whether both show as much of what one end sent on the first subflow.
+fn carries_as_much(view: &Connection, connection: &Connection, side: Side) -> bool {
+    let reach = |connection: &Connection| {
+        let half = &connection.initial()?.halves[side];
+        half.syn().map(|syn| half.next.saturating_sub(syn))
+    };
+    reach(view).is_some() && reach(view) == reach(connection)
+}
+
 fn options_vanished(finder: &Finder<'_, '_>, connection: &Connection, seen: &FallbackSeen) -> Verdict {
     let who = seen.side.map_or("sender", Side::name);
     let last_good = seen.side.and_then(|side| connection.initial()?.options[side]).map(|(_, last)| last);
     let why = match seen.side.and_then(|side| lost_from(connection, &finder.evidence.views, side)) {
         Some(side) if Some(side) == seen.side => format!("they were removed from the {who}'s packets on the way"),
-        Some(side) => format!("the {}'s were removed on the way, so the {who} went on without", side.name()),
+        Some(side) => format!("the {}'s were removed on the way, and the {who} went on without", side.name()),
         None => "the options of one direction or of both are removed on the way".to_owned(),
     };
     let text = format!(
@@ -459,7 +480,7 @@ fn blanked(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, sub
     };
     if missing {
         let text = format!(
-            "The SYN/ACK in frame {} has a run of {} NOPs and no {option}: something on the path overwrites options in place of removing them.",
+            "The SYN/ACK in frame {} has {} bytes of padding in a row and no {option}: something on the path overwrites options in place of removing them.",
             finder.frame(syn_ack.first.frame),
             syn_ack.nop_run,
         );

@@ -73,7 +73,7 @@ fn unanswered(finder: &mut Finder<'_, '_>, connection: &Connection, initial: &Su
     let all = std::iter::once(finder.connection()).chain(finder.evidence.views.iter().copied());
     if let Some(answer) = all.filter_map(Connection::initial).find_map(|initial| initial.syn_ack.as_ref()) {
         let frame = finder.frame(answer.first.frame);
-        text.push_str(&format!(": the server answered (frame {frame}), and the answer is lost on the way back"));
+        text.push_str(&format!(". The server answered (frame {frame}), and the answer is lost on the way back"));
         frames.push(answer.first.frame);
     }
     text.push('.');

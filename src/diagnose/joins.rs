@@ -1,6 +1,7 @@
 //! Joins: refused, unanswered, half-way, or with a wrong proof.
 
 use super::handshake::{just, late_opening, many};
+use super::join_seen::{decided_by, lacks_proof_of_syn_ack, lacks_proof_of_third_ack, third_ack_got_lost};
 use super::rules::joins as rule;
 use super::version_0::is_its_kernel;
 use super::views::{host_without, keeps_back};
@@ -28,40 +29,6 @@ pub(super) fn look(finder: &mut Finder<'_, '_>) {
             )
         });
     }
-}
-
-/// A join as the end saw it that got a SYN/ACK or third ACK with a wrong proof or none; where neither did, as it is.
-fn decided_by<'a>(finder: &Finder<'_, 'a>, index: u16, subflow: &'a Subflow) -> (&'a Connection, &'a Subflow) {
-    let spoiled = |side: Side| {
-        let (seen, _, shown) = finder.evidence.subflow_seen_by(side, (index, subflow));
-        let join = shown.join.as_deref()?;
-        let proof = seen.prove_join(shown, join);
-        let (wrong, missing) = if side == shown.initiator {
-            (proof.syn_ack.is_mismatch(), lacks_proof_of_syn_ack(join).is_some())
-        } else {
-            (proof.ack.is_mismatch(), lacks_proof_of_third_ack(seen, shown, join).is_some())
-        };
-        (wrong || missing).then_some((seen, shown))
-    };
-    let ends = [subflow.initiator, subflow.initiator.peer()];
-    ends.into_iter().find_map(spoiled).unwrap_or((finder.connection(), subflow))
-}
-
-/// The SYN/ACK without MP_JOIN, where none has it.
-fn lacks_proof_of_syn_ack(join: &Join) -> Option<Mark> {
-    join.bare_syn_ack.filter(|_| join.syn_ack_hmac.is_none())
-}
-
-/// The third ACK without MP_JOIN that answers a SYN/ACK with it, where the join comes to nothing for that.
-fn lacks_proof_of_third_ack(connection: &Connection, subflow: &Subflow, join: &Join) -> Option<Mark> {
-    let unfinished = matches!(subflow.state(), SubflowState::Refused | SubflowState::Reset | SubflowState::HalfOpen);
-    join.bare_ack.filter(|_| {
-        join.ack_hmac.is_none()
-            && join.syn_ack_hmac.is_some()
-            && unfinished
-            && !third_ack_was_taken(subflow, join)
-            && !connection.options_cut
-    })
 }
 
 fn one(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, subflow: &Subflow, join: &Join) {
@@ -93,38 +60,6 @@ fn one(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, subflow
     }
 }
 
-/// The responder's capture shows none of the third ACKs, and the join came to nothing.
-fn third_ack_got_lost(
-    finder: &mut Finder<'_, '_>,
-    connection: &Connection,
-    index: u16,
-    subflow: &Subflow,
-    join: &Join,
-) -> bool {
-    let responder = subflow.initiator.peer();
-    let seen = finder.evidence.seen_by(responder);
-    let there = twin(subflow, seen).and_then(|(_, shown)| shown.join.as_deref());
-    let lost = there.is_some_and(|there| there.syn_ack_hmac.is_some() && there.ack_frame.is_none());
-    let Some(first) = join.ack_frame.filter(|_| lost && !std::ptr::eq(seen, connection)) else { return false };
-    if subflow.is_established() || there.is_some_and(|there| there.confirmed.is_some()) {
-        return false;
-    }
-    let repeats = join.ack_repeats.map_or(0, |(_, repeats)| repeats);
-    let mut frames = vec![first];
-    let text = format!(
-        "The {} sent the third ACK of the join {} {}, first in frame {}, and {}, which is nearer to the {}, shows none of them: they got lost on the way{}.",
-        subflow.initiator.name(),
-        route(subflow),
-        super::times(u64::from(repeats) + 1),
-        finder.frame(first),
-        finder.evidence.input_name(seen.input),
-        responder.name(),
-        and_reset(finder, subflow, &mut frames),
-    );
-    finder.report(rule::JOIN_INCOMPLETE, Some(index), &frames, text);
-    true
-}
-
 /// SYN/ACK and third ACK came with their HMACs.
 fn complete(join: &Join) -> bool {
     join.syn_ack_hmac.is_some() && join.ack_hmac.is_some()
@@ -154,13 +89,13 @@ fn data_without_option(finder: &mut Finder<'_, '_>, index: u16) {
 
 /// Later segments show that the third ACK had its option, or that options pass on this path: the one that had it was not
 /// captured.
-fn third_ack_was_taken(subflow: &Subflow, join: &Join) -> bool {
+pub(super) fn third_ack_was_taken(subflow: &Subflow, join: &Join) -> bool {
     let both_sent_data = Side::BOTH.into_iter().all(|side| subflow.halves[side].payload_bytes > 0);
     both_sent_data || join.confirmed.is_some() || subflow.options[subflow.initiator].is_some()
 }
 
 /// `10.8.2.1:38757 → 10.8.1.2:8080`.
-fn route(subflow: &Subflow) -> String {
+pub(super) fn route(subflow: &Subflow) -> String {
     let (from, to) = (subflow.initiator, subflow.initiator.peer());
     format!("{} → {}", endpoint(subflow.address_of(from)), endpoint(subflow.address_of(to)))
 }
@@ -219,7 +154,7 @@ fn ack_without_option(finder: &mut Finder<'_, '_>, index: u16, subflow: &Subflow
 }
 
 /// `; the client reset the subflow in frame 12`, where it did.
-fn and_reset(finder: &Finder<'_, '_>, subflow: &Subflow, frames: &mut Vec<Mark>) -> String {
+pub(super) fn and_reset(finder: &Finder<'_, '_>, subflow: &Subflow, frames: &mut Vec<Mark>) -> String {
     let Some(reset) = subflow.reset() else { return String::new() };
     frames.push(reset.at.frame);
     format!("; the {} reset the subflow in frame {}", reset.by.name(), finder.frame(reset.at.frame))

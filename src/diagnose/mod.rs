@@ -13,6 +13,7 @@ pub mod document;
 mod explanation;
 mod fallback;
 mod handshake;
+mod join_seen;
 mod joins;
 mod one_way;
 mod paths;

@@ -135,6 +135,7 @@ pub(crate) fn announced<'a>(
             let copy = |here: Option<Mark>| here.filter(|_| sent.echoed.is_some()).or(sent.echoed);
             lost_echo = one.echoed.filter(|_| sent.echoed.is_none());
             announced.echoed = copy(one.echoed);
+            announced.echoed_otherwise = sent.echoed_otherwise;
             announced.removed = one.removed.or(sent.removed);
             announced.sent = one.sent.max(sent.sent);
         }

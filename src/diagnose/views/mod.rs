@@ -198,9 +198,7 @@ impl<'a> Stretch<'a> {
 
     /// `on the way to the server, between client-e1.pcap and server-e1.pcap`, in the direction of `side`'s packets.
     fn name(&self, finder: &Finder<'_, '_>, side: Side) -> String {
-        let (from, to) = self.inputs(side);
-        let name = |input| finder.evidence.input_name(input);
-        format!("on the way to the {}, between {} and {}", side.peer().name(), name(from), name(to))
+        format!("on the way to the {}, {}", side.peer().name(), between(finder, self.inputs(side)))
     }
 
     /// Reports what happened to packets of `side`.
@@ -217,6 +215,15 @@ impl<'a> Stretch<'a> {
             found.between = Some(self.inputs(side));
         }
     }
+}
+
+/// `between client-e1.pcap and server-e1.pcap`, or where one input shows both sides.
+fn between(finder: &Finder<'_, '_>, (from, to): (u16, u16)) -> String {
+    let name = |input| finder.evidence.input_name(input);
+    if from == to {
+        return format!("between two places that {} shows", name(from));
+    }
+    format!("between {} and {}", name(from), name(to))
 }
 
 /// Another 4-tuple, the same subflow.

@@ -9,7 +9,7 @@ use super::{fires, silent};
 use crate::script::*;
 
 /// Captures at the client's host and at the server's, each of the same script; the latter is told so.
-fn at_both(steps: impl Fn(&mut Script, bool)) -> Script {
+pub(super) fn at_both(steps: impl Fn(&mut Script, bool)) -> Script {
     let mut script = Script::default();
     for (input, host) in [(0, Client), (1, Server)] {
         script.input = input;
@@ -364,7 +364,7 @@ fn an_answer_that_never_reaches_the_client() {
             }
             if inputs.len() == 2 {
                 let message = script.the("connection-unanswered").message;
-                assert!(message.contains("the server answered (frame 2#2), and the answer is lost"), "{message}");
+                assert!(message.contains("The server answered (frame 2#2), and the answer is lost"), "{message}");
                 silent(&script, "syn-retransmitted");
             } else {
                 let message = script.the("syn-retransmitted").message;
