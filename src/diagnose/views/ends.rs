@@ -119,11 +119,9 @@ pub(crate) fn announced<'a>(
     if views.is_empty() {
         return connection.addresses.iter().map(alone).collect();
     }
-    let key = |one: &Announced| (one.by, one.id, one.address.is_ipv4());
-    let in_view = |view: &'a Connection, one: &Announced| view.addresses.iter().find(|other| key(other) == key(one));
     let elsewhere = Side::BOTH.into_iter().flat_map(|side| {
         let seen = nearest(connection, views, side, inputs);
-        let unknown = move |one: &&Announced| one.by == side && in_view(connection, one).is_none();
+        let unknown = move |one: &&Announced| one.by == side && same_announcement(seen, one, connection).is_none();
         seen.addresses.iter().filter(unknown).map(move |one| (seen, one))
     });
     let own = connection.addresses.iter().map(|one| (connection, one));
@@ -131,7 +129,9 @@ pub(crate) fn announced<'a>(
         let [sender, receiver] = [one.by, one.by.peer()].map(|side| nearest(connection, views, side, inputs));
         let mut announced = *one;
         let mut lost_echo = None;
-        if let Some(sent) = in_view(sender, one).filter(|sent| (sent.address, sent.port) == (one.address, one.port)) {
+        if let Some(sent) =
+            same_announcement(shows, one, sender).filter(|sent| (sent.address, sent.port) == (one.address, one.port))
+        {
             let copy = |here: Option<Mark>| here.filter(|_| sent.echoed.is_some()).or(sent.echoed);
             lost_echo = one.echoed.filter(|_| sent.echoed.is_none());
             announced.echoed = copy(one.echoed);
@@ -139,8 +139,20 @@ pub(crate) fn announced<'a>(
             announced.removed = one.removed.or(sent.removed);
             announced.sent = one.sent.max(sent.sent);
         }
-        let received = in_view(receiver, one).map(|got| (receiver, got));
+        let received = same_announcement(shows, one, receiver).map(|got| (receiver, got));
         AddressSeen { connection: shows, announced, lost_echo, received }
     };
     own.chain(elsewhere).map(both_ends).collect()
+}
+
+/// What `other` shows of an announcement that `shows` has: that of the same id, as many as came before it with this id set aside;
+/// else, the id may be what was changed on the way, that of the same address.
+fn same_announcement<'a>(shows: &Connection, one: &Announced, other: &'a Connection) -> Option<&'a Announced> {
+    let same_id =
+        |known: &&Announced| (known.by, known.id, known.address.is_ipv4()) == (one.by, one.id, one.address.is_ipv4());
+    let before = shows.addresses.iter().take_while(|known| known.frame != one.frame || known.id != one.id);
+    let rank = before.filter(same_id).count();
+    let same_address = |known: &&Announced| (known.by, known.address, known.port) == (one.by, one.address, one.port);
+    let by_id = other.addresses.iter().filter(same_id).nth(rank);
+    by_id.or_else(|| other.addresses.iter().find(same_address))
 }

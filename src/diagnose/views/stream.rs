@@ -169,7 +169,9 @@ fn losses(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, side: Side) {
     // What was sent once and is not at the other input came there all the same: that capture lost it.
     let lost = sent.seldom.retransmitted.saturating_sub(got.seldom.retransmitted);
     let same_length = ended_at(sent).zip(ended_at(got)).is_some_and(|(sent, got)| sent == got);
-    if lost > 0 && never_came(sent, got) {
+    // What an end got and refused, as under another 4-tuple, is not lost.
+    let refused = [from, to].iter().any(|tap| tap.subflow.reset().is_some_and(|reset| reset.by != side));
+    if lost > 0 && !refused && never_came(sent, got) {
         let text = format!(
             "{} that the {} sent again on subflow {} are not at {}, nor were they acknowledged: they were lost {}.",
             text::bytes(lost),

@@ -1,5 +1,6 @@
 //! What happens between captures at both ends: losses, options in another form, echoes.
 
+use mptcp_inspect::report::Report;
 use mptcp_inspect::track::side::Side::{self, Client, Server};
 use mptcp_inspect::wire::{Dss, Mapping, MptcpOption, RawSequence, TcpOption};
 
@@ -67,7 +68,7 @@ fn one_option_of_a_packet_that_is_changed() {
 #[test]
 fn a_segment_that_never_comes() {
     in_both_versions(|_| {
-        for lost in [0, 2, 3] {
+        for (lost, refused) in [(0, false), (2, false), (3, false), (3, true)] {
             let script = at_both(|script, at_server| {
                 let mut flow = script.open();
                 script.data(&mut flow, Client, 0, 1, 100);
@@ -84,9 +85,12 @@ fn a_segment_that_never_comes() {
                 }
                 if lost < 3 {
                     script.send(&mut flow, Server, ACK, &[data_ack(Client, 200)], 0);
+                } else if refused {
+                    // It came under another 4-tuple, say.
+                    script.send(&mut flow, Server, RST, &[], 0);
                 }
             });
-            if lost == 3 {
+            if lost == 3 && !refused {
                 fires(&script, "path-lost-packets", &[7]);
                 let message = script.the("path-lost-packets").message;
                 assert!(message.contains("200 B that the client sent again"), "{message}");
@@ -125,6 +129,29 @@ fn an_echo_of_another_address() {
         } else {
             silent(&script, "address-never-echoed");
         }
+    }
+}
+
+/// An address that is announced again after it was removed, and one whose id is changed on the way, are what both captures show.
+#[test]
+fn announcements_that_both_captures_show() {
+    for changed in [false, true] {
+        let script = at_both(|script, at_server| {
+            let mut flow = script.open();
+            script.data(&mut flow, Client, 0, 1, 100);
+            let id = if changed && !at_server { 7 } else { 1 };
+            script.send(&mut flow, Server, ACK, &[announce(id, SERVER_2.0, None, SERVER_KEY)], 0);
+            if !changed {
+                script.send(&mut flow, Client, ACK, &[echo(1, SERVER_2.0, None)], 0);
+                script.send(&mut flow, Server, ACK, &[remove(&[1])], 0);
+                script.send(&mut flow, Server, ACK, &[announce(1, SERVER_2.0, None, SERVER_KEY)], 0);
+                script.send(&mut flow, Client, ACK, &[echo(1, SERVER_2.0, None)], 0);
+            }
+        });
+        let addresses = script.report().connection(0).addresses;
+        let removed: Vec<bool> = addresses.iter().map(|address| address.removed.is_some()).collect();
+        assert_eq!(removed, if changed { vec![false] } else { vec![true, false] });
+        silent(&script, "address-never-echoed");
     }
 }
 
