@@ -137,7 +137,14 @@ fn fell_back(finder: &mut Finder<'_, '_>, connection: &Connection, seen: &Fallba
     {
         finder.settle();
     }
-    let moot = match seen.cause {
+    if is_settled(finder, connection, seen) {
+        finder.advice_is_moot();
+    }
+}
+
+/// Whether the captures show what the advice tells to look for.
+fn is_settled(finder: &Finder<'_, '_>, connection: &Connection, seen: &FallbackSeen) -> bool {
+    match seen.cause {
         FallbackCause::NoOptionInSynAck => {
             void_by(connection).is_some() && made_void(connection, &finder.evidence.views).is_none()
         }
@@ -148,9 +155,6 @@ fn fell_back(finder: &mut Finder<'_, '_>, connection: &Connection, seen: &Fallba
                 || drops_option(connection, &finder.evidence.views).is_some()
         }
         _ => false,
-    };
-    if moot {
-        finder.advice_is_moot();
     }
 }
 
