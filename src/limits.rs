@@ -122,7 +122,7 @@ pub const COMPARED_SEGMENTS: usize = 1 << 17;
 pub const HELD_SEGMENTS: usize = 6;
 /// TCP connections without MPTCP of which these are held: 16 MiB at most.
 pub const HELD_FLOWS: usize = 1 << 14;
-/// RSTs of a subflow remembered, where there are several inputs; with more, none is said to be missing.
+/// RSTs of each end of a subflow remembered, where there are several inputs; with more, none is said to be missing.
 pub const RESETS: usize = 16;
 /// Ways remembered in which options of a subflow's packets differ between inputs: what was done (3), to which of 10 options,
 /// in which direction, between which two inputs. A device does few of them.

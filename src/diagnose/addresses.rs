@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use super::handshake::many;
 use super::rules::addresses as rule;
+use super::views::{AddressSeen, announced};
 use super::{Finder, span};
 use crate::text;
 use crate::track::connection::outcome::Close;
@@ -20,12 +21,12 @@ const OBEYED_WITHIN: u64 = span::SECOND;
 
 pub(super) fn look(finder: &mut Finder<'_, '_>) {
     let connection = finder.connection();
-    for announced in connection.addresses.iter() {
-        if !hmac_is_wrong(finder, connection, announced) {
-            never_echoed(finder, connection, announced);
-            never_used(finder, connection, announced);
+    for seen in announced(connection, &finder.evidence.views, finder.evidence.inputs) {
+        if !seen.received.is_some_and(|(at, received)| hmac_is_wrong(finder, at, received)) {
+            never_echoed(finder, &seen);
+            never_used(finder, connection, &seen.announced);
         }
-        private(finder, connection, announced);
+        private(finder, connection, &seen.announced);
     }
     for removal in &connection.seldom.removals {
         not_obeyed(finder, connection, removal);
@@ -45,7 +46,7 @@ pub(super) fn look(finder: &mut Finder<'_, '_>) {
 }
 
 /// `10.8.2.2 (id 1)`, with its port where there is one.
-fn name(announced: &Announced) -> String {
+pub(super) fn name(announced: &Announced) -> String {
     let address = match announced.port {
         Some(port) => super::endpoint((announced.address, port)),
         None => announced.address.to_string(),
@@ -66,7 +67,8 @@ fn hmac_is_wrong(finder: &mut Finder<'_, '_>, connection: &Connection, announced
 }
 
 /// Version 1 confirms each announcement.
-fn never_echoed(finder: &mut Finder<'_, '_>, connection: &Connection, announced: &Announced) {
+fn never_echoed(finder: &mut Finder<'_, '_>, seen: &AddressSeen<'_>) {
+    let (connection, announced) = (seen.connection, &seen.announced);
     let peer = announced.by.peer();
     let version_1 = connection.dialect.is_some_and(|dialect| dialect == Dialect::Rfc8684);
     if announced.echoed.is_some() || !version_1 || connection.fallback.is_some() || connection.options_cut {
@@ -79,15 +81,32 @@ fn never_echoed(finder: &mut Finder<'_, '_>, connection: &Connection, announced:
     if spoke < ECHO_SEGMENTS {
         return;
     }
+    let mut frames = vec![announced.frame];
+    let what_became = if let Some(echo) = announced.echoed_otherwise {
+        frames.push(echo);
+        let (peer, frame) = (peer.name(), finder.frame(echo));
+        format!(
+            "the {peer}'s echo of this id (frame {frame}) has another address or port: one of the two was changed on the way"
+        )
+    } else if let Some(echo) = seen.lost_echo {
+        frames.push(echo);
+        format!("the {}'s echo (frame {}) got lost on the way back", peer.name(), finder.frame(echo))
+    } else if seen.received.is_none() {
+        format!("none of that arrived at {}", finder.evidence.input_name(finder.evidence.seen_by(peer).input))
+    } else {
+        format!("the {} never echoed it", peer.name())
+    };
     let text = format!(
-        "The {} announced {} in frame {} ({}), and the {} never echoed it.",
+        "The {} announced {} in frame {} ({}), and {what_became}.",
         announced.by.name(),
         name(announced),
         finder.frame(announced.frame),
         super::times(u64::from(announced.sent)),
-        peer.name(),
     );
-    finder.report(rule::ADDRESS_NEVER_ECHOED, None, &[announced.frame], text);
+    finder.report(rule::ADDRESS_NEVER_ECHOED, None, &frames, text);
+    if announced.echoed_otherwise.is_some() {
+        finder.advice_is_moot();
+    }
 }
 
 /// Whether the peer had ended its data, or the connection was aborted, before its echo could be here: a closed socket

@@ -1,12 +1,14 @@
 //! How subflows and the connection ended.
 
-use super::handshake::{just, many};
+use super::handshake::{just, many_of};
 use super::rules::close as rule;
 use super::version_0::is_its_kernel;
+use super::views::nearest;
 use super::{Finder, join_data, span};
+use crate::capture::Inputs;
 use crate::text;
 use crate::track::connection::outcome::{Close, SubflowState};
-use crate::track::connection::{AnomalyKind, Connection, FallbackCause, Removal};
+use crate::track::connection::{Anomaly, AnomalyKind, Connection, FallbackCause, Removal};
 use crate::track::data::ORIGIN;
 use crate::track::keys::Dialect;
 use crate::track::mark::Mark;
@@ -16,7 +18,7 @@ use crate::wire::ResetReason;
 
 pub(super) fn look(finder: &mut Finder<'_, '_>) {
     let connection = finder.connection();
-    let close = connection.close();
+    let close = close_of(connection, &finder.evidence.views, finder.evidence.inputs);
     if close == Close::Reset {
         connection_reset(finder, connection);
     } else {
@@ -40,11 +42,35 @@ pub(super) fn look(finder: &mut Finder<'_, '_>) {
     if connection.is_closed() && matches!(close, Close::TcpFinOnly | Close::HalfClosed) {
         without_data_fin(finder, connection);
     }
-    if !connection.seldom.anomalies.is_empty() {
-        many(finder, just(AnomalyKind::FastcloseKeyWrong), rule::FASTCLOSE_WRONG_KEY, |(), who| {
-            format!("The {who} sent MP_FASTCLOSE with a key that is not the peer's, so the peer ignores it")
-        });
+    for side in Side::BOTH {
+        let key = just(AnomalyKind::FastcloseKeyWrong);
+        // Its receiver ignores it, or not.
+        let seen = finder.evidence.seen_by(side.peer());
+        let evidence = finder.evidence;
+        let numbered = |anomaly: &Anomaly| {
+            let subflow = evidence.number_of(seen, anomaly.subflow).unwrap_or(anomaly.subflow);
+            (anomaly.side == side).then_some(Anomaly { subflow, ..*anomaly })
+        };
+        many_of(
+            finder,
+            seen.seldom.anomalies.iter().filter_map(numbered),
+            key,
+            rule::FASTCLOSE_WRONG_KEY,
+            |(), who| format!("The {who} sent MP_FASTCLOSE with a key that is not the peer's, so the peer ignores it"),
+        );
     }
+}
+
+/// How a connection ended, by what the end saw that was told to abort it.
+pub(crate) fn close_of(connection: &Connection, views: &[&Connection], inputs: Inputs<'_>) -> Close {
+    let told = connection.seldom.fastclose.map(|(side, _, _)| (nearest(connection, views, side.peer(), inputs), side));
+    told.filter(|&(seen, side)| is_ignored(seen, side)).map_or(connection, |told| told.0).close()
+}
+
+/// The MP_FASTCLOSE of `side` has a wrong key where its receiver saw it.
+fn is_ignored(seen: &Connection, side: Side) -> bool {
+    let wrong = |anomaly: &Anomaly| anomaly.kind == AnomalyKind::FastcloseKeyWrong && anomaly.side == side;
+    seen.seldom.fastclose.is_none() && seen.seldom.anomalies.iter().any(wrong)
 }
 
 /// `, with reason 6 (middlebox interference)`; nothing where the version has none to give.
@@ -120,14 +146,14 @@ fn subflow_reset(finder: &mut Finder<'_, '_>, connection: &Connection, index: u1
         frames.push(removal.frame);
         return finder.report(rule::SUBFLOW_RESET_BY_REMOVAL, Some(index), &frames, text);
     }
-    if fits(connection, index, subflow, reset) == Some(true) {
+    if fits(finder, (index, subflow), reset) == Some(true) {
         text.push_str(", which fits what is broken on it");
     }
     text.push('.');
     // A RST without the option is counted as one of TCP's.
     let counter = rule::SUBFLOW_RESET.counter.filter(|_| reset.reason.is_some());
     finder.report_with(rule::SUBFLOW_RESET, Some(index), &frames, text, counter);
-    if fits(connection, index, subflow, reset) == Some(false) {
+    if fits(finder, (index, subflow), reset) == Some(false) {
         let text = format!(
             "The {} gave{} for the reset in frame {}, but nothing of the kind shows on subflow {index} in this capture.",
             reset.by.name(),
@@ -154,6 +180,10 @@ fn without_effect(
     let (who, other) = (reset.by.name(), reset.by.peer().name());
     let usual = subflow.halves[reset.by].ttl;
     let foreign = usual != 0 && usual != reset.ttl && subflow.seldom.more_interfaces.is_empty();
+    // A host whose socket is gone answers so, by its routes alone: on another path it overtakes what the socket sent before.
+    if !reset.with_ack && !reset.in_order && !reset.of_syn && !foreign {
+        return;
+    }
     let mut text = format!(
         "The RST in frame {} in the name of the {who} did not end subflow {index}: ",
         finder.frame(reset.at.frame)
@@ -170,9 +200,11 @@ fn without_effect(
     finder.report(rule::SUBFLOW_RESET_FORGED, Some(index), &[reset.at.frame, shown], text);
 }
 
-/// Whether what the capture shows bears out the reason of a reset; `None` where a wire cannot show it.
-fn fits(connection: &Connection, index: u16, subflow: &Subflow, reset: &Reset) -> Option<bool> {
+/// Whether what the capture shows, as the end saw it that reset the subflow, bears out the reason; `None` where a wire cannot
+/// show it.
+fn fits(finder: &Finder<'_, '_>, subflow: (u16, &Subflow), reset: &Reset) -> Option<bool> {
     let reason = reset.reason?.0;
+    let (connection, index, subflow) = finder.evidence.subflow_seen_by(reset.by, subflow);
     let broken = || {
         let anomaly = connection.seldom.anomalies.iter().any(|anomaly| anomaly.subflow == index);
         let wrong = Side::BOTH
@@ -191,6 +223,9 @@ fn fits(connection: &Connection, index: u16, subflow: &Subflow, reset: &Reset) -
 
 fn fastclose(finder: &mut Finder<'_, '_>, connection: &Connection) {
     let Some((side, at, right)) = connection.seldom.fastclose else { return };
+    if is_ignored(finder.evidence.seen_by(side.peer()), side) {
+        return;
+    }
     let key = match right {
         Some(true) => "with the right key",
         Some(false) => "with a wrong key",

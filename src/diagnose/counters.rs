@@ -5,7 +5,7 @@
 //! alone (queues, scheduling, blackhole cache) is left out, and so is a counter that some packet may have raised or not: one
 //! that is not listed is not known to be zero.
 
-use super::views::{is_at, nearer_to_server};
+use super::views::{is_at, nearest};
 use crate::capture::Inputs;
 use crate::track::connection::outcome::SubflowState;
 use crate::track::connection::{Announced, Connection, FallbackCause, Removal};
@@ -53,16 +53,6 @@ pub fn add(counters: &mut Counters, connection: &Connection, views: &[&Connectio
             _ => version_1(&mut tally, seen),
         }
     }
-}
-
-/// What shows a connection nearest to one end, among those that show it from its beginning, if any does.
-fn nearest<'a>(connection: &'a Connection, views: &[&'a Connection], side: Side, inputs: Inputs<'_>) -> &'a Connection {
-    let begins = |view: &Connection| view.initial().is_some_and(|initial| initial.syn.is_some());
-    let whole = views.iter().copied().filter(|view| begins(view) || !begins(connection));
-    whole.fold(connection, |best, view| {
-        let nearer = if side == Side::Server { nearer_to_server(view, best) } else { nearer_to_server(best, view) };
-        if is_at(view, side, inputs) || (nearer && !is_at(best, side, inputs)) { view } else { best }
-    })
 }
 
 /// The counters of one end.

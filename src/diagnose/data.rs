@@ -23,8 +23,8 @@ pub(super) fn look(finder: &mut Finder<'_, '_>) {
     let connection = finder.connection();
     for side in Side::BOTH {
         checksums(finder, connection, side);
-        unmapped(finder, connection, side);
-        mp_fail(finder, connection, side);
+        unmapped(finder, side);
+        mp_fail(finder, side);
         infinite(finder, connection, side);
         blocked(finder, connection, side);
         reinjected(finder, connection, side);
@@ -131,12 +131,13 @@ pub fn explain_mismatch(connection: &Connection, side: Side, mismatch: &Mismatch
 }
 
 /// Payload outside a fallback that nothing maps, where the capture holds whatever could have mapped it.
-fn unmapped(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side) {
-    // Options that were cut may be mappings.
-    if connection.fallback.is_some() || connection.orphan || connection.options_cut {
-        return;
-    }
-    for (index, subflow) in finder.subflows() {
+fn unmapped(finder: &mut Finder<'_, '_>, side: Side) {
+    for (index, own) in finder.subflows() {
+        let (connection, _, subflow) = finder.evidence.subflow_seen_by(side.peer(), (index, own));
+        // Options that were cut may be mappings.
+        if connection.fallback.is_some() || connection.orphan || connection.options_cut {
+            continue;
+        }
         let half = &subflow.halves[side];
         let unmapped = &half.seldom.unmapped;
         let Some(from) = half.first_byte().filter(|_| subflow.syn.is_some() && !unmapped.is_empty()) else { continue };
@@ -185,8 +186,12 @@ fn stays_unmapped(connection: &Connection, subflow: &Subflow, side: Side, piece:
 }
 
 /// MP_FAIL that is not the fallback itself: the first, and those of other subflows.
-fn mp_fail(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side) {
+fn mp_fail(finder: &mut Finder<'_, '_>, side: Side) {
     let peer = side.peer();
+    // Its sender gets the answer.
+    let own = finder.connection();
+    let seen = finder.evidence.seen_by(side);
+    let connection = if seen.seldom.mp_fails(side).next().is_some() { seen } else { own };
     for (frame, _, index) in connection.seldom.mp_fails(side) {
         // Where both sent one, the second is the answer.
         if !connection.seldom.mp_fails(peer).any(|other| other.0 < frame && other.2 == index) {
@@ -198,22 +203,25 @@ fn mp_fail(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side) {
 fn one_mp_fail(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side, (frame, index): (Mark, u16)) {
     let peer = side.peer();
     let Some(subflow) = connection.subflows.get(usize::from(index)) else { return };
+    let Some(number) = finder.evidence.number_of(connection, index) else { return };
     let with_reset = subflow.reset().filter(|reset| reset.fail && reset.by == side);
     let shown = finder.frame(frame);
     let head = format!("The {} reported a wrong checksum with MP_FAIL in frame {shown}", side.name());
     if let Some(reset) = with_reset {
         let reason = super::close::reason(&reset, connection.dialect);
         let text = format!(
-            "{head} and reset subflow {index}{reason}: payload was changed on that path, and its data has to be sent again on another."
+            "{head} and reset subflow {number}{reason}: payload was changed on that path, and its data has to be sent again on another."
         );
-        return finder.report(rule::MP_FAIL, Some(index), &[frame, reset.at.frame], text);
+        return finder.report(rule::MP_FAIL, Some(number), &[frame, reset.at.frame], text);
     }
     let failed = connection.seldom.mp_fails(peer).find(|failed| failed.2 == index);
     let answers = [failed.map(|failed| failed.0), connection.seldom.infinite[peer]];
     let mut frames = vec![frame];
     frames.extend(answers.iter().flatten());
     let bare = subflow.seldom.bare[peer].segments > 0;
-    if connection.fallback.is_some_and(|seen| seen.cause == FallbackCause::MpFail) && (frames.len() > 1 || bare) {
+    if finder.connection().fallback.is_some_and(|seen| seen.cause == FallbackCause::MpFail)
+        && (frames.len() > 1 || bare)
+    {
         // The fallback's own finding tells it.
     } else if frames.len() > 1 || bare {
         let how = match (connection.seldom.infinite[peer], failed) {
@@ -222,10 +230,10 @@ fn one_mp_fail(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side,
             (None, None) => "data without mappings".to_owned(),
         };
         let text = format!("{head}; the {} answered with {how}.", peer.name());
-        finder.report(rule::MP_FAIL, Some(index), &frames, text);
+        finder.report(rule::MP_FAIL, Some(number), &frames, text);
     } else if subflow.reset().is_none() && subflow.options[peer].is_some_and(|options| options.1 > frame) {
         let text = format!("{head}, and the {} went on as if nothing had been said.", peer.name());
-        finder.report(rule::MP_FAIL_UNANSWERED, Some(index), &frames, text);
+        finder.report(rule::MP_FAIL_UNANSWERED, Some(number), &frames, text);
     }
 }
 

@@ -1,13 +1,15 @@
 //! Why a connection went on as TCP, and who is to blame.
 
+use super::blame::{by_of_bare_ack, by_of_bare_syn_ack, drops_option, made_void, void_by};
 use super::one_way::{failed_one_way, never_spoke, no_option_after_syn, nobody_saw_agreement};
 use super::rules::fallback as rule;
 use super::version_0::is_its_kernel;
-use super::views::{keeps_option_back, nearer_to_server};
+use super::views::keeps_option_back;
 use super::{Finder, counter, syn_ack};
+use crate::capture::Inputs;
 use crate::diagnose::Explanation;
 use crate::text;
-use crate::track::connection::{Anomaly, AnomalyKind, Connection, FallbackCause, FallbackSeen};
+use crate::track::connection::{Connection, FallbackCause, FallbackSeen};
 use crate::track::mark::Mark;
 use crate::track::side::Side;
 use crate::track::subflow::Subflow;
@@ -29,35 +31,26 @@ pub(super) fn look(finder: &mut Finder<'_, '_>) {
 ///
 /// One capture tells by what follows from the protocol: an end that asked for MPTCP, or agreed to it, sends its options, so
 /// where they are missing later the path took them. Another view of the connection tells for certain.
-pub fn fallback_by(connection: &Connection, views: &[&Connection]) -> Option<&'static str> {
+pub fn fallback_by(connection: &Connection, views: &[&Connection], inputs: Inputs<'_>) -> Option<&'static str> {
     let seen = connection.fallback?;
     match seen.cause {
+        FallbackCause::NoOptionInSynAck if made_void(connection, views).is_some() => Some("path"),
         FallbackCause::NoOptionInSynAck if void_by(connection).is_some() => Some("client"),
-        FallbackCause::NoOptionInSynAck => by_of_bare_syn_ack(connection, views),
+        FallbackCause::NoOptionInSynAck => by_of_bare_syn_ack(connection, views, inputs),
         FallbackCause::NoOptionInThirdAck if nobody_saw_agreement(connection, views) => {
-            by_of_bare_syn_ack(connection, views)
+            by_of_bare_syn_ack(connection, views, inputs)
         }
-        FallbackCause::NoOptionInThirdAck => Some(by_of_bare_ack(connection, views)),
+        FallbackCause::NoOptionInThirdAck => Some(by_of_bare_ack(connection, views, inputs)),
         FallbackCause::OptionEchoed
         | FallbackCause::MpFail
         | FallbackCause::NoOptionOnData
         | FallbackCause::OptionsVanished => Some("path"),
         FallbackCause::SimultaneousOpen => None,
+        FallbackCause::SynRetriedWithoutOption if drops_option(connection, views).is_some() => Some("path"),
         FallbackCause::InfiniteMapping | FallbackCause::BadOption | FallbackCause::SynRetriedWithoutOption => {
             seen.side.map(Side::name)
         }
     }
-}
-
-/// What of the SYN's option makes it one that must be ignored (RFC 8684 §3.1).
-pub(super) fn void_by(connection: &Connection) -> Option<&'static str> {
-    let (_, syn) = connection.handshake.syn?;
-    let of_syn = |anomaly: &&Anomaly| anomaly.side == Side::Client && anomaly.frame == syn;
-    connection.seldom.anomalies.iter().filter(of_syn).find_map(|anomaly| match anomaly.kind {
-        AnomalyKind::CapableFlagsIllegal(_) => Some("flags of the SYN's option make"),
-        AnomalyKind::MalformedOption(..) => Some("length of the SYN's option makes"),
-        _ => None,
-    })
 }
 
 /// Flag B of a version 0 SYN: who does not know it takes no such SYN (RFC 6824 §3.1). Those are its flags.
@@ -65,37 +58,6 @@ fn must_be_dropped(connection: &Connection) -> Option<u8> {
     const EXTENSIBILITY: u8 = 0x40;
     let (syn, _) = connection.handshake.syn?;
     (syn.version == 0 && syn.flags & EXTENSIBILITY != 0).then_some(syn.flags)
-}
-
-/// The SYN asked, the SYN/ACK is silent.
-fn by_of_bare_syn_ack(connection: &Connection, views: &[&Connection]) -> Option<&'static str> {
-    let syn_ack = connection.initial().and_then(|initial| initial.syn_ack.as_ref());
-    if syn_ack.is_some_and(|syn_ack| syn_ack.nop_run >= syn_ack::BLANKED) {
-        return Some("path");
-    }
-    let seen_elsewhere =
-        |view: &&&Connection| view.initial().is_some_and(|initial| initial.syn.is_some() && initial.syn_ack.is_some());
-    let mut server = None;
-    for view in views.iter().filter(seen_elsewhere) {
-        match (view.handshake.syn.is_some(), view.handshake.syn_ack.is_some()) {
-            (false, _) | (_, true) => return Some("path"),
-            (true, false) => server = Some("server"),
-        }
-    }
-    // A view that shows the same as this capture proves the server silent only where it is nearer to the server.
-    server.filter(|_| views.iter().any(|view| nearer_to_server(view, connection)))
-}
-
-/// SYN and SYN/ACK agreed, the third ACK is silent: the client saw a SYN/ACK without option, or its ACK lost it. Only where
-/// the capture was made at the client, whose answer comes at once, did it leave the option out itself.
-fn by_of_bare_ack(connection: &Connection, views: &[&Connection]) -> &'static str {
-    let proven = views.iter().any(|view| {
-        view.handshake.syn.is_some() && (view.handshake.bare_syn_ack.is_some() || view.handshake.ack.is_some())
-    });
-    let agreed_at_client = views.iter().any(|view| {
-        nearer_to_server(connection, view) && view.handshake.syn_ack.is_some() && view.handshake.bare_ack.is_some()
-    });
-    if agreed_at_client && !proven { "client" } else { "path" }
 }
 
 /// The Linux counter that a fallback raises, at the end that notices it.
@@ -164,13 +126,22 @@ fn fell_back(finder: &mut Finder<'_, '_>, connection: &Connection, seen: &Fallba
             | FallbackCause::NoOptionInThirdAck
             | FallbackCause::NoOptionOnData
             | FallbackCause::OptionsVanished
-    ) {
+    ) && finder.evidence.fallback_by().is_some()
+    {
         finder.settle();
     }
-    let moot = match seen.cause {
+    if is_settled(finder, connection, seen) {
+        finder.advice_is_moot();
+    }
+}
+
+/// Whether the captures show what the advice tells to look for.
+fn is_settled(finder: &Finder<'_, '_>, connection: &Connection, seen: &FallbackSeen) -> bool {
+    match seen.cause {
         // NOPs in its place prove that the path removed it.
         FallbackCause::NoOptionInSynAck => {
-            void_by(connection).is_some() || by_of_bare_syn_ack(connection, &[]) == Some("path")
+            let void = void_by(connection).is_some() && made_void(connection, &finder.evidence.views).is_none();
+            void || by_of_bare_syn_ack(connection, &[], finder.evidence.inputs) == Some("path")
         }
         FallbackCause::NoOptionInThirdAck => {
             connection.initial().is_some_and(|initial| syn_ack::blanked_ack(connection, initial).is_some())
@@ -180,11 +151,9 @@ fn fell_back(finder: &mut Finder<'_, '_>, connection: &Connection, seen: &Fallba
             connection.handshake.syn_ack.is_some()
                 || keeps_option_back(finder.evidence).is_some()
                 || must_be_dropped(connection).is_some()
+                || drops_option(connection, &finder.evidence.views).is_some()
         }
         _ => false,
-    };
-    if moot {
-        finder.advice_is_moot();
     }
 }
 
@@ -223,12 +192,22 @@ fn without_length(finder: &Finder<'_, '_>, connection: &Connection, seen: &Fallb
 
 fn option_echoed(finder: &Finder<'_, '_>, connection: &Connection, seen: &FallbackSeen) -> Verdict {
     let syn = syn_frame(connection);
+    let unechoed = |view: &&Connection| {
+        let syn_ack = view.initial()?.syn_ack.as_ref().filter(|_| !view.handshake.echoed)?;
+        Some((view.handshake.syn_ack.is_some(), syn_ack.first.frame))
+    };
+    let own = finder.evidence.views.iter().find_map(unechoed);
     let text = format!(
-        "The SYN/ACK (frame {}) repeats the client's own MP_CAPABLE{}, without a key of the server: a middlebox echoes options, the server is no MPTCP peer.",
+        "The SYN/ACK (frame {}) repeats the client's own MP_CAPABLE{}, without a key of the server: a middlebox echoes options{}.",
         finder.frame(seen.frame),
         syn.map_or_else(String::new, |syn| format!(" of frame {}", finder.frame(syn))),
+        match own {
+            Some((true, own)) => format!(", in the place of the server's own, which is in frame {}", finder.frame(own)),
+            Some((false, own)) => format!("; the SYN/ACK has none in frame {}", finder.frame(own)),
+            None => "; what the server answered does not show".to_owned(),
+        },
     );
-    (rule::FALLBACK_OPTION_ECHOED, text, syn.into_iter().collect())
+    (rule::FALLBACK_OPTION_ECHOED, text, syn.into_iter().chain(own.map(|own| own.1)).collect())
 }
 
 fn syn_retried(finder: &Finder<'_, '_>, connection: &Connection, seen: &FallbackSeen) -> Verdict {
@@ -274,13 +253,17 @@ fn syn_retried(finder: &Finder<'_, '_>, connection: &Connection, seen: &Fallback
         return (rule::FALLBACK_SYN_RETRIED_WITHOUT_OPTION, text, frames);
     }
     let device = keeps_option_back(finder.evidence).map(|place| finder.evidence.input_name(place));
+    let beyond = drops_option(connection, &finder.evidence.views).map(|view| finder.evidence.input_name(view.input));
     let text = format!(
         "{} with MP_CAPABLE got no answer; the one without (frame {}) did. MPTCP cost {} and then was not used: {}.",
         text::counted(with, "SYN"),
         finder.frame(seen.frame),
         text::duration(bare.since(first)),
         device.map_or_else(
-            || "something drops SYNs that carry the option".to_owned(),
+            || match beyond {
+                Some(place) => format!("{place} shows none of them, and the one without: something before it drops SYNs that carry the option"),
+                None => "something drops SYNs that carry the option".to_owned(),
+            },
             |place| format!("they came in at {place}, and no other interface shows them: the device that was captured drops SYNs that carry the option"),
         ),
     );
@@ -296,7 +279,7 @@ fn no_option_in_third_ack(finder: &Finder<'_, '_>, connection: &Connection, seen
     let sent = |view: &&Connection| view.handshake.ack.is_some();
     let views = || finder.evidence.views.iter().copied();
     let overwritten = connection.initial().is_some_and(|initial| syn_ack::blanked_ack(connection, initial).is_some());
-    let why = match fallback_by(connection, &finder.evidence.views) {
+    let why = match finder.evidence.fallback_by() {
         _ if overwritten => "NOPs stand in its place, so it was overwritten on the way",
         _ if views().any(|view| at_client(&view)) => "the option of the SYN/ACK was lost on its way to the client",
         _ if views().any(|view| sent(&view)) => "the option of the third ACK was lost on its way to the server",
@@ -350,7 +333,9 @@ fn lost_from(connection: &Connection, views: &[&Connection], silent: Side) -> Op
     let of_view = |view: &&Connection| {
         if mapped_to(view, silent) > mapped_to(connection, silent) {
             Some(silent)
-        } else if (mapped_to(view, peer) == 0) != (mapped_to(connection, peer) == 0) {
+        } else if (mapped_to(view, peer) == 0) != (mapped_to(connection, peer) == 0)
+            || (mapped_to(view, peer) != mapped_to(connection, peer) && carries_as_much(view, connection, peer))
+        {
             Some(peer)
         } else {
             None
@@ -359,12 +344,21 @@ fn lost_from(connection: &Connection, views: &[&Connection], silent: Side) -> Op
     views.iter().find_map(of_view)
 }
 
+/// Whether both show as much of what one end sent on the first subflow.
+fn carries_as_much(view: &Connection, connection: &Connection, side: Side) -> bool {
+    let reach = |connection: &Connection| {
+        let half = &connection.initial()?.halves[side];
+        half.syn().map(|syn| half.next.saturating_sub(syn))
+    };
+    reach(view).is_some() && reach(view) == reach(connection)
+}
+
 fn options_vanished(finder: &Finder<'_, '_>, connection: &Connection, seen: &FallbackSeen) -> Verdict {
     let who = seen.side.map_or("sender", Side::name);
     let last_good = seen.side.and_then(|side| connection.initial()?.options[side]).map(|(_, last)| last);
     let why = match seen.side.and_then(|side| lost_from(connection, &finder.evidence.views, side)) {
         Some(side) if Some(side) == seen.side => format!("they were removed from the {who}'s packets on the way"),
-        Some(side) => format!("the {}'s were removed on the way, so the {who} went on without", side.name()),
+        Some(side) => format!("the {}'s were removed on the way, and the {who} went on without", side.name()),
         None => "the options of one direction or of both are removed on the way".to_owned(),
     };
     let text = format!(

@@ -5,7 +5,7 @@ use super::version_0::is_its_kernel;
 use super::{Finder, endpoint, span};
 use crate::text;
 use crate::track::connection::outcome::Outcome;
-use crate::track::connection::{AnomalyKind, Connection, FallbackCause};
+use crate::track::connection::{Anomaly, AnomalyKind, Connection, FallbackCause};
 use crate::track::mark::Mark;
 use crate::track::side::Side;
 use crate::track::subflow::{Subflow, SynSeen};
@@ -16,10 +16,12 @@ const RETRANSMISSION_NS: u64 = 200_000_000;
 
 pub(super) fn look(finder: &mut Finder<'_, '_>) {
     let connection = finder.connection();
+    // No answer is one that reaches the client.
+    let at_client = finder.evidence.seen_by(Side::Client);
     if let Some(initial) = connection.initial() {
-        match connection.outcome() {
-            Outcome::Refused => refused(finder, initial),
-            Outcome::Unanswered => unanswered(finder, connection, initial),
+        match (connection.outcome(), at_client.outcome(), at_client.initial()) {
+            (Outcome::Refused, ..) => refused(finder, initial),
+            (_, Outcome::Unanswered, Some(initial)) => unanswered(finder, at_client, initial),
             _ => late(finder, connection, initial),
         }
     }
@@ -47,7 +49,9 @@ fn unanswered(finder: &mut Finder<'_, '_>, connection: &Connection, initial: &Su
     if connection.handshake.syn.is_none() || !only_syns {
         return;
     }
-    let waited = finder.evidence.capture_end.since(syn.first.time);
+    // Clocks of two places do not compare.
+    let own = std::ptr::eq(connection, finder.connection());
+    let waited = if own { finder.evidence.capture_end } else { connection.last.time }.since(syn.first.time);
     // A capture that ends just then lacks time.
     if syn.retransmissions() == 0 && waited < span::SECOND {
         return;
@@ -67,8 +71,14 @@ fn unanswered(finder: &mut Finder<'_, '_>, connection: &Connection, initial: &Su
         let without = all.saturating_sub(with);
         text.push_str(&format!(", and neither did {without} without it: that is no matter of MPTCP"));
     }
+    let mut frames: Vec<Mark> = syns.iter().map(|syn| syn.0).collect();
+    let all = std::iter::once(finder.connection()).chain(finder.evidence.views.iter().copied());
+    if let Some(answer) = all.filter_map(Connection::initial).find_map(|initial| initial.syn_ack.as_ref()) {
+        let frame = finder.frame(answer.first.frame);
+        text.push_str(&format!(". The server answered (frame {frame}), and the answer is lost on the way back"));
+        frames.push(answer.first.frame);
+    }
     text.push('.');
-    let frames: Vec<Mark> = syns.iter().map(|syn| syn.0).collect();
     finder.report(rule::CONNECTION_UNANSWERED, Some(0), &frames, text);
     if let Some(found) = finder.found.last_mut() {
         // What the advice tells to try, the client has tried.
@@ -106,6 +116,18 @@ pub(super) fn late_opening(
         (0, copies) => ("SYN/ACK", copies),
         (copies, _) => ("SYN", copies),
     };
+    // Nothing but SYNs of its initiator: it is not known to have had an answer.
+    let sent = subflow.halves[subflow.initiator].segments;
+    let stuck = subflow.reset().is_none() && sent > 0 && sent <= u64::from(syn.retransmissions()) + 1;
+    if stuck && subflow.seldom.attempts.is_none() {
+        return Some(format!(
+            "The SYN was sent {} and the SYN/ACK {}, the last {} after the first SYN, and the {} never went on: the SYN/ACK does not reach it, or its answer does not come here.",
+            super::times(u64::from(syn.retransmissions()) + 1),
+            super::times(u64::from(syn_ack.retransmissions()) + 1),
+            text::duration(delay),
+            subflow.initiator.name(),
+        ));
+    }
     let attempts = subflow.seldom.attempts.map_or_else(String::new, |(count, reset)| {
         frames.push(reset.at.frame);
         let (by, frame) = (reset.by.name(), finder.frame(reset.at.frame));
@@ -162,8 +184,20 @@ pub(super) fn many<T>(
     rule: &'static crate::diagnose::Explanation,
     sentence: impl Fn(T, &str) -> String,
 ) {
+    let anomalies = finder.anomalies().copied();
+    many_of(finder, anomalies, of, rule, sentence);
+}
+
+/// [`many`], of these anomalies.
+pub(super) fn many_of<T>(
+    finder: &mut Finder<'_, '_>,
+    anomalies: impl Iterator<Item = Anomaly>,
+    of: impl Fn(AnomalyKind) -> Option<T>,
+    rule: &'static crate::diagnose::Explanation,
+    sentence: impl Fn(T, &str) -> String,
+) {
     let of = &of;
-    let mut all = finder.anomalies().filter_map(|anomaly| Some((anomaly, of(anomaly.kind)?)));
+    let mut all = anomalies.filter_map(|anomaly| Some((anomaly, of(anomaly.kind)?)));
     let Some((first, told)) = all.next() else { return };
     let mut frames = vec![first.frame];
     frames.extend(first.other);

@@ -10,12 +10,11 @@ use crate::track::subflow::Subflow;
 
 /// A join with a complete handshake.
 pub(super) fn look(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, subflow: &Subflow) {
-    if connection.options_cut {
-        return;
-    }
     for side in Side::BOTH {
-        data_without_option(finder, index, subflow, side);
-        answer_without_option(finder, connection, index, subflow, side);
+        data_without_option(finder, index, side);
+        if !connection.options_cut {
+            answer_without_option(finder, connection, index, subflow, side);
+        }
     }
 }
 
@@ -26,9 +25,13 @@ pub(super) fn explains_reset(finder: &Finder<'_, '_>, index: u16) -> bool {
 }
 
 /// Payload, and not one mapping: the options of the handshake passed, those of data do not.
-fn data_without_option(finder: &mut Finder<'_, '_>, index: u16, subflow: &Subflow, side: Side) {
+fn data_without_option(finder: &mut Finder<'_, '_>, index: u16, side: Side) {
+    let Some(own) = finder.connection().subflows.get(usize::from(index)) else { return };
+    let (connection, _, subflow) = finder.evidence.subflow_seen_by(side.peer(), (index, own));
     let (half, bare) = (&subflow.halves[side], &subflow.seldom.bare[side]);
-    let Some(first) = bare.first.filter(|_| half.last_mapping_end().is_none()) else { return };
+    let Some(first) = bare.first.filter(|_| half.last_mapping_end().is_none() && !connection.options_cut) else {
+        return;
+    };
     let mut frames = vec![first];
     let text = format!(
         "The {} sent {} on the join {}, from frame {} on, without any MPTCP option: options are removed on this path after the handshake{}.",

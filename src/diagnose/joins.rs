@@ -2,6 +2,7 @@
 
 use super::handshake::{just, late_opening, many};
 use super::join_data;
+use super::join_seen::{decided_by, lacks_proof_of_syn_ack, lacks_proof_of_third_ack, third_ack_got_lost};
 use super::rules::joins as rule;
 use super::version_0::is_its_kernel;
 use super::views::{host_without, keeps_back};
@@ -16,9 +17,10 @@ use crate::wire::ResetReason;
 
 pub(super) fn look(finder: &mut Finder<'_, '_>) {
     let connection = finder.connection();
-    for (index, subflow) in finder.subflows() {
-        if let Some(join) = &subflow.join {
-            one(finder, connection, index, subflow, join);
+    for (index, subflow) in finder.subflows().filter(|(_, subflow)| subflow.join.is_some()) {
+        let (seen, shown) = decided_by(finder, index, subflow);
+        if let Some(join) = &shown.join {
+            one(finder, seen, index, shown, join);
         }
     }
     if !connection.seldom.anomalies.is_empty() {
@@ -35,19 +37,15 @@ fn one(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, subflow
     if proof.syn_ack.is_mismatch() || proof.ack.is_mismatch() {
         return hmac_mismatch(finder, index, subflow, join, &proof);
     }
-    if let Some(bare) = join.bare_syn_ack.filter(|_| join.syn_ack_hmac.is_none()) {
+    if let Some(bare) = lacks_proof_of_syn_ack(join) {
         return syn_ack_without_option(finder, index, subflow, join, bare);
     }
     let state = subflow.state();
-    let unfinished = matches!(state, SubflowState::Refused | SubflowState::Reset | SubflowState::HalfOpen);
-    if let Some(bare) = join.bare_ack.filter(|_| {
-        join.ack_hmac.is_none()
-            && join.syn_ack_hmac.is_some()
-            && unfinished
-            && !subflow.took_third_ack(join)
-            && !connection.options_cut
-    }) {
+    if let Some(bare) = lacks_proof_of_third_ack(connection, subflow, join) {
         return ack_without_option(finder, index, subflow, join, bare);
+    }
+    if third_ack_got_lost(finder, connection, index, subflow, join) {
+        return;
     }
     if complete(join) {
         join_data::look(finder, connection, index, subflow);
@@ -136,7 +134,8 @@ pub(super) fn and_reset(finder: &Finder<'_, '_>, subflow: &Subflow, frames: &mut
 
 /// Why a SYN/ACK has no MP_JOIN: captures at other places tell.
 fn who_left_it_out(finder: &Finder<'_, '_>, subflow: &Subflow, frames: &mut Vec<Mark>) -> &'static str {
-    let twins = finder.evidence.views.iter().filter_map(|view| twin(subflow, view));
+    let all = std::iter::once(&finder.evidence.connection).chain(&finder.evidence.views);
+    let twins = all.filter_map(|view| twin(subflow, view)).filter(|(_, twin)| !std::ptr::eq(*twin, subflow));
     let mut verdict = "the option is stripped on this path, or the join reached a server without MPTCP";
     for (_, twin) in twins {
         let (Some(syn), Some(join)) = (&twin.syn, &twin.join) else { continue };

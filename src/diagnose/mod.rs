@@ -5,6 +5,7 @@
 
 pub mod across;
 mod addresses;
+mod blame;
 mod close;
 pub mod counters;
 mod data;
@@ -13,6 +14,7 @@ mod explanation;
 mod fallback;
 mod handshake;
 mod join_data;
+mod join_seen;
 mod joins;
 mod one_way;
 mod paths;
@@ -31,11 +33,12 @@ use crate::track::mark::Mark;
 use crate::track::sites::Sites;
 use crate::track::subflow::Subflow;
 
+pub(crate) use close::close_of;
 pub use data::explain_mismatch;
 pub use explanation::Explanation;
 pub use fallback::{fallback_by, fallback_counter};
 pub use version_0::{advice, counter, section};
-pub(crate) use views::{keeps_any_back, nearer_to_server, twin};
+pub(crate) use views::{AddressSeen, announced, join_proof, keeps_any_back, nearer_to_server, twin};
 
 /// What the rules look at.
 pub struct Evidence<'a> {
@@ -170,6 +173,11 @@ impl Evidence<'_> {
         let of = |index: u16| self.connection.subflows.get(usize::from(index)).map(site);
         let in_views = |at: u16| self.views.iter().flat_map(|view| &view.subflows).any(|subflow| site(subflow) == at);
         of(one).zip(of(other)).is_some_and(|(one, other)| one != other && (in_views(one) || in_views(other)))
+    }
+
+    /// Who made the connection fall back.
+    fn fallback_by(&self) -> Option<&'static str> {
+        fallback_by(self.connection, &self.views, self.inputs)
     }
 
     /// A frame as messages name it.

@@ -1,7 +1,7 @@
 //! Fallbacks of which the capture lacks the packets of one end, or that rest on its silence.
 
 use super::Finder;
-use super::fallback::{Verdict, fallback_by, syn_frame};
+use super::fallback::{Verdict, syn_frame};
 use super::rules::fallback as rule;
 use crate::track::connection::{Connection, FallbackSeen};
 use crate::track::mark::Mark;
@@ -29,7 +29,7 @@ pub(super) fn never_spoke(connection: &Connection) -> bool {
 /// The client asked, its SYN/ACK was not captured, and what the client sent then has no option.
 pub(super) fn no_option_after_syn(finder: &Finder<'_, '_>, connection: &Connection, seen: &FallbackSeen) -> Verdict {
     let syn = syn_frame(connection);
-    let why = match fallback_by(connection, &finder.evidence.views) {
+    let why = match finder.evidence.fallback_by() {
         Some("path") => "the option of the SYN or of the SYN/ACK was removed on the way",
         Some(_) => "the server did not answer the option: it does not speak MPTCP on this port",
         None => {

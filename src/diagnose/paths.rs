@@ -171,7 +171,11 @@ fn interfaces(finder: &mut Finder<'_, '_>, connection: &Connection) {
         let answered_at = subflow.syn_ack.as_ref().map_or(0, |syn_ack| syn_ack.interface_index);
         // Only the host that opens the subflow chooses the way out; what a router forwards passes two interfaces anyway.
         let left = syn.outgoing;
-        if left == Some(true) && place.2 != 0 && answered_at != 0 && answered_at != place.2 {
+        // Two inputs may be of two hosts, whose interfaces do not compare.
+        let input = |mark: Mark| mark.frame().input;
+        let one_host =
+            subflow.syn_ack.as_ref().is_some_and(|answer| input(answer.first.frame) == input(syn.first.frame));
+        if left == Some(true) && one_host && place.2 != 0 && answered_at != 0 && answered_at != place.2 {
             let syn_ack = subflow.syn_ack.as_ref().map_or(syn.first.frame, |syn_ack| syn_ack.first.frame);
             let text = format!(
                 "The SYN from {address} left through interface {} (frame {}), and its answer came in on interface {} (frame {}): the route goes by destination only.",

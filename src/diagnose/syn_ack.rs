@@ -1,6 +1,7 @@
 //! Fallbacks that the SYN/ACK shows, and what it tells of devices on the way.
 
-use super::fallback::{Verdict, fallback_by, syn_frame, void_by};
+use super::blame::{made_void, void_by};
+use super::fallback::{Verdict, syn_frame};
 use super::rules::fallback as rule;
 use super::{Finder, endpoint};
 use crate::track::connection::{Connection, FallbackSeen};
@@ -21,8 +22,13 @@ pub(super) fn without_option(finder: &Finder<'_, '_>, connection: &Connection, s
     let version = connection.handshake.syn.map_or_else(String::new, |(syn, _)| format!(" version {}", syn.version));
     let no_peer = format!("it does not speak MPTCP{version} on this port");
     let no_server = format!("the server does not speak MPTCP{version} on this port");
-    let why = match fallback_by(connection, &finder.evidence.views) {
-        Some("path") => "the option was removed on the way",
+    let views = &finder.evidence.views;
+    let elsewhere = views.iter().any(|view| view.handshake.syn.is_some() && view.handshake.syn_ack.is_none());
+    let why = match finder.evidence.fallback_by() {
+        Some("path") => match made_void(connection, views) {
+            Some(void) => &format!("on the way, the {void} it void, so a server must ignore it"),
+            None => "the option was removed on the way",
+        },
         Some("client") => {
             let void = void_by(connection).unwrap_or_default();
             &format!("the {void} it void, so a server must ignore it")
@@ -30,6 +36,7 @@ pub(super) fn without_option(finder: &Finder<'_, '_>, connection: &Connection, s
         Some("server") => {
             &format!("the SYN reached the server with its option and the server did not answer it: {no_peer}")
         }
+        _ if elsewhere => &format!("another capture shows the same: the option is lost beyond both, or {no_server}"),
         _ if connection.asks_for_checksums(Side::Client) == Some(true) => {
             &format!("{no_server} or refuses the checksums that the SYN asks for, or the option was removed on the way")
         }
@@ -120,7 +127,7 @@ pub(super) fn blanked(finder: &mut Finder<'_, '_>, connection: &Connection, inde
     };
     if missing {
         let text = format!(
-            "The SYN/ACK in frame {} has a run of {} NOPs and no {option}: something on the path overwrites options in place of removing them.",
+            "The SYN/ACK in frame {} has {} bytes of padding in a row and no {option}: something on the path overwrites options in place of removing them.",
             finder.frame(syn_ack.first.frame),
             syn_ack.nop_run,
         );

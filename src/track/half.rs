@@ -70,6 +70,8 @@ pub struct Seldom {
     pub unmapped: Unmapped,
     /// Bytes whose sequence numbers had been seen.
     pub retransmitted: u64,
+    /// The first segment with such bytes.
+    pub first_again: Option<Mark>,
     /// Data-level bytes that another subflow had carried.
     pub reinjected: u64,
     /// While the SYN is unknown: mappings without place.
@@ -100,6 +102,7 @@ super::sparse::empty! {
         fast_open: 0,
         unmapped: Unmapped { ranges: VecDeque::new(), dropped: 0, dropped_from: None },
         retransmitted: 0,
+        first_again: None,
         reinjected: 0,
         unplaced: Unplaced { list: Vec::new(), places: None },
         against_priority: 0,
@@ -323,6 +326,7 @@ impl Half {
             self.rtt.sent(end, stamp, now);
         } else {
             self.seldom.retransmitted += u64::from(len) - fresh;
+            self.seldom.first_again.get_or_insert(at);
             self.rtt.sent_again(start);
         }
         if !self.seen.is_contiguous() {

@@ -37,10 +37,12 @@ struct Shown {
 struct Says {
     /// One bit a subtype.
     subtypes: u16,
-    /// DATA_ACK, DSN, SSN, length, and the rest of the DSS; all the same where it can't be read.
+    /// Low halves of DATA_ACK and DSN, SSN, length, and the rest of the DSS; all the same where it can't be read.
     dss: [u16; 5],
-    /// All other options.
-    others: u32,
+    /// High halves of DATA_ACK and DSN; 0 where they are not sent.
+    high: [u16; 2],
+    /// All other options, each in the slot of its subtype's two lowest bits.
+    others: [u16; 4],
 }
 
 /// Options of packets that say different things at two inputs.
@@ -67,9 +69,13 @@ pub enum How {
     LowerLacks,
     /// The higher one does.
     HigherLacks,
-    /// Both have it, with other contents; of a DSS, one bit a part: DATA_ACK, DSN, SSN, length, the rest.
+    /// Both have it, with other contents; of a DSS, one bit a part: DATA_ACK, DSN, SSN, length, the rest, and
+    /// [`SHORTENED`].
     Changed(u8),
 }
+
+/// The bit of [`How::Changed`] that says that DATA_ACK or DSN has 64 bits at one site and the same low 32 of them at the other.
+pub const SHORTENED: u8 = 1 << 5;
 
 /// What came of a look.
 pub(super) struct Look {
@@ -184,11 +190,12 @@ impl Says {
             if let TcpOption::Mptcp(MptcpOption::Dss(dss)) = item.option {
                 let parts = parts(&dss);
                 says.dss.iter_mut().zip(parts).for_each(|(known, part)| *known = known.rotate_left(1) ^ part);
+                says.high = [dss.data_ack, dss.mapping.map(|mapping| mapping.dsn)].map(high);
             } else if subtype == Subtype::DSS.0 {
                 let hash = hash(item.bytes) as u16;
                 says.dss.iter_mut().for_each(|known| *known = known.rotate_left(1) ^ hash);
-            } else {
-                says.others = says.others.rotate_left(1) ^ hash(item.bytes) as u32;
+            } else if let Some(slot) = says.others.get_mut(usize::from(subtype & 3)) {
+                *slot = slot.rotate_left(1) ^ hash(item.bytes) as u16;
             }
         }
         says
@@ -202,27 +209,51 @@ impl Says {
             (true, false) => Some(How::HigherLacks),
             (true, true) if subtype == Subtype::DSS => {
                 let differ = self.dss.iter().zip(&higher.dss).enumerate().filter(|(_, (one, other))| one != other);
-                let parts = differ.fold(0, |parts, (index, _)| parts | 1 << index);
+                let mut parts = differ.fold(0, |parts, (index, _)| parts | 1 << index);
+                for (index, pair) in self.high.into_iter().zip(higher.high).enumerate() {
+                    parts |= match pair {
+                        (one, other) if one == other => 0,
+                        (0, _) | (_, 0) => SHORTENED,
+                        _ => 1 << index,
+                    };
+                }
                 (parts != 0).then_some(How::Changed(parts))
             }
-            // One hash is of all: it tells nothing of this one where another came or went.
+            // One hash may be of several: it tells nothing of this one where another came or went.
             (true, true) => {
-                let one = self.subtypes == higher.subtypes && self.others != higher.others;
-                one.then_some(How::Changed(0))
+                let (slot, sharing) = (usize::from(subtype.0 & 3), 0x1111 << (subtype.0 & 3) & !(1 << Subtype::DSS.0));
+                let same_kinds = (self.subtypes ^ higher.subtypes) & sharing == 0;
+                let differs = same_kinds && self.others.get(slot) != higher.others.get(slot);
+                differs.then_some(How::Changed(0))
             }
         }
     }
 }
 
+/// The flags of a DSS that say how long its numbers are (RFC 8684 §3.3).
+const LENGTHS: u8 = 0x0a;
+
+/// A hash of the high half of a DATA_ACK or DSN.
+fn high(number: Option<RawSequence>) -> u16 {
+    match number {
+        Some(RawSequence::Long(all)) => (fold(all >> 32 ^ 0xa409_3822_299f_31d0, 0x082e_fa98_ec4e_6c89) as u16).max(1),
+        _ => 0,
+    }
+}
+
 /// Hashes of the parts of a DSS.
 fn parts(dss: &Dss) -> [u16; 5] {
-    let sequence = |number: Option<RawSequence>| match number {
-        None => 0,
-        Some(RawSequence::Short(low)) => fold(u64::from(low) ^ 0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7344),
-        Some(RawSequence::Long(all)) => fold(all ^ 0xa409_3822_299f_31d0, 0x082e_fa98_ec4e_6c89),
+    let sequence = |number: Option<RawSequence>| {
+        number.map_or(0, |number| {
+            let low = match number {
+                RawSequence::Short(low) => low,
+                RawSequence::Long(all) => all as u32,
+            };
+            fold(u64::from(low) ^ 0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7344)
+        })
     };
     let number = |number: u64| fold(number ^ 0x4528_21e6_38d0_1377, 0xbe54_66cf_34e9_0c6c);
-    let (mapping, flags) = (dss.mapping, u64::from(dss.flags) << 8 | u64::from(dss.reserved));
+    let (mapping, flags) = (dss.mapping, u64::from(dss.flags & !LENGTHS) << 8 | u64::from(dss.reserved));
     let checksum = mapping.and_then(|mapping| mapping.checksum).map_or(0, |checksum| 1 << 32 | u64::from(checksum));
     [
         sequence(dss.data_ack) as u16,

@@ -98,6 +98,8 @@ pub struct Seldom {
     pub resets: Vec<RstSent>,
     /// Where inputs are compared: the first segment that the sender of the RST that ended it sent after it.
     pub after_reset: Option<Mark>,
+    /// The same for the RST that did not end it.
+    pub after_survived: Option<Mark>,
     /// Options of its packets that say different things at two inputs.
     pub differences: Vec<Difference>,
     /// One end has left it for good, as a RST without a socket shows, and the capture has nothing of the other.
@@ -173,6 +175,7 @@ empty! {
         told: PerSide { client: Told::NOTHING, server: Told::NOTHING },
         resets: Vec::new(),
         after_reset: None,
+        after_survived: None,
         differences: Vec::new(),
         abandoned: false,
     };
@@ -326,6 +329,8 @@ pub struct Reset {
     pub by: Side,
     /// Its frame.
     pub at: Moment,
+    /// Raw sequence number.
+    pub seq: u32,
     /// MP_TCPRST: reason and T flag.
     pub reason: Option<(ResetReason, bool)>,
     /// It answered the SYN.
@@ -375,6 +380,7 @@ impl Subflow {
     #[cold]
     pub(super) fn survive_reset(&mut self, shown: Mark) {
         let reset = self.seldom.reset.take();
+        self.seldom.after_survived = self.seldom.after_reset.take();
         self.seldom.survived = reset.map(|reset| (reset, shown));
         self.update_carries();
     }
@@ -401,7 +407,8 @@ impl Subflow {
         if segment.flags.rst() {
             let sent = RstSent { by: side, seq: segment.seq, with_ack: segment.flags.ack() };
             let known = &self.seldom.resets;
-            if known.len() < limits::RESETS && !known.contains(&sent) {
+            let of_side = known.iter().filter(|other| other.by == side).count();
+            if of_side < limits::RESETS && !known.contains(&sent) {
                 self.seldom.resets.push(sent);
             }
         } else if let Some(seldom) = self.seldom.written()

@@ -140,7 +140,13 @@ impl Flow {
 
     /// MP_JOIN of the SYN/ACK.
     pub(crate) fn join_syn_ack(&self, backup: bool) -> TcpOption<'static> {
-        let hmac = join_syn_ack_hmac(suite(), SERVER_KEY, CLIENT_KEY, self.server_nonce, Nonce(self.nonce));
+        self.join_syn_ack_by(Side::Server, backup)
+    }
+
+    /// MP_JOIN of the SYN/ACK with which this end answers.
+    pub(crate) fn join_syn_ack_by(&self, joined: Side, backup: bool) -> TcpOption<'static> {
+        let (own, other) = (key_of(joined), key_of(joined.peer()));
+        let hmac = join_syn_ack_hmac(suite(), own, other, self.server_nonce, Nonce(self.nonce));
         TcpOption::Mptcp(MptcpOption::MpJoin(MpJoin::SynAck {
             backup,
             address_id: self.server_id,

@@ -13,6 +13,7 @@ pub const TOPIC: Topic = Topic {
         PATH_BLANKED_OPTION,
         PATH_ECHOED_OPTION,
         PATH_CHANGED_OPTION,
+        PATH_SHORTENED_NUMBERS,
         PATH_CHANGED_PAYLOAD,
         PATH_RESEGMENTED,
         PATH_REWROTE_SEQUENCE_NUMBERS,
@@ -63,8 +64,8 @@ pub const PATH_ECHOED_OPTION: &Explanation = &Explanation {
     id: "path-echoed-option",
     severity: Severity::Warning,
     title: "a middlebox between two captures echoed the option of the SYN",
-    meaning: "The SYN/ACK has no MP_CAPABLE where it comes from the server, and the client's own where it reaches the \
-              client.",
+    meaning: "The SYN/ACK has no option, or the server's own, where it comes from the server, and that of the client's \
+              SYN where it reaches the client.",
     detection: "The same SYN/ACK at two inputs.",
     advice: "",
     rfc: "8684 §3.7",
@@ -82,6 +83,19 @@ pub const PATH_CHANGED_OPTION: &Explanation = &Explanation {
     detection: "The contents of options of the same packet at two inputs, parts of DSS told apart.",
     advice: "Look for a proxy, load balancer or NAT helper between the two capture points that handles MPTCP itself.",
     rfc: "8684 §3.7",
+    counter: None,
+};
+
+/// Data sequence numbers took another form between two captures.
+pub const PATH_SHORTENED_NUMBERS: &Explanation = &Explanation {
+    id: "path-shortened-numbers",
+    severity: Severity::Note,
+    title: "data sequence numbers took another form between two captures",
+    meaning: "DATA_ACK or DSN of the same DSS has 64 bits at one input and 32 at the other, and the low halves agree: a \
+              device between the two rewrites the option. Receivers take either form, so this is harmless.",
+    detection: "The parts of DSS of the same packet at two inputs.",
+    advice: "",
+    rfc: "8684 §3.3",
     counter: None,
 };
 
@@ -160,7 +174,8 @@ pub const PATH_LOST_PACKETS: &Explanation = &Explanation {
     title: "packets were lost between two captures",
     meaning: "Segments that one input shows never reached the other, and were sent again.",
     detection: "Payload bytes of one direction that were sent again, counted at both inputs. What one input lacks and \
-                nobody sent again was lost by the capture.",
+                nobody sent again was lost by the capture. Likewise a REMOVE_ADDR that an input lacks which has all data \
+                of its sender.",
     advice: "",
     rfc: "",
     counter: None,

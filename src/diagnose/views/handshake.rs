@@ -1,10 +1,12 @@
 //! Options at two taps: of SYN, SYN/ACK, third ACK and RST, and of announced addresses.
 
 use super::super::Finder;
+use super::super::addresses::name;
 use super::super::rules::views as rule;
 use super::super::syn_ack::BLANKED;
-use super::{Stretch, Tap};
+use super::{Stretch, Tap, between};
 use crate::diagnose::Explanation;
+use crate::track::half::Half;
 use crate::track::mark::Mark;
 use crate::track::side::Side;
 use crate::track::subflow::SynSeen;
@@ -22,11 +24,24 @@ pub(super) fn look(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>) {
         gone(finder, stretch, initiator, &format!("The SYN carries {option}"), frames, more_nops(with, without));
     }
     if let (Some(with), Some(without)) = (&second.subflow.syn_ack, &first.subflow.syn_ack) {
-        let echoed = |tap: &Tap<'_>| !tap.is_join() && tap.connection.handshake.echoed;
+        let echoed = |tap: &Tap<'_>| match &tap.subflow.join {
+            None => tap.connection.handshake.echoed,
+            Some(join) => join.echoed,
+        };
         if echoed(&first) && !second.answered() && !echoed(&second) {
             let frames = [with.first.frame, without.first.frame];
             let text = format!(
-                "The SYN/ACK has no MP_CAPABLE in frame {} and the client's own in frame {}: a device echoes options {}.",
+                "The SYN/ACK has no {option} in frame {} and that of the SYN in frame {}: a device echoes options {}.",
+                finder.frame(frames[0]),
+                finder.frame(frames[1]),
+                stretch.name(finder, initiator.peer()),
+            );
+            stretch.report(finder, rule::PATH_ECHOED_OPTION, initiator.peer(), &frames, text);
+        } else if echoed(&first) && second.answered() {
+            let frames = [with.first.frame, without.first.frame];
+            let text = format!(
+                "The SYN/ACK has the {}'s own {option} in frame {} and that of the SYN in frame {}: a device put one in the place of the other {}.",
+                initiator.peer().name(),
                 finder.frame(frames[0]),
                 finder.frame(frames[1]),
                 stretch.name(finder, initiator.peer()),
@@ -114,7 +129,7 @@ fn gone(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, from: Side, head: &s
         return removed(finder, stretch, from, head, frames);
     }
     let text = format!(
-        "{head} in frame {} and not in frame {}; {nops} NOPs stand in its place: it was overwritten {}.",
+        "{head} in frame {} and not in frame {}; {nops} bytes of padding stand in its place: it was overwritten {}.",
         finder.frame(frames[0]),
         finder.frame(frames[1]),
         stretch.name(finder, from),
@@ -212,17 +227,45 @@ pub(super) fn announcements(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>) 
             };
             let Some(other) = same_id.clone().next().filter(|_| !same_id.any(same)) else { continue };
             let text = format!(
-                "ADD_ADDR of the {} announces {} as id {} in frame {} and {} in frame {}: it was changed {}.",
+                "ADD_ADDR of the {} announces {} in frame {} and {} in frame {}: it was changed {}.",
                 side.name(),
-                announced.address,
-                announced.id,
+                name(announced),
                 finder.frame(announced.frame),
-                other.address,
+                name(other),
                 finder.frame(other.frame),
                 stretch.name(finder, side),
             );
             let frames = [announced.frame, other.frame];
             stretch.report(finder, rule::PATH_CHANGED_OPTION, side, &frames, text);
+        }
+    }
+}
+
+/// Removals of addresses that one tap shows, and the next, which shows all that their sender sent, does not.
+pub(super) fn removals(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>) {
+    for side in Side::BOTH {
+        let (from, to) = stretch.of(side);
+        let (sent, got) = (&from.subflow.halves[side], &to.subflow.halves[side]);
+        let reach = |half: &Half| half.syn().map(|syn| half.next.saturating_sub(syn));
+        if reach(sent).is_none() || reach(sent) != reach(got) {
+            continue;
+        }
+        let here = from.connection.seldom.removals.iter().filter(|removal| removal.by == side);
+        for removal in here {
+            let arrived = to.connection.seldom.removals.iter().any(|other| (other.by, other.id) == (side, removal.id));
+            // A device that takes the option off a packet that passes is told of as such.
+            if arrived || stretch.lost_options(finder) {
+                continue;
+            }
+            let text = format!(
+                "The REMOVE_ADDR of id {} that the {} sent in frame {} is not at {}: it got lost {}, or that capture lacks it.",
+                removal.id,
+                side.name(),
+                finder.frame(removal.frame),
+                finder.evidence.input_name(to.subflow.interface.0),
+                stretch.name(finder, side),
+            );
+            stretch.report(finder, rule::PATH_LOST_PACKETS, side, &[removal.frame], text);
         }
     }
 }
@@ -239,13 +282,12 @@ fn tcp_header(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>) {
         let frames = [here.first.frame, there.first.frame];
         if here.seq != there.seq {
             let text = format!(
-                "The {name} of subflow {index} has sequence number {} in frame {} and {} in frame {}: a firewall between {} and {} shifts the {}'s numbers by {}.",
+                "The {name} of subflow {index} has sequence number {} in frame {} and {} in frame {}: a firewall {} shifts the {}'s numbers by {}.",
                 here.seq,
                 finder.frame(frames[0]),
                 there.seq,
                 finder.frame(frames[1]),
-                finder.evidence.input_name(near.interface.0),
-                finder.evidence.input_name(far.interface.0),
+                between(finder, (near.interface.0, far.interface.0)),
                 side.name(),
                 there.seq.wrapping_sub(here.seq),
             );

@@ -4,6 +4,7 @@
 //! next: so a difference is pinned to the shortest stretch of path that the captures bound.
 
 mod device;
+mod ends;
 mod handshake;
 mod options;
 mod reset;
@@ -11,6 +12,7 @@ mod stream;
 
 pub(crate) use device::keeps_any_back;
 pub(in crate::diagnose) use device::{keeps_back, keeps_option_back};
+pub(crate) use ends::{AddressSeen, announced, join_proof, nearest};
 pub(in crate::diagnose) use reset::host_without;
 use std::cmp::Reverse;
 
@@ -21,7 +23,7 @@ use crate::diagnose::Explanation;
 use crate::track::connection::Connection;
 use crate::track::mark::Mark;
 use crate::track::side::Side;
-use crate::track::subflow::{Subflow, SynSeen};
+use crate::track::subflow::Subflow;
 
 /// One subflow as one tap shows it.
 #[derive(Clone, Copy)]
@@ -56,6 +58,9 @@ pub(super) fn look(finder: &mut Finder<'_, '_>) {
                 handshake::announcements(finder, &stretch);
             }
             options::look(finder, &stretch, !worked);
+            if index == 0 {
+                handshake::removals(finder, &stretch);
+            }
             for side in Side::BOTH {
                 stream::look(finder, &stretch, side);
             }
@@ -85,16 +90,19 @@ pub(crate) fn nearer_to_server(a: &Connection, b: &Connection) -> bool {
     b.subflows.iter().find_map(delays).unwrap_or_else(|| a.first.time > b.first.time)
 }
 
-/// Whether a capture was made at this end: its host sent the SYN, or the SYN/ACK, and did not send the other's. What passes a
-/// router, or loops back, comes in, too: where the interfaces of one host are told apart, none of them is an end's.
+/// Whether a capture was made at this end: its host sent the SYN, or the SYN/ACK, and got the other's. What passes a router, or
+/// loops back, comes in, too, or leaves with a TTL that no host begins with: where the interfaces of one host are told apart,
+/// none of them is an end's.
 pub(crate) fn is_at(connection: &Connection, side: Side, inputs: Inputs<'_>) -> bool {
+    const BEGINNINGS: [u8; 4] = [32, 64, 128, 255];
     if inputs.are_interfaces() {
         return false;
     }
-    let left = |seen: Option<&SynSeen>| seen.is_some_and(|seen| seen.outgoing == Some(true));
     connection.initial().is_some_and(|initial| {
-        let (syn, syn_ack) = (left(initial.syn.as_ref()), left(initial.syn_ack.as_ref()));
-        if side == Side::Client { syn && !syn_ack } else { syn_ack && !syn }
+        let (syn, syn_ack) = (initial.syn.as_ref(), initial.syn_ack.as_ref());
+        let (own, other) = if side == Side::Client { (syn, syn_ack) } else { (syn_ack, syn) };
+        own.is_some_and(|seen| seen.outgoing == Some(true) && BEGINNINGS.contains(&seen.ttl))
+            && other.is_none_or(|seen| seen.outgoing == Some(false))
     })
 }
 
@@ -190,9 +198,7 @@ impl<'a> Stretch<'a> {
 
     /// `on the way to the server, between client-e1.pcap and server-e1.pcap`, in the direction of `side`'s packets.
     fn name(&self, finder: &Finder<'_, '_>, side: Side) -> String {
-        let (from, to) = self.inputs(side);
-        let name = |input| finder.evidence.input_name(input);
-        format!("on the way to the {}, between {} and {}", side.peer().name(), name(from), name(to))
+        format!("on the way to the {}, {}", side.peer().name(), between(finder, self.inputs(side)))
     }
 
     /// Reports what happened to packets of `side`.
@@ -209,6 +215,15 @@ impl<'a> Stretch<'a> {
             found.between = Some(self.inputs(side));
         }
     }
+}
+
+/// `between client-e1.pcap and server-e1.pcap`, or where one input shows both sides.
+fn between(finder: &Finder<'_, '_>, (from, to): (u16, u16)) -> String {
+    let name = |input| finder.evidence.input_name(input);
+    if from == to {
+        return format!("between two places that {} shows", name(from));
+    }
+    format!("between {} and {}", name(from), name(to))
 }
 
 /// Another 4-tuple, the same subflow.

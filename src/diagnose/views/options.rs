@@ -5,7 +5,7 @@ use super::super::rules::views as rule;
 use super::Stretch;
 use crate::text;
 use crate::track::mark::Mark;
-use crate::track::same_packet::{Difference, How};
+use crate::track::same_packet::{Difference, How, SHORTENED};
 use crate::track::side::Side;
 use crate::wire::Subtype;
 
@@ -16,8 +16,13 @@ pub(super) fn look(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, handshake
         let found = differences(finder, stretch, side);
         let mut gone = Vec::new();
         let mut other = Vec::new();
+        let mut shorter = Vec::new();
         let lower_first = passed_lower_first(finder, stretch, side);
         for difference in &found {
+            if difference.how == How::Changed(SHORTENED) {
+                shorter.push(difference);
+                continue;
+            }
             let stripped = match difference.how {
                 How::LowerLacks => !lower_first,
                 How::HigherLacks => lower_first,
@@ -30,6 +35,9 @@ pub(super) fn look(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, handshake
         }
         if !other.is_empty() {
             changed(finder, stretch, side, &other);
+        }
+        for difference in shorter {
+            shortened(finder, stretch, side, difference);
         }
     }
 }
@@ -123,6 +131,21 @@ fn changed(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, side: Side, other
     let explains = |found: &super::super::Found| found.frames.iter().all(|frame| frames.contains(frame));
     finder.found.retain(|found| found.rule.id != malformed || !explains(found));
     stretch.report(finder, rule::PATH_CHANGED_OPTION, side, &frames, text);
+}
+
+/// The same numbers in another form.
+fn shortened(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, side: Side, difference: &Difference) {
+    let frames = in_order(finder, stretch, side, difference);
+    let text = format!(
+        "In packets of the {} on subflow {}, DATA_ACK or DSN of DSS has 64 bits in one of frames {} and {}, and the same low 32 bits alone in the other{}; it happened {}.",
+        side.name(),
+        stretch.index,
+        finder.frame(frames[0]),
+        finder.frame(frames[1]),
+        first_of(difference.count),
+        stretch.name(finder, side),
+    );
+    stretch.report(finder, rule::PATH_SHORTENED_NUMBERS, side, &frames, text);
 }
 
 /// `the DSN and the length of DSS`; the option alone where nothing more is known.

@@ -13,7 +13,7 @@ use crate::track::subflow::{Reset, Subflow};
 pub(super) fn look(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>) {
     for side in Side::BOTH {
         let (from, to) = stretch.of(side);
-        let Some((reset, after)) = forged(&from, &to, side) else { continue };
+        let Some((reset, after)) = forged(finder, &from, &to, side) else { continue };
         let mut frames = vec![reset.at.frame, after];
         let mut text = format!(
             "A RST on subflow {} in the {}'s name is in frame {} and not at {}, and the {} went on after it, in frame {}: a device sent it {}",
@@ -96,28 +96,35 @@ pub(in crate::diagnose) fn host_without(
     host.map(|view| view.input)
 }
 
-/// The RST in the name of `side` that ends the subflow at `to`, and what that side sent after it, where `from`, which its packets
-/// pass first, does not show this RST. One that a capture lost proves nothing: only that its sender went on as if it had sent
-/// none.
-fn forged(from: &Tap<'_>, to: &Tap<'_>, side: Side) -> Option<(Reset, Mark)> {
-    let survived = to.subflow.seldom.survived.map(|survived| survived.0);
-    let ended = || Some((to.subflow.reset().or(survived)?, to.subflow.seldom.after_reset?));
+/// A RST in the name of `side` at `to`, and what that side sent after it, where `from`, which its packets pass first, does not
+/// show this RST. One that a capture lost proves nothing: only that its sender went on as if it had sent none.
+fn forged(finder: &Finder<'_, '_>, from: &Tap<'_>, to: &Tap<'_>, side: Side) -> Option<(Reset, Mark)> {
+    let seldom = &to.subflow.seldom;
+    let ended = || to.subflow.reset().zip(seldom.after_reset);
+    let survived = || seldom.survived.map(|survived| survived.0).zip(seldom.after_survived);
     // The end in whose name it came began its handshake again.
-    let attempt = || Some((to.subflow.seldom.attempts?.1, to.subflow.syn.as_ref()?.last().frame));
-    let (reset, after) = ended().or_else(attempt).filter(|(reset, _)| reset.by == side)?;
+    let attempt = || Some((seldom.attempts?.1, to.subflow.syn.as_ref()?.last().frame));
     let sent = |half: &Half| half.syn().map(|syn| half.next.saturating_sub(syn));
     let (first, second) = (sent(&from.subflow.halves[side])?, sent(&to.subflow.halves[side])?);
-    let shows_all = from.subflow.syn.is_some() && to.subflow.syn.is_some() && first >= second;
-    let came = resets(to, side).next()?;
-    let passed = from.subflow.seldom.resets.len() >= limits::RESETS || resets(from, side).any(|sent| sent == came);
-    (shows_all && !passed).then_some((reset, after))
+    if from.subflow.syn.is_none() || to.subflow.syn.is_none() || first < second {
+        return None;
+    }
+    // A host whose socket is gone answers without ACK, and by its routes alone, whatever path the subflow took.
+    let at_sender = is_at(from.connection, side, finder.evidence.inputs);
+    let foreign = |reset: &Reset| {
+        let own = reset.with_ack || reset.of_syn || reset.in_order || at_sender;
+        reset.by == side && own && !passed(from, to, reset)
+    };
+    [ended(), survived(), attempt()].into_iter().flatten().find(|(reset, _)| foreign(reset))
 }
 
-/// RSTs of `side`: their sequence numbers counted from its SYN, and whether they have ACK.
-fn resets(tap: &Tap<'_>, side: Side) -> impl Iterator<Item = (u32, bool)> {
-    let syn = tap.subflow.halves[side].syn().unwrap_or(0) as u32;
-    let sent = tap.subflow.seldom.resets.iter().filter(move |reset| reset.by == side);
-    sent.map(move |reset| (reset.seq.wrapping_sub(syn), reset.with_ack))
+/// Whether a RST that `to` shows is at `from`, too, for all that is known.
+fn passed(from: &Tap<'_>, to: &Tap<'_>, reset: &Reset) -> bool {
+    let from_syn = |tap: &Tap<'_>, seq: u32| seq.wrapping_sub(tap.subflow.halves[reset.by].syn().unwrap_or(0) as u32);
+    let known = from.subflow.seldom.resets.iter().filter(|known| known.by == reset.by);
+    let came = (from_syn(to, reset.seq), reset.with_ack);
+    known.clone().count() >= limits::RESETS
+        || known.map(|sent| (from_syn(from, sent.seq), sent.with_ack)).any(|sent| sent == came)
 }
 
 /// What one capture alone says of this RST, or of the answer to it, blames an end.

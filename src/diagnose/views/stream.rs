@@ -165,10 +165,23 @@ fn losses(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, side: Side) {
     let (from, to) = stretch.of(side);
     let (sent, got) = (&from.subflow.halves[side], &to.subflow.halves[side]);
     let whole = |tap: Tap<'_>| tap.subflow.syn.is_some() && tap.subflow.is_closed();
+    let frames: Vec<Mark> = sent.seldom.first_again.into_iter().collect();
     // What was sent once and is not at the other input came there all the same: that capture lost it.
     let lost = sent.seldom.retransmitted.saturating_sub(got.seldom.retransmitted);
     let same_length = ended_at(sent).zip(ended_at(got)).is_some_and(|(sent, got)| sent == got);
-    if lost > 0 && whole(from) && whole(to) && same_length {
+    // What an end got and refused, as under another 4-tuple, is not lost.
+    let refused = [from, to].iter().any(|tap| tap.subflow.reset().is_some_and(|reset| reset.by != side));
+    if lost > 0 && !refused && never_came(sent, got) {
+        let text = format!(
+            "{} that the {} sent again on subflow {} are not at {}, nor were they acknowledged: they were lost {}.",
+            text::bytes(lost),
+            side.name(),
+            stretch.index,
+            finder.evidence.input_name(to.subflow.interface.0),
+            stretch.name(finder, side),
+        );
+        stretch.report(finder, rule::PATH_LOST_PACKETS, side, &frames, text);
+    } else if lost > 0 && whole(from) && whole(to) && same_length {
         let text = format!(
             "{} that the {} sent on subflow {} were lost {} and sent again.",
             text::bytes(lost),
@@ -176,6 +189,14 @@ fn losses(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, side: Side) {
             stretch.index,
             stretch.name(finder, side),
         );
-        stretch.report(finder, rule::PATH_LOST_PACKETS, side, &[], text);
+        stretch.report(finder, rule::PATH_LOST_PACKETS, side, &frames, text);
     }
+}
+
+/// Whether the first byte that its receiver did not acknowledge was sent, and is not behind the stretch.
+fn never_came(sent: &Half, got: &Half) -> bool {
+    let (Some(near), Some(far), Some(acked)) = (sent.syn(), got.syn(), sent.acked()) else { return false };
+    let next = acked.saturating_sub(near);
+    let acked_there = got.acked().map_or(0, |acked| acked.saturating_sub(far));
+    sent.seen.holds(acked, acked + 1) && !got.seen.holds(far + next, far + next + 1) && acked_there <= next
 }

@@ -2,6 +2,7 @@
 
 use super::Context;
 use super::subflow;
+use crate::diagnose::{AddressSeen, announced};
 use crate::model::{
     Address, At, CapableFlags, ChecksumMismatch, Checksums, Connection, ConnectionDirection, DataFin, Directions,
     Endpoint, Fallback, Handover, LeftOut, Reorder, Sequence64, Stack, View,
@@ -31,14 +32,14 @@ pub(super) fn build(
         options_cut: connection.options_cut,
         outcome: connection.outcome().name(),
         fallback: fallback(connection, views, context),
-        close: connection.close().name(),
+        close: crate::diagnose::close_of(connection, views, context.inputs).name(),
         opened: context.moment(connection.first),
         closed: closed.then(|| context.moment(connection.last)),
         duration_ns: connection.first.time.is_known().then(|| connection.last.time.since(connection.first.time)),
         directions: directions(connection, context),
-        addresses: connection.addresses.iter().map(|announced| address(connection, announced, context)).collect(),
+        addresses: addresses(connection, views, context),
         subflows: (0..connection.subflows.len())
-            .filter_map(|index| subflow::build(connection, index, context))
+            .filter_map(|index| subflow::build(connection, views, index, context))
             .collect(),
         views: views.iter().map(|view| self::view(connection, view, context)).collect(),
         stack: Stack::default(),
@@ -157,14 +158,20 @@ fn checksums(connection: &tracked::Connection, side: Side, context: &Context<'_>
     }
 }
 
-fn address(connection: &tracked::Connection, announced: &tracked::Announced, context: &Context<'_>) -> Address {
+fn addresses(connection: &tracked::Connection, views: &[&tracked::Connection], context: &Context<'_>) -> Vec<Address> {
+    announced(connection, views, context.inputs).iter().map(|seen| address(seen, context)).collect()
+}
+
+fn address(seen: &AddressSeen<'_>, context: &Context<'_>) -> Address {
+    let announced = &seen.announced;
+    let (checked, received) = seen.received.unwrap_or((seen.connection, announced));
     Address {
         by: announced.by.name(),
         id: announced.id,
         address: announced.address,
         port: announced.port,
         frame: context.frame(announced.frame),
-        hmac: connection.prove_announced(announced).as_ref().map(model_verdict),
+        hmac: checked.prove_announced(received).as_ref().map(model_verdict),
         echoed: announced.echoed.map(|frame| At { frame: context.frame(frame) }),
         sent: announced.sent,
         removed: announced.removed.map(|frame| At { frame: context.frame(frame) }),
@@ -191,7 +198,7 @@ fn fallback(
     let seen = connection.fallback?;
     Some(Fallback {
         cause: seen.cause.name(),
-        by: crate::diagnose::fallback_by(connection, views),
+        by: crate::diagnose::fallback_by(connection, views, context.inputs),
         frame: Some(context.frame(seen.frame)),
         counter: crate::diagnose::fallback_counter(&seen, connection),
     })

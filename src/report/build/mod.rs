@@ -367,7 +367,7 @@ impl Report for TrackedReport {
                 break;
             }
             let subflows: Vec<_> = (0..tracked.subflows.len().min(left))
-                .filter_map(|index| subflow::build(tracked, index, &context))
+                .filter_map(|index| subflow::build(tracked, &[], index, &context))
                 .collect();
             left -= subflows.len();
             if let Some(known) = token.and_then(|token| by_token.get(&token)).and_then(|&at: &usize| list.get_mut(at)) {

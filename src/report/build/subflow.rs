@@ -2,6 +2,7 @@
 
 use super::Context;
 use super::connection::model_verdict;
+use crate::diagnose::join_proof;
 use crate::model::{
     AddressIds, At, Backup, BackupChange, Directions, FourTuple, Join, Reset, Rtt, SocketAddress, Subflow,
     SubflowDirection, Syn, ViewDirection, ViewSubflow,
@@ -12,7 +13,12 @@ use crate::track::histogram::Histogram;
 use crate::track::side::Side;
 use crate::track::subflow as tracked;
 
-pub(super) fn build(connection: &Connection, index: usize, context: &Context<'_>) -> Option<Subflow> {
+pub(super) fn build(
+    connection: &Connection,
+    views: &[&Connection],
+    index: usize,
+    context: &Context<'_>,
+) -> Option<Subflow> {
     let subflow = connection.subflows.get(index)?;
     let closed = subflow.is_closed();
     Some(Subflow {
@@ -53,7 +59,8 @@ pub(super) fn build(connection: &Connection, index: usize, context: &Context<'_>
             .join
             .as_deref()
             .filter(|_| connection.role_of(subflow).is_some())
-            .map(|join| self::join(connection, subflow, join)),
+            .and_then(|join| Some((join, join_proof((connection, views), (index as u16, subflow), context.inputs)?)))
+            .map(|(join, proof)| self::join(connection, subflow, join, &proof)),
         state: subflow.state().name(),
         reset: subflow.reset().map(|reset| self::reset(reset, context)),
         syn: subflow.syn.as_ref().map(|syn| self::syn(syn, context)),
@@ -67,8 +74,7 @@ pub(super) fn build(connection: &Connection, index: usize, context: &Context<'_>
     })
 }
 
-fn join(connection: &Connection, subflow: &tracked::Subflow, join: &tracked::Join) -> Join {
-    let proof = connection.prove_join(subflow, join);
+fn join(connection: &Connection, subflow: &tracked::Subflow, join: &tracked::Join, proof: &tracked::JoinProof) -> Join {
     let absent = connection.absent_hmacs(subflow, join);
     let absent = [(absent.syn_ack, "syn_ack_hmac"), (absent.ack, "ack_hmac")];
     Join {

@@ -34,6 +34,8 @@ pub struct Announced {
     pub hmac: Option<[u8; 8]>,
     /// The echo.
     pub echoed: Option<Mark>,
+    /// An echo of its id with another address or port.
+    pub echoed_otherwise: Option<Mark>,
     /// Times it was echoed.
     pub echoes: u32,
     /// It was sent again after an echo, which therefore had not arrived.
@@ -212,6 +214,7 @@ impl Connection {
                 time: env.at.time,
                 hmac: add.hmac,
                 echoed: None,
+                echoed_otherwise: None,
                 echoes: 0,
                 echo_unheard: false,
                 sent: 1,
@@ -234,10 +237,15 @@ impl Connection {
                 && known.address == add.address
                 && known.port == add.port
         };
-        if let Some(known) = self.addresses.iter_mut().rev().find(matching) {
+        let same_id =
+            |known: &&mut Announced| known.by == announcer && known.id == add.address_id && known.removed.is_none();
+        let mut announced = self.addresses.written().into_iter().flatten().rev();
+        if let Some(known) = announced.find(matching) {
             known.echoed.get_or_insert(self.last.frame);
             known.echoes += 1;
             known.echo_arrivals.note(taken);
+        } else if let Some(known) = self.addresses.written().into_iter().flatten().rev().find(same_id) {
+            known.echoed_otherwise.get_or_insert(self.last.frame);
         }
     }
 

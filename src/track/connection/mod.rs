@@ -375,6 +375,7 @@ impl Connection {
             subflow.seldom.abandoned = true;
         } else if resets {
             subflow.seldom.reset = Some(outcome::reset_of(subflow, input, env.at));
+            subflow.seldom.after_reset = None;
         } else if input.segment.flags.rst()
             && let Some(reset) = &mut subflow.seldom.reset
         {

@@ -417,6 +417,7 @@ pub(super) fn reset_of(subflow: &Subflow, input: &Input<'_, '_>, at: Moment) -> 
         sent: half.next.max(half.unwrap(input.segment.seq)),
         by: input.side,
         at,
+        seq: input.segment.seq,
         reason,
         of_syn,
         with_ack: input.segment.flags.ack(),

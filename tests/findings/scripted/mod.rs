@@ -1,9 +1,11 @@
 //! Connections written down segment by segment: each finding that no capture shows, and what looks like it and is not.
 
 mod addresses;
+mod between;
 mod counters;
 mod data;
 mod device;
+mod ends;
 mod fallback;
 mod handshake;
 mod joins;
@@ -74,6 +76,7 @@ pub(crate) const FIRES: &[&str] = &[
     "fastclose-wrong-key",
     "closed-without-data-fin",
     "path-changed-option",
+    "path-shortened-numbers",
     "path-changed-tcp-options",
     "path-lost-packets",
     "path-forged-reset",
@@ -148,6 +151,7 @@ fn each_finding_is_tried_where_it_fires_and_where_it_does_not() {
         same_packet::a_reset_that_no_end_sent,
         same_packet::a_shift_of_sequence_numbers_is_no_change_of_payload,
         same_packet::a_stripped_syn_at_a_clock_that_is_behind,
+        between::data_sequence_numbers_in_another_form,
     ];
     for test in all {
         test();
