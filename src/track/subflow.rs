@@ -258,6 +258,12 @@ pub struct JoinProof {
 }
 
 impl Join {
+    /// What the SYN/ACK said: nonce, HMAC and frame.
+    pub(super) fn answer(&self) -> Option<(Nonce, [u8; 8], Mark)> {
+        let (nonce, hmac) = self.responder_nonce.zip(self.syn_ack_hmac)?;
+        Some((nonce, hmac, self.syn_ack_frame?))
+    }
+
     /// Checks the handshake. `responder` is the key of the end being joined, `initiator` the other; `responder_token` its
     /// token. `None` in place of keys says which is not known.
     pub fn verify(

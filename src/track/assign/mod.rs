@@ -428,7 +428,7 @@ fn opened_unseen(state: &Connection, record: &Subflow, from: Side, arrival: &Arr
         return false;
     }
     if arrival.segment.flags.syn() {
-        if record.begins_again(arrival.segment.ack) {
+        if record.begins_again(arrival.segment) {
             return false;
         }
         return record.halves[from].syn().is_some_and(|syn| syn as u32 != arrival.segment.seq);

@@ -80,7 +80,7 @@ impl Connection {
             }
             return;
         }
-        if is_ack && subflow.begins_again(input.segment.ack) {
+        if is_ack && subflow.begins_again(input.segment) {
             self.begin_again(input.subflow);
         }
         let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return };
@@ -262,7 +262,8 @@ impl Connection {
         } else {
             self.learn_key(Side::Server, receiver, KeySource::Acknowledged, input, env, effects)
         };
-        if fresh == Learned::Rejected || peer == Learned::Rejected {
+        // Where one key is known for right, the other may be damaged, here or before: the data is of this connection all the same.
+        if fresh == Learned::Rejected && peer == Learned::Rejected {
             return;
         }
         self.learn_initial_sequence(capable, input);

@@ -233,7 +233,12 @@ impl Connection {
         self.segments += 1;
         self.options_cut |= segment.options_cut;
         self.last = env.at;
-        let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return effects };
+        let Some(mut subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return effects };
+        if subflow.is_of_later_attempt(input) {
+            self.begin_again(input.subflow);
+            let Some(again) = self.subflows.get_mut(usize::from(input.subflow)) else { return effects };
+            subflow = again;
+        }
         subflow.last = env.at;
         let stray = segment.flags.rst() && subflow.reset().is_none() && subflow.is_over();
         let half = &mut subflow.halves[input.side];
