@@ -52,6 +52,7 @@ pub(super) fn reason(reset: &Reset) -> String {
             let transient = if transient { ", transient" } else { "" };
             format!(", with reason {} ({}{transient})", reason.0, reason.meaning())
         }
+        None if reset.options_cut => ", whose options the capture cut".to_owned(),
         None => ", without a reason".to_owned(),
     }
 }

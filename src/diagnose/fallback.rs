@@ -1,5 +1,6 @@
 //! Why a connection went on as TCP, and who is to blame.
 
+use super::blanked::{blanked, overwritten};
 use super::one_way::{failed_one_way, never_spoke, no_option_after_syn, nobody_saw_agreement};
 use super::rules::fallback as rule;
 use super::version_0::is_its_kernel;
@@ -8,6 +9,7 @@ use super::{Finder, counter, endpoint};
 use crate::diagnose::Explanation;
 use crate::text;
 use crate::track::connection::{Anomaly, AnomalyKind, Connection, FallbackCause, FallbackSeen};
+use crate::track::data::ORIGIN;
 use crate::track::mark::Mark;
 use crate::track::side::Side;
 use crate::track::subflow::Subflow;
@@ -66,8 +68,7 @@ fn void_by(connection: &Connection) -> Option<&'static str> {
 
 /// The SYN asked, the SYN/ACK is silent.
 fn by_of_bare_syn_ack(connection: &Connection, views: &[&Connection]) -> Option<&'static str> {
-    let syn_ack = connection.initial().and_then(|initial| initial.syn_ack.as_ref());
-    if syn_ack.is_some_and(|syn_ack| syn_ack.nop_run >= BLANKED) {
+    if connection.initial().and_then(overwritten).is_some() {
         return Some("path");
     }
     let seen_elsewhere =
@@ -98,8 +99,6 @@ fn by_of_bare_ack(connection: &Connection, views: &[&Connection]) -> &'static st
 /// The Linux counter that a fallback raises, at the end that notices it.
 pub fn fallback_counter(seen: &FallbackSeen, connection: &Connection) -> Option<&'static str> {
     let name = match seen.cause {
-        // The client's kernel looks at no option that it did not ask for.
-        FallbackCause::BadOption if connection.handshake.not_asked => return None,
         FallbackCause::BadOption if seen.side == Some(Side::Client) => "MPTcpExtMPCapableFallbackACK",
         FallbackCause::NoOptionInSynAck | FallbackCause::OptionEchoed | FallbackCause::BadOption => {
             "MPTcpExtMPCapableFallbackSYNACK"
@@ -143,7 +142,6 @@ fn fell_back(finder: &mut Finder<'_, '_>, connection: &Connection, seen: &Fallba
             let versions = connection.handshake.syn.zip(connection.handshake.syn_ack);
             let versions = versions.map(|((asked, _), (answer, _))| (asked.version, answer.version));
             let what = match versions.filter(|(asked, answer)| asked != answer) {
-                _ if connection.handshake.not_asked => "has no meaning: the SYN had none".to_owned(),
                 Some((asked, answer)) => {
                     format!("is of version {answer}, and the client, which asked for version {asked}, went on as TCP")
                 }
@@ -256,6 +254,13 @@ fn option_echoed(finder: &Finder<'_, '_>, connection: &Connection, seen: &Fallba
 }
 
 fn syn_retried(finder: &Finder<'_, '_>, connection: &Connection, seen: &FallbackSeen) -> Verdict {
+    if connection.handshake.not_asked {
+        let text = format!(
+            "The SYN/ACK (frame {}) has MP_CAPABLE, which the SYN before it lacks: the client had sent SYNs with it that are not in the capture, got no answer in time, gave the option up, and went on as TCP.",
+            finder.frame(seen.frame),
+        );
+        return (rule::FALLBACK_SYN_RETRIED_WITHOUT_OPTION, text, Vec::new());
+    }
     let syns = &connection.handshake.syns;
     let with = syns.iter().filter(|syn| syn.2).count() as u64;
     let first = syns.first().map_or(connection.first.time, |syn| syn.1);
@@ -389,7 +394,7 @@ fn failed(finder: &Finder<'_, '_>, connection: &Connection, seen: &FallbackSeen)
         .into_iter()
         .filter_map(|side| connection.seldom.failed[side].map(|(frame, dsn, _)| (frame, dsn, side)))
         .min_by_key(|failed| failed.0);
-    if let Some((frame, _, side)) = first.filter(|_| connection.first_to_fail().is_none()) {
+    if let Some((frame, _, side)) = first.filter(|first| connection.first_to_fail() != Some(first.2)) {
         return failed_one_way(finder, connection, side, frame);
     }
     let mut frames: Vec<Mark> = Vec::new();
@@ -404,10 +409,11 @@ fn failed(finder: &Finder<'_, '_>, connection: &Connection, seen: &FallbackSeen)
     if let Some((_, dsn, side)) = first {
         // MP_FAIL names the DSN of the failed mapping: the offset tells where in the stream.
         let data = &connection.data[side.peer()];
-        let (base, known) = data.dsn(crate::track::data::ORIGIN + 1);
+        let (base, known) = data.dsn(ORIGIN + 1);
         let offset = dsn.wrapping_sub(base);
         // Without the key, positions count from the first byte seen.
-        if known && data.counts_from_idsn() && offset < 1 << 40 {
+        let is_placed = known && data.counts_from_idsn() && offset < 1 << 40;
+        if is_placed {
             text.push_str(&format!(
                 " (mapping at byte {} of the {}'s stream)",
                 text::count(offset),
@@ -422,8 +428,10 @@ fn failed(finder: &Finder<'_, '_>, connection: &Connection, seen: &FallbackSeen)
             frames.push(infinite);
         }
         let sum = &connection.checksums[side.peer()];
+        let place = ORIGIN + 1 + offset;
+        let is_held = sum.missing == 0 && sum.cut == 0 && (!is_placed || data.seen.contains(place, place + 1));
         // What another capture shows of it is told where they are compared.
-        if sum.mismatch == 0 && sum.verified > 0 && !is_changed_in_a_view(finder, side.peer()) {
+        if sum.mismatch == 0 && sum.verified > 0 && is_held && !is_changed_in_a_view(finder, side.peer()) {
             // Copies that it shows farther on are set aside, and may be what was changed.
             let copies = connection.subflows.iter().any(|subflow| subflow.halves[side.peer()].shows_copies());
             text.push_str(if copies {
@@ -469,21 +477,4 @@ fn answered_on_the_way(finder: &mut Finder<'_, '_>, connection: &Connection) {
         signs.join("; "),
     );
     finder.report(rule::SYN_ACK_NOT_OF_SERVER, Some(0), &[syn.first.frame, syn_ack.first.frame], text);
-}
-
-/// A run of NOPs where an option should be.
-fn blanked(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, subflow: &Subflow) {
-    let Some(syn_ack) = subflow.syn_ack.as_ref().filter(|syn_ack| syn_ack.nop_run >= BLANKED) else { return };
-    let (missing, option) = match &subflow.join {
-        None => (connection.handshake.syn.is_some() && connection.handshake.syn_ack.is_none(), "MP_CAPABLE"),
-        Some(join) => (join.syn_ack_hmac.is_none(), "MP_JOIN"),
-    };
-    if missing {
-        let text = format!(
-            "The SYN/ACK in frame {} has a run of {} NOPs and no {option}: something on the path overwrites options in place of removing them.",
-            finder.frame(syn_ack.first.frame),
-            syn_ack.nop_run,
-        );
-        finder.report(rule::OPTION_BLANKED, Some(index), &[syn_ack.first.frame], text);
-    }
 }

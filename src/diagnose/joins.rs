@@ -1,6 +1,7 @@
 //! Joins: refused, unanswered, half-way, or with a wrong proof.
 
 use super::handshake::{just, late_opening, many};
+use super::join_token::token_mismatch;
 use super::rules::joins as rule;
 use super::version_0::is_its_kernel;
 use super::views::{host_without, keeps_back};
@@ -11,6 +12,7 @@ use crate::track::connection::{AnomalyKind, Connection};
 use crate::track::mark::Mark;
 use crate::track::side::Side;
 use crate::track::subflow::{Join, JoinProof, Reset, Subflow};
+use crate::track::verdict::Verdict;
 use crate::wire::ResetReason;
 
 pub(super) fn look(finder: &mut Finder<'_, '_>) {
@@ -47,6 +49,9 @@ fn one(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, subflow
             && !connection.options_cut
     }) {
         return ack_without_option(finder, index, subflow, join, bare);
+    }
+    if proof.token.is_mismatch() && (proof.syn_ack.is_verified() || proof.ack.is_verified()) {
+        token_mismatch(finder, index, subflow, join, &proof);
     }
     if complete(join) {
         data_without_option(finder, connection, index, subflow);
@@ -95,12 +100,12 @@ fn third_ack_was_taken(subflow: &Subflow, join: &Join) -> bool {
 }
 
 /// `10.8.2.1:38757 → 10.8.1.2:8080`.
-fn route(subflow: &Subflow) -> String {
+pub(super) fn route(subflow: &Subflow) -> String {
     let (from, to) = (subflow.initiator, subflow.initiator.peer());
     format!("{} → {}", endpoint(subflow.address_of(from)), endpoint(subflow.address_of(to)))
 }
 
-fn syn_of(subflow: &Subflow) -> Mark {
+pub(super) fn syn_of(subflow: &Subflow) -> Mark {
     subflow.syn.as_ref().map_or(subflow.first.frame, |syn| syn.first.frame)
 }
 
@@ -190,6 +195,7 @@ fn refused(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, sub
     let answer_to = match (reset.of_syn, complete) {
         (true, _) => "the SYN",
         (false, true) => "the complete handshake",
+        (false, false) if reset.by != subflow.initiator => "the handshake",
         (false, false) => "the SYN/ACK",
     };
     let head = format!("The {who} answered {answer_to} of the join {} with a RST in frame {at}", route(subflow));
@@ -235,7 +241,9 @@ fn why_refused(
             ),
         ),
         Some((ResetReason::PROHIBITED, _)) => {
-            let proven = if complete {
+            let proof = subflow.join.as_deref().map(|join| connection.prove_join(subflow, join));
+            let all_right = |proof: JoinProof| [proof.token, proof.syn_ack, proof.ack].iter().all(Verdict::is_verified);
+            let proven = if complete && proof.is_some_and(all_right) {
                 ", although token and HMACs are right: a limit or its path manager forbids the subflow"
             } else {
                 ": a limit or its path manager forbids the subflow"
@@ -252,7 +260,9 @@ fn why_refused(
             ),
         ),
         None => {
-            let hint = if version_0 {
+            let hint = if reset.options_cut {
+                "the capture cut its options"
+            } else if version_0 {
                 "version 0 has none to give"
             } else {
                 "a firewall, a host without MPTCP, or the reason was stripped"

@@ -5,6 +5,7 @@
 
 pub mod across;
 mod addresses;
+mod blanked;
 mod close;
 pub mod counters;
 mod data;
@@ -12,6 +13,7 @@ pub mod document;
 mod explanation;
 mod fallback;
 mod handshake;
+mod join_token;
 mod joins;
 mod one_way;
 mod paths;

@@ -324,6 +324,8 @@ pub struct Reset {
     pub fastclose: bool,
     /// It carried MP_FAIL.
     pub fail: bool,
+    /// The snaplen cut its options.
+    pub options_cut: bool,
     /// TTL.
     pub ttl: u8,
     /// How far its sender had sent by then: an unwrapped sequence number.

@@ -276,7 +276,7 @@ impl Connection {
         } else {
             self.seldom.left_out.removals += 1;
         }
-        if !hit {
+        if !hit && !self.options_cut {
             self.anomaly(AnomalyKind::RemovedUnknown(id), input, env.at, None);
         }
         self.tell(Some(input.subflow), What::AddressRemoved(id), env);

@@ -28,7 +28,8 @@ pub struct Handshake {
     pub crossed: Option<Mark>,
     /// The SYN/ACK's option is the SYN's.
     pub echoed: bool,
-    /// The SYN that was answered with MP_CAPABLE had none.
+    /// The SYN that was answered with MP_CAPABLE had none: the answer is to an earlier one, which was not captured. No server sends
+    /// the option unasked.
     pub not_asked: bool,
     /// MP_CAPABLE of the third ACK, or of the first data.
     pub ack: Option<(MpCapable, Mark)>,
@@ -202,9 +203,7 @@ impl Connection {
         if capable.is_void() {
             self.anomaly(AnomalyKind::CapableFlagsIllegal(capable.flags), input, env.at, None);
         }
-        if asked.is_none()
-            && (self.handshake.not_asked || self.subflows.first().is_some_and(|subflow| subflow.syn.is_some()))
-        {
+        if asked.is_none() && self.subflows.first().is_some_and(|subflow| subflow.syn.is_some()) {
             self.anomaly(AnomalyKind::OptionOutOfPlace(Subtype::MP_CAPABLE), input, env.at, None);
         }
         if self.handshake.syn_ack.is_none() {
@@ -250,6 +249,12 @@ impl Connection {
                 1 => Some(Dialect::Rfc8684),
                 _ => None,
             };
+        }
+        if capable.is_void() {
+            self.anomaly(AnomalyKind::CapableFlagsIllegal(capable.flags), input, env.at, None);
+        }
+        if self.dialect.is_some_and(|dialect| dialect.version() != capable.version) {
+            self.anomaly(AnomalyKind::MalformedOption(Some(Subtype::MP_CAPABLE)), input, env.at, None);
         }
         self.ends.client.flags.get_or_insert(capable.flags);
         if self.handshake.ack.is_none() {

@@ -94,6 +94,10 @@ impl Connection {
     pub(super) fn join_ack<O: Observer>(&mut self, option: &MpJoin, input: &Input<'_, '_>, env: &mut Env<'_, O>) {
         let (id, number) = (self.id, self.number());
         let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return };
+        if !subflow.role_shown && matches!(option, MpJoin::Ack { .. }) {
+            // Its third ACK, sent again: this is taken for the first subflow only for want of its handshake.
+            return;
+        }
         let (MpJoin::Ack { hmac, .. }, Some(join)) = (option, &mut subflow.join) else {
             self.anomaly(AnomalyKind::OptionOutOfPlace(Subtype::MP_JOIN), input, env.at, None);
             return;

@@ -45,13 +45,13 @@ impl Subflow {
         if next.wrapping_sub(syn_ack.seq).wrapping_sub(1) <= FIRST_WINDOW {
             return false;
         }
-        let sent_again = syn.last().frame > syn_ack.last().frame;
         if by_initiator {
             // What follows a long gap in the capture has other options, or is not the first.
             let third_ack = input.options.capable().is_some() || input.options.join().is_some();
+            let sent_again = syn.last().frame > syn_ack.last().frame;
             self.halves[input.side].is_first(segment.seq) && (third_ack || sent_again)
         } else {
-            sent_again && self.reset().is_some_and(|reset| reset.by == self.initiator)
+            self.reset().is_some_and(|reset| reset.by == self.initiator)
         }
     }
 }

@@ -417,3 +417,26 @@ fn a_third_ack_that_was_not_captured() {
         }
     });
 }
+
+/// A SYN/ACK without identification shows again on the other of two interfaces: at once it is a copy, a second later it was sent
+/// again.
+#[test]
+fn a_syn_ack_that_is_sent_again_over_another_interface() {
+    in_both_versions(|_| {
+        for copied in [true, false] {
+            let mut script = Script::identified(false);
+            let (asked, answer, confirmed) = handshake();
+            let mut flow = Flow::new(CLIENT, SERVER);
+            script.send(&mut flow, Client, SYN, &[asked], 0);
+            script.send(&mut flow, Server, SYN | ACK, std::slice::from_ref(&answer), 0);
+            if !copied {
+                script.wait(SECOND);
+            }
+            script.interface = 1;
+            script.again(&mut flow, Server, SYN | ACK, &[answer], 0);
+            script.interface = 0;
+            script.send(&mut flow, Client, ACK, &[confirmed], 0);
+            assert_eq!(script.report().header().capture.duplicates, u64::from(copied));
+        }
+    });
+}
