@@ -91,7 +91,8 @@ impl Tracker {
         }
         let eventful = flow.more.is_some() || segment.flags.syn() || options.capable().is_some();
         let (copied, owner) = (flow.directions & COPIED != 0, flow.owner(place));
-        if let Some(original) = self.recent.original(owner, segment, options.timestamps, tap)
+        let doubled = self.recent.doubled(owner, segment, options.timestamps, tap, arrival.at.time);
+        if let Some(original) = self.recent.original(owner, segment, options.timestamps, tap).or(doubled)
             && !self.is_syn_sent_again(place, original, arrival)
         {
             self.note_interface(place, frame);
@@ -235,6 +236,7 @@ impl Tracker {
         if self.connection(place.connection).is_some_and(|state| state.view_of.is_some()) {
             return self.feed_view(place, arrival);
         }
+        self.recent.doubled(owner, arrival.segment, options.timestamps, arrival.tap, arrival.at.time);
         // An alias of a subflow already seen (NAT): its packets were counted there.
         if self.recent.is_copy(owner, arrival.segment, options.timestamps, arrival.tap) {
             return Assigned::Copy(Some(place));
