@@ -146,6 +146,7 @@ impl TrackedReport {
     }
 
     /// Tells of connections, too, that the tracker has forgotten.
+    #[must_use]
     pub fn with_departed(mut self, departed: Departed) -> Self {
         self.departed = Some(departed);
         self

@@ -161,7 +161,7 @@ fn an_answer_to_a_syn_that_was_not_captured() {
             let mut flow = Flow::new(CLIENT, SERVER);
             script.send(&mut flow, Client, SYN, &[], 0);
             let frame = script.send(&mut flow, Server, SYN | ACK, std::slice::from_ref(&answer), 0);
-            let ack = if gives_up { Vec::new() } else { vec![confirmed.clone()] };
+            let ack = if gives_up { Vec::new() } else { vec![confirmed] };
             script.send(&mut flow, Client, ACK, &ack, 0);
             let mapped = if gives_up { Vec::new() } else { vec![mapping(Client, 0, 1, 100, None)] };
             script.send(&mut flow, Client, ACK, &mapped, 100);
@@ -171,7 +171,7 @@ fn an_answer_to_a_syn_that_was_not_captured() {
                 silent(&script, id);
             }
             if gives_up {
-                fires(&script, "fallback-syn-retried-without-option", &[frame])
+                fires(&script, "fallback-syn-retried-without-option", &[frame]);
             }
             let outcome = script.report().connection(0).outcome;
             assert_eq!(outcome == "fallback", gives_up, "{outcome}");

@@ -451,13 +451,13 @@ fn segments_that_one_interface_shows_twice() {
             let stamped = |value, option| [TcpOption::Timestamps { value, echo_reply: 1 }, option];
             let mut flow = Flow::new(CLIENT, SERVER);
             let (asked, answer, confirmed) = handshake();
-            script.send(&mut flow, Client, SYN, &stamped(7, asked.clone()), 0);
+            script.send(&mut flow, Client, SYN, &stamped(7, asked), 0);
             script.wait(later - 10 * MS);
             script.again(&mut flow, Client, SYN, &stamped(stamp, asked), 0);
             script.send(&mut flow, Server, SYN | ACK, &stamped(7, answer), 0);
             script.send(&mut flow, Client, ACK, &stamped(7, confirmed), 0);
             let data = mapping(Client, 0, 1, 100, None);
-            script.send(&mut flow, Client, ACK, &stamped(7, data.clone()), 100);
+            script.send(&mut flow, Client, ACK, &stamped(7, data), 100);
             script.wait(later - 10 * MS);
             script.again(&mut flow, Client, ACK, &stamped(stamp, data), 100);
             let report = script.report();
