@@ -7,20 +7,29 @@ use crate::packet::{Segment, TcpFlags};
 use crate::track::data::DataLevel;
 use crate::track::half::Half;
 use crate::track::keys::{EndIdentity, KeySource};
+use crate::track::mark::Moment;
 use crate::track::subflow::{Join, Subflow};
 
 /// An answer to a SYN is not followed by more than this before it is acknowledged: no window in a SYN is larger (RFC 7323 §2.2).
 const FIRST_WINDOW: u32 = 0xffff;
+
+/// Whether one came after the other: frames of different inputs have no order, and their clocks tell.
+fn is_behind(later: Moment, earlier: Moment) -> bool {
+    if later.frame.frame().input == earlier.frame.frame().input {
+        later.frame > earlier.frame
+    } else {
+        later.time > earlier.time
+    }
+}
 
 impl Subflow {
     /// Whether a SYN/ACK answers a SYN that was sent again after a RST, which therefore ended an attempt only; or, where no RST was
     /// captured, after another answer: that one counts from another number.
     pub(in crate::track) fn begins_again(&self, segment: &Segment<'_>) -> bool {
         let Some(syn) = self.syn.as_ref().filter(|_| !self.is_established()) else { return false };
-        let sent_again_after = |frame| syn.retransmissions() > 0 && syn.last().frame > frame;
         let again = match (self.reset(), &self.syn_ack) {
-            (Some(reset), _) => sent_again_after(reset.at.frame),
-            (None, Some(known)) => known.seq != segment.seq && sent_again_after(known.last().frame),
+            (Some(reset), _) => syn.retransmissions() > 0 && is_behind(syn.last(), reset.at),
+            (None, Some(known)) => known.seq != segment.seq && self.third_ack.is_none(),
             (None, None) => false,
         };
         again && segment.ack == syn.seq.wrapping_add(1)
@@ -48,7 +57,7 @@ impl Subflow {
         if by_initiator {
             // What follows a long gap in the capture has other options, or is not the first.
             let third_ack = input.options.capable().is_some() || input.options.join().is_some();
-            let sent_again = syn.last().frame > syn_ack.last().frame;
+            let sent_again = is_behind(syn.last(), syn_ack.last());
             self.halves[input.side].is_first(segment.seq) && (third_ack || sent_again)
         } else {
             self.reset().is_some_and(|reset| reset.by == self.initiator)
@@ -78,7 +87,9 @@ impl Connection {
         if let Some(join) = &mut record.join {
             let Join { token, initiator_nonce, .. } = **join;
             // The third ACK tells, should it be this answer that the initiator took.
-            if let Some(answer) = join.answer() {
+            if record.seldom.other_syn_ack.is_none()
+                && let Some(answer) = join.answer()
+            {
                 record.seldom.other_syn_ack = Some(answer);
             }
             **join = Join { token, initiator_nonce, ..Join::default() };
