@@ -9,7 +9,7 @@
 //! * `unmapped`: payload without a mapping, and the stream of a fallback
 //! * `unseen`: data and DATA_FINs that only their acknowledgement shows
 //! * `choice`: which path new data takes
-//! * `retry`: a handshake that begins again after a RST
+//! * `retry`: a handshake that begins again
 //! * [`outcome`]: what all of it amounts to
 
 use std::num::NonZeroU64;

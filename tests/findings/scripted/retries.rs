@@ -209,3 +209,46 @@ fn a_damaged_third_ack() {
         }
     });
 }
+
+/// Two SYN/ACKs that count from different numbers, as a server answers that has forgotten the first, or two servers: the third ACK
+/// tells which one the client took.
+#[test]
+fn two_answers_to_one_syn() {
+    in_both_versions(|_| {
+        for (initial, taken) in [(true, 0), (true, 1), (false, 0), (false, 1)] {
+            let mut script = Script::default();
+            if !initial {
+                script.open();
+            }
+            let mut flow = if initial { Flow::new(CLIENT, SERVER) } else { Flow::new(CLIENT_2, SERVER) };
+            let (asked, answer, confirmed) = handshake();
+            let syn = if initial { asked } else { flow.join_syn(2, false) };
+            script.send(&mut flow, Client, SYN, &[syn], 0);
+            let mut went_on = None;
+            for attempt in 0..2 {
+                let mut far = flow.clone().rewound(Server, -16_000_000 * attempt);
+                far.server_nonce = Nonce(7 + attempt as u32);
+                let other = capable(1, Some(WRONG_KEY), None);
+                let of_server = if attempt == taken { answer } else { other };
+                let option = if initial { of_server } else { far.join_syn_ack(false) };
+                script.send(&mut far, Server, SYN | ACK, &[option], 0);
+                if attempt == taken {
+                    went_on = Some(far);
+                }
+            }
+            let mut flow = went_on.expect("one of the two");
+            let ack = if initial { confirmed } else { flow.join_ack() };
+            script.send(&mut flow, Client, ACK, &[ack], 0);
+            script.data(&mut flow, Client, 0, 1, 100);
+            script.send(&mut flow, Server, ACK, &[mapping(Server, 0, 1, 50, None)], 50);
+            let connection = script.report().connection(0);
+            assert_eq!(connection.server.key, Some(SERVER_KEY));
+            assert_eq!(connection.directions.server_to_client.bytes, Some(50), "{initial} {taken}");
+            if let Some(join) = &connection.subflows.last().expect("a subflow").join {
+                let proof = format!("{join:?}");
+                assert_eq!(proof.matches("Verified").count(), 3, "{taken}: {proof}");
+            }
+            assert!(script.ids().is_empty(), "{initial} {taken}: {:?}", script.findings());
+        }
+    });
+}
