@@ -3,6 +3,7 @@
 use super::Finder;
 use super::fallback::{Verdict, fallback_by, syn_frame};
 use super::rules::fallback as rule;
+use super::version_0::is_its_kernel;
 use crate::track::connection::{Connection, FallbackSeen};
 use crate::track::mark::Mark;
 use crate::track::side::Side;
@@ -55,7 +56,7 @@ pub(super) fn failed_one_way(finder: &Finder<'_, '_>, connection: &Connection, s
         text.push_str(&format!(
             ", in answer to an MP_FAIL of the {other}, {unseen} not in the capture: data of the {who} has a wrong checksum.",
         ));
-    } else if let Some(infinite) = connection.seldom.infinite[side] {
+    } else if let Some(infinite) = connection.seldom.infinite[side].filter(|_| !is_its_kernel(connection.dialect)) {
         frames.push(infinite);
         text.push_str(&format!(
             " and went on with an infinite mapping in frame {}, as the end does whose data had a wrong checksum: most likely it answers an MP_FAIL of the {other}, {unseen} not in the capture.",

@@ -3,6 +3,7 @@
 use super::Connection;
 use crate::track::data::ORIGIN;
 use crate::track::half::Half;
+use crate::track::keys::Dialect;
 use crate::track::mark::Mark;
 use crate::track::side::Side;
 use crate::track::subflow::Subflow;
@@ -27,7 +28,8 @@ impl Connection {
         if !self.shows_packets_of(other) {
             return None;
         }
-        if self.seldom.failed[other].is_some() {
+        // The kernel of version 0 does not answer with MP_FAIL, and its infinite mappings may come from both ends.
+        if self.seldom.failed[other].is_some() || matches!(self.dialect, Some(Dialect::Rfc6824 | Dialect::DraftV1)) {
             return Some(first);
         }
         // The end whose data was wrong answers, and goes on with an infinite mapping (RFC 8684 §3.7).
