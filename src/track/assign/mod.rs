@@ -6,6 +6,7 @@
 use std::num::NonZeroU64;
 
 mod copies;
+mod early;
 mod held;
 mod join;
 mod parts;
@@ -15,6 +16,7 @@ mod stream;
 mod twin;
 mod views;
 
+pub(super) use early::EarlyReset;
 pub(super) use held::HeldSegment;
 
 use super::connection::Connection;
@@ -218,6 +220,9 @@ impl Tracker {
             if self.config.compare.any() {
                 self.hold(id, arrival);
             }
+            if arrival.segment.flags.rst() {
+                self.note_early_reset(arrival);
+            }
             return Assigned::Plain;
         }
         let source = source_side(arrival);
@@ -249,12 +254,17 @@ impl Tracker {
     fn plain_flow<O: Observer>(&mut self, id: FlowId, arrival: &Arrival<'_, '_>, observer: &mut O) -> Assigned {
         let is_syn = arrival.segment.flags.opens();
         if arrival.options.mptcp && !gives_up_unseen(arrival.segment) {
-            self.counts.tcp_connections = self.counts.tcp_connections.saturating_sub(u64::from(!is_syn));
+            let early = if is_syn { self.take_early_reset(arrival) } else { None };
+            let counted = !is_syn || early.is_some();
+            self.counts.tcp_connections = self.counts.tcp_connections.saturating_sub(u64::from(counted));
             let syn = self.flows.get_mut(id).map(|flow| flow.syn);
             let answers = arrival.segment.flags.syn() && syn == Some(arrival.segment.ack.wrapping_sub(1)) && !is_syn;
             let held = self.held_elsewhere(id, arrival);
             let assigned = self.new_flow(arrival, observer);
             self.hand_on(held, observer);
+            if let (Assigned::To(place), Some(early)) = (assigned, early) {
+                self.refuse(place, early);
+            }
             if answers
                 && let Some(Place { connection, .. }) = assigned.place()
                 && let Some(state) = self.connections.get_mut(connection)

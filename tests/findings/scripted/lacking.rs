@@ -269,3 +269,31 @@ fn timestamps_that_were_cleared() {
         if blanked { fires(&script, "option-blanked", &[frame]) } else { silent(&script, "option-blanked") }
     }
 }
+
+/// The RST that refuses a SYN was captured some microseconds before it, as where an interface has several queues. One that
+/// acknowledges another SYN, or came long before, is no answer.
+#[test]
+fn a_reset_that_was_captured_before_its_syn() {
+    in_both_versions(|_| {
+        for (initial, early, of_other, refused) in
+            [(true, 10, 0, true), (false, 10, 0, true), (true, 10, 7, false), (false, 20_000, 0, false)]
+        {
+            let mut script = Script::default();
+            if !initial {
+                script.open();
+            }
+            let mut flow = if initial { Flow::new(CLIENT, SERVER) } else { Flow::new(CLIENT_2, SERVER) };
+            let syn = if initial { handshake().0 } else { flow.join_syn(2, false) };
+            let mut answer = flow.clone().rewound(Client, -1 - of_other).unanswered();
+            script.send(&mut answer, Server, RST | ACK, &[], 0);
+            script.wait(early * 1_000 - 10 * MS);
+            script.send(&mut flow, Client, SYN, &[syn], 0);
+            let report = script.report();
+            let connection = report.connection(0);
+            let state = connection.subflows.last().expect("a subflow").state;
+            assert_eq!(state, if refused { "refused" } else { "unanswered" }, "{initial} {early} {of_other}");
+            // One that answers nothing is of a connection of its own.
+            assert_eq!(report.header().tcp_connections.seen, 1 + u64::from(!refused));
+        }
+    });
+}
