@@ -40,6 +40,8 @@ pub const BUFFERED_BYTES: usize = 32 << 20;
 pub const RTT_PROBES: usize = 64;
 /// The farthest a sequence number may jump ahead (2^30, a quarter of its space): what goes further is no part of the stream.
 pub const SEQUENCE_JUMP: u64 = 1 << 30;
+/// RSTs that may answer a SYN which is still to come: they are microseconds early.
+pub const EARLY_RESETS: usize = 16;
 /// Parts of one mapping that wait for earlier parts. A mapping of 64 KiB in segments of 536 bytes has 122.
 pub const PIECES: usize = 256;
 /// Segments of one direction whose sums are kept until they are acknowledged, to be compared with retransmissions: 12 MB in

@@ -74,7 +74,7 @@ fn never_echoed(finder: &mut Finder<'_, '_>, seen: &AddressSeen<'_>) {
     if announced.echoed.is_some() || !version_1 || connection.fallback.is_some() || connection.options_cut {
         return;
     }
-    if left_first(connection, announced) {
+    if left_first(connection, announced) || was_joined(connection, announced) {
         return;
     }
     let spoke: u64 = connection.subflows.iter().map(|subflow| subflow.halves[peer].segments).sum();
@@ -116,6 +116,21 @@ fn left_first(connection: &Connection, announced: &Announced) -> bool {
     let aborted = connection.seldom.fastclose.map(|(_, at, _)| at.time);
     let trip = connection.initial().map_or(0, Subflow::handshake_ns);
     ended.into_iter().chain(aborted).any(|time| time.since(announced.time) <= trip)
+}
+
+/// Whether the peer opened a subflow to the address, which it can know by the announcement only: this arrived.
+fn was_joined(connection: &Connection, announced: &Announced) -> bool {
+    let by = announced.by;
+    let first = connection.initial().map(|initial| initial.address_of(by));
+    connection.subflows.iter().any(|subflow| {
+        let end = subflow.address_of(by);
+        subflow.join.is_some()
+            && subflow.initiator == by.peer()
+            && subflow.first.time >= announced.time
+            && end.0 == announced.address
+            && announced.port.is_none_or(|port| port == end.1)
+            && first.is_some_and(|first| first.0 != end.0 || first.1 != end.1)
+    })
 }
 
 /// Whether a subflow has the id of an announcement because another address had it before.

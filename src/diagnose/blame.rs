@@ -1,6 +1,6 @@
 //! Whose fault it is that an option of the first handshake is not answered.
 
-use super::syn_ack::BLANKED;
+use super::blanked::overwritten;
 use super::views::is_at;
 use crate::capture::Inputs;
 use crate::track::connection::{Anomaly, AnomalyKind, Connection};
@@ -30,8 +30,7 @@ pub(super) fn by_of_bare_syn_ack(
     views: &[&Connection],
     inputs: Inputs<'_>,
 ) -> Option<&'static str> {
-    let syn_ack = connection.initial().and_then(|initial| initial.syn_ack.as_ref());
-    if syn_ack.is_some_and(|syn_ack| syn_ack.nop_run >= BLANKED) {
+    if connection.initial().and_then(overwritten).is_some() {
         return Some("path");
     }
     let seen_elsewhere =

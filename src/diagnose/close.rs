@@ -81,6 +81,7 @@ pub(super) fn reason(reset: &Reset, dialect: Option<Dialect>) -> String {
             format!(", with reason {} ({}{transient})", reason.0, reason.meaning())
         }
         None if is_its_kernel(dialect) => String::new(),
+        None if reset.options_cut => ", whose options the capture cut".to_owned(),
         None => ", without a reason".to_owned(),
     }
 }

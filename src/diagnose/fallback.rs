@@ -1,6 +1,7 @@
 //! Why a connection went on as TCP, and who is to blame.
 
 use super::blame::{by_of_bare_ack, by_of_bare_syn_ack, drops_option, made_void, void_by};
+use super::blanked::{blanked, blanked_ack};
 use super::one_way::{failed_one_way, never_spoke, no_option_after_syn, nobody_saw_agreement};
 use super::rules::fallback as rule;
 use super::version_0::is_its_kernel;
@@ -10,6 +11,7 @@ use crate::capture::Inputs;
 use crate::diagnose::Explanation;
 use crate::text;
 use crate::track::connection::{Connection, FallbackCause, FallbackSeen};
+use crate::track::data::ORIGIN;
 use crate::track::mark::Mark;
 use crate::track::side::Side;
 use crate::track::subflow::Subflow;
@@ -23,7 +25,7 @@ pub(super) fn look(finder: &mut Finder<'_, '_>) {
         }
     }
     for (index, subflow) in finder.subflows() {
-        syn_ack::blanked(finder, connection, index, subflow);
+        blanked(finder, connection, index, subflow);
     }
 }
 
@@ -63,8 +65,6 @@ fn must_be_dropped(connection: &Connection) -> Option<u8> {
 /// The Linux counter that a fallback raises, at the end that notices it.
 pub fn fallback_counter(seen: &FallbackSeen, connection: &Connection) -> Option<&'static str> {
     let name = match seen.cause {
-        // The client's kernel looks at no option that it did not ask for.
-        FallbackCause::BadOption if connection.handshake.not_asked => return None,
         FallbackCause::BadOption if seen.side == Some(Side::Client) => "MPTcpExtMPCapableFallbackACK",
         FallbackCause::NoOptionInSynAck | FallbackCause::OptionEchoed | FallbackCause::BadOption => {
             "MPTcpExtMPCapableFallbackSYNACK"
@@ -144,7 +144,7 @@ fn is_settled(finder: &Finder<'_, '_>, connection: &Connection, seen: &FallbackS
             void || by_of_bare_syn_ack(connection, &[], finder.evidence.inputs) == Some("path")
         }
         FallbackCause::NoOptionInThirdAck => {
-            connection.initial().is_some_and(|initial| syn_ack::blanked_ack(connection, initial).is_some())
+            connection.initial().is_some_and(|initial| blanked_ack(connection, initial).is_some())
         }
         // A SYN with the option arrived: nothing drops them.
         FallbackCause::SynRetriedWithoutOption => {
@@ -211,6 +211,13 @@ fn option_echoed(finder: &Finder<'_, '_>, connection: &Connection, seen: &Fallba
 }
 
 fn syn_retried(finder: &Finder<'_, '_>, connection: &Connection, seen: &FallbackSeen) -> Verdict {
+    if connection.handshake.not_asked {
+        let text = format!(
+            "The SYN/ACK (frame {}) has MP_CAPABLE, which the SYN before it lacks: the client had sent SYNs with it that are not in the capture, got no answer in time, gave the option up, and went on as TCP.",
+            finder.frame(seen.frame),
+        );
+        return (rule::FALLBACK_SYN_RETRIED_WITHOUT_OPTION, text, Vec::new());
+    }
     let syns = &connection.handshake.syns;
     let with = syns.iter().filter(|syn| syn.2).count() as u64;
     let first = syns.first().map_or(connection.first.time, |syn| syn.1);
@@ -278,7 +285,7 @@ fn no_option_in_third_ack(finder: &Finder<'_, '_>, connection: &Connection, seen
     let at_client = |view: &&Connection| view.handshake.syn.is_some() && view.handshake.bare_syn_ack.is_some();
     let sent = |view: &&Connection| view.handshake.ack.is_some();
     let views = || finder.evidence.views.iter().copied();
-    let overwritten = connection.initial().is_some_and(|initial| syn_ack::blanked_ack(connection, initial).is_some());
+    let overwritten = connection.initial().is_some_and(|initial| blanked_ack(connection, initial).is_some());
     let why = match finder.evidence.fallback_by() {
         _ if overwritten => "NOPs stand in its place, so it was overwritten on the way",
         _ if views().any(|view| at_client(&view)) => "the option of the SYN/ACK was lost on its way to the client",
@@ -375,7 +382,7 @@ fn failed(finder: &Finder<'_, '_>, connection: &Connection, seen: &FallbackSeen)
         .into_iter()
         .filter_map(|side| connection.seldom.failed[side].map(|(frame, dsn, _)| (frame, dsn, side)))
         .min_by_key(|failed| failed.0);
-    if let Some((frame, _, side)) = first.filter(|_| connection.first_to_fail().is_none()) {
+    if let Some((frame, _, side)) = first.filter(|first| connection.first_to_fail() != Some(first.2)) {
         return failed_one_way(finder, connection, side, frame);
     }
     let mut frames: Vec<Mark> = Vec::new();
@@ -390,10 +397,11 @@ fn failed(finder: &Finder<'_, '_>, connection: &Connection, seen: &FallbackSeen)
     if let Some((_, dsn, side)) = first {
         // MP_FAIL names the DSN of the failed mapping: the offset tells where in the stream.
         let data = &connection.data[side.peer()];
-        let (base, known) = data.dsn(crate::track::data::ORIGIN + 1);
+        let (base, known) = data.dsn(ORIGIN + 1);
         let offset = dsn.wrapping_sub(base);
         // Without the key, positions count from the first byte seen.
-        if known && data.counts_from_idsn() && offset < 1 << 40 {
+        let is_placed = known && data.counts_from_idsn() && offset < 1 << 40;
+        if is_placed {
             text.push_str(&format!(
                 " (mapping at byte {} of the {}'s stream)",
                 text::count(offset),
@@ -408,8 +416,10 @@ fn failed(finder: &Finder<'_, '_>, connection: &Connection, seen: &FallbackSeen)
             frames.push(infinite);
         }
         let sum = &connection.checksums[side.peer()];
+        let place = ORIGIN + 1 + offset;
+        let is_held = sum.missing == 0 && sum.cut == 0 && (!is_placed || data.seen.contains(place, place + 1));
         // What another capture shows of it is told where they are compared.
-        if sum.mismatch == 0 && sum.verified > 0 && !is_changed_in_a_view(finder, side.peer()) {
+        if sum.mismatch == 0 && sum.verified > 0 && is_held && !is_changed_in_a_view(finder, side.peer()) {
             // Copies that it shows farther on are set aside, and may be what was changed.
             let copies = connection.subflows.iter().any(|subflow| subflow.halves[side.peer()].shows_copies());
             text.push_str(if copies {

@@ -3,6 +3,7 @@
 use super::handshake::{just, late_opening, many};
 use super::join_data;
 use super::join_seen::{decided_by, lacks_proof_of_syn_ack, lacks_proof_of_third_ack, third_ack_got_lost};
+use super::join_token::token_mismatch;
 use super::rules::joins as rule;
 use super::version_0::is_its_kernel;
 use super::views::{host_without, keeps_back};
@@ -13,6 +14,7 @@ use crate::track::connection::{AnomalyKind, Connection};
 use crate::track::mark::{Mark, Moment};
 use crate::track::side::Side;
 use crate::track::subflow::{Join, JoinProof, Reset, Subflow};
+use crate::track::verdict::Verdict;
 use crate::wire::ResetReason;
 
 pub(super) fn look(finder: &mut Finder<'_, '_>) {
@@ -47,6 +49,9 @@ fn one(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, subflow
     if third_ack_got_lost(finder, connection, index, subflow, join) {
         return;
     }
+    if proof.token.is_mismatch() && (proof.syn_ack.is_verified() || proof.ack.is_verified()) {
+        token_mismatch(finder, index, subflow, join, &proof);
+    }
     if complete(join) {
         join_data::look(finder, connection, index, subflow);
     }
@@ -72,7 +77,7 @@ pub(super) fn route(subflow: &Subflow) -> String {
     format!("{} → {}", endpoint(subflow.address_of(from)), endpoint(subflow.address_of(to)))
 }
 
-fn syn_of(subflow: &Subflow) -> Mark {
+pub(super) fn syn_of(subflow: &Subflow) -> Mark {
     subflow.syn.as_ref().map_or(subflow.first.frame, |syn| syn.first.frame)
 }
 
@@ -163,6 +168,7 @@ fn refused(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, sub
     let answer_to = match (reset.of_syn, complete) {
         (true, _) => "the SYN",
         (false, true) => "the complete handshake",
+        (false, false) if reset.by != subflow.initiator => "the handshake",
         (false, false) => "the SYN/ACK",
     };
     let head = format!("The {who} answered {answer_to} of the join {} with a RST in frame {at}", route(subflow));
@@ -208,7 +214,9 @@ fn why_refused(
             ),
         ),
         Some((ResetReason::PROHIBITED, _)) => {
-            let proven = if complete {
+            let proof = subflow.join.as_deref().map(|join| connection.prove_join(subflow, join));
+            let all_right = |proof: JoinProof| [proof.token, proof.syn_ack, proof.ack].iter().all(Verdict::is_verified);
+            let proven = if complete && proof.is_some_and(all_right) {
                 ", although token and HMACs are right: a limit or its path manager forbids the subflow"
             } else {
                 ": a limit or its path manager forbids the subflow"
@@ -225,7 +233,9 @@ fn why_refused(
             ),
         ),
         None => {
-            let hint = if version_0 {
+            let hint = if reset.options_cut {
+                "the capture cut its options"
+            } else if version_0 {
                 "version 0 has none to give"
             } else {
                 "a firewall, a host without MPTCP, or the reason was stripped"

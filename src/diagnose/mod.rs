@@ -6,6 +6,7 @@
 pub mod across;
 mod addresses;
 mod blame;
+mod blanked;
 mod close;
 pub mod counters;
 mod data;
@@ -15,6 +16,7 @@ mod fallback;
 mod handshake;
 mod join_data;
 mod join_seen;
+mod join_token;
 mod joins;
 mod one_way;
 mod paths;

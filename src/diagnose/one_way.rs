@@ -3,6 +3,7 @@
 use super::Finder;
 use super::fallback::{Verdict, syn_frame};
 use super::rules::fallback as rule;
+use super::version_0::is_its_kernel;
 use crate::track::connection::{Connection, FallbackSeen};
 use crate::track::mark::Mark;
 use crate::track::side::Side;
@@ -44,21 +45,26 @@ pub(super) fn no_option_after_syn(finder: &Finder<'_, '_>, connection: &Connecti
     (rule::FALLBACK_NO_OPTION_IN_THIRD_ACK, text, syn.into_iter().collect())
 }
 
-/// MP_FAIL of one end, and no packet of the other was captured: it reports a wrong checksum, or answers such a report. An infinite
-/// mapping follows from the end whose data was wrong (RFC 8684 §3.7).
+/// MP_FAIL of one end, and none of the other was captured: it reports a wrong checksum, or answers such a report. A wrong checksum
+/// of its own data tells; an infinite mapping follows from the end whose data was wrong (RFC 8684 §3.7).
 pub(super) fn failed_one_way(finder: &Finder<'_, '_>, connection: &Connection, side: Side, at: Mark) -> Verdict {
     let (who, other) = (side.name(), side.peer().name());
+    let unseen = if connection.shows_packets_of(side.peer()) { "which is" } else { "whose packets are" };
     let mut frames = vec![at];
     let mut text = format!("The {who} sent MP_FAIL in frame {}", finder.frame(at));
-    if let Some(infinite) = connection.seldom.infinite[side] {
+    if connection.checksums[side].mismatch > 0 {
+        text.push_str(&format!(
+            ", in answer to an MP_FAIL of the {other}, {unseen} not in the capture: data of the {who} has a wrong checksum.",
+        ));
+    } else if let Some(infinite) = connection.seldom.infinite[side].filter(|_| !is_its_kernel(connection.dialect)) {
         frames.push(infinite);
         text.push_str(&format!(
-            " and went on with an infinite mapping in frame {}, as the end does whose data had a wrong checksum: most likely it answers an MP_FAIL of the {other}, whose packets are not in the capture.",
+            " and went on with an infinite mapping in frame {}, as the end does whose data had a wrong checksum: most likely it answers an MP_FAIL of the {other}, {unseen} not in the capture.",
             finder.frame(infinite)
         ));
     } else {
         text.push_str(&format!(
-            ": it found a wrong checksum in data from the {other}, or it answers an MP_FAIL of the {other}, whose packets are not in the capture.",
+            ": it found a wrong checksum in data from the {other}, or it answers an MP_FAIL of the {other}, {unseen} not in the capture.",
         ));
     }
     (rule::FALLBACK_MP_FAIL, text, frames)

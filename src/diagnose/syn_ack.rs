@@ -5,13 +5,7 @@ use super::fallback::{Verdict, syn_frame};
 use super::rules::fallback as rule;
 use super::{Finder, endpoint};
 use crate::track::connection::{Connection, FallbackSeen};
-use crate::track::mark::Mark;
 use crate::track::side::Side;
-use crate::track::subflow::Subflow;
-
-/// NOPs in a row that only a blanked option explains: stacks pad with three at most, and the shortest MPTCP option that
-/// matters has four bytes.
-pub(super) const BLANKED: u8 = 4;
 
 pub(super) fn without_option(finder: &Finder<'_, '_>, connection: &Connection, seen: &FallbackSeen) -> Verdict {
     let frame = finder.frame(seen.frame);
@@ -98,39 +92,4 @@ pub(super) fn answered_on_the_way(finder: &mut Finder<'_, '_>, connection: &Conn
         signs.join("; "),
     );
     finder.report(rule::SYN_ACK_NOT_OF_SERVER, Some(0), &[syn.first.frame, syn_ack.first.frame], text);
-}
-
-/// A third ACK without its option, and the NOPs in its place, if a run of them is as long.
-pub(super) fn blanked_ack(connection: &Connection, subflow: &Subflow) -> Option<(Mark, u8)> {
-    let (bare, nops, length) = match &subflow.join {
-        None if connection.handshake.syn.is_none() => return None,
-        None => (connection.handshake.bare_ack, connection.handshake.bare_ack_nops, 20),
-        Some(join) => (join.bare_ack, join.bare_ack_nops, 24),
-    };
-    bare.filter(|_| nops >= length).map(|frame| (frame, nops))
-}
-
-/// A run of NOPs where an option should be.
-pub(super) fn blanked(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, subflow: &Subflow) {
-    if let Some((frame, nops)) = blanked_ack(connection, subflow) {
-        let text = format!(
-            "The third ACK in frame {} has a run of {nops} NOPs and no {}: something on the path overwrites options in place of removing them.",
-            finder.frame(frame),
-            if subflow.join.is_some() { "MP_JOIN" } else { "MP_CAPABLE" },
-        );
-        finder.report(rule::OPTION_BLANKED, Some(index), &[frame], text);
-    }
-    let Some(syn_ack) = subflow.syn_ack.as_ref().filter(|syn_ack| syn_ack.nop_run >= BLANKED) else { return };
-    let (missing, option) = match &subflow.join {
-        None => (connection.handshake.syn.is_some() && connection.handshake.syn_ack.is_none(), "MP_CAPABLE"),
-        Some(join) => (join.syn_ack_hmac.is_none(), "MP_JOIN"),
-    };
-    if missing {
-        let text = format!(
-            "The SYN/ACK in frame {} has {} bytes of padding in a row and no {option}: something on the path overwrites options in place of removing them.",
-            finder.frame(syn_ack.first.frame),
-            syn_ack.nop_run,
-        );
-        finder.report(rule::OPTION_BLANKED, Some(index), &[syn_ack.first.frame], text);
-    }
 }

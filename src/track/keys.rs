@@ -123,6 +123,9 @@ pub struct OtherKeys {
 
 super::sparse::empty! { OtherKeys = OtherKeys { known: Vec::new(), dropped: None }; }
 
+/// DSNs less than this behind an IDSN are of its stream: those of other keys lie nearer with a chance of one in 2^24.
+pub(in crate::track) const NEAR: u64 = 1 << 40;
+
 /// What a key that was shown changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Learned {
@@ -195,7 +198,20 @@ impl EndIdentity {
             self.proven = true;
             return false;
         }
-        let Some(at) = self.others.known.iter().position(follows) else { return false };
+        self.take_other(follows)
+    }
+
+    /// A DSN or DATA_ACK was seen that is nowhere near the IDSN of the key: it proves another key that has it near. True if that
+    /// changed the key.
+    #[cold]
+    pub fn prove_by_reach(&mut self, number: RawSequence) -> bool {
+        let RawSequence::Long(dsn) = number else { return false };
+        !self.proven && self.take_other(|known| dsn.wrapping_sub(known.identity.idsn) < NEAR)
+    }
+
+    /// The key is another one that was shown.
+    fn take_other(&mut self, is_right: impl Fn(&KnownKey) -> bool) -> bool {
+        let Some(at) = self.others.known.iter().position(is_right) else { return false };
         let right = self.others.known.swap_remove(at);
         if let Some(wrong) = self.key.replace(right) {
             self.others.known.push(wrong);

@@ -53,7 +53,7 @@ use crate::packet::{Decoded, Segment};
 
 use crate::packet::options::{Options, Parsed};
 use apart::{Apart, Spot};
-use assign::Arrival;
+use assign::{Arrival, EarlyReset};
 pub use config::{Compare, Config};
 use connection::{Connection, Env, Input};
 use flow::{FlowId, FlowTable};
@@ -130,6 +130,8 @@ pub struct Tracker {
     same_packet: SamePacket,
     /// Flows of which something is held, oldest first.
     held_flows: VecDeque<FlowId>,
+    /// RSTs of late that are the first segments of their flows.
+    early_resets: VecDeque<EarlyReset>,
     connections: Connections,
     retired: Retired,
     /// Connections that the report lists, so far: the number of the last one.
@@ -210,6 +212,7 @@ impl Tracker {
             blanked: blanked::Blanked::default(),
             same_packet: SamePacket::default(),
             held_flows: VecDeque::new(),
+            early_resets: VecDeque::new(),
             connections: Connections::default(),
             retired: Retired::default(),
             listed: 0,

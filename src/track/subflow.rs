@@ -282,6 +282,12 @@ pub struct JoinProof {
 }
 
 impl Join {
+    /// What the SYN/ACK said: nonce, HMAC and frame.
+    pub(super) fn answer(&self) -> Option<(Nonce, [u8; 8], Mark)> {
+        let (nonce, hmac) = self.responder_nonce.zip(self.syn_ack_hmac)?;
+        Some((nonce, hmac, self.syn_ack_frame?))
+    }
+
     /// Checks the handshake. `responder` is the key of the end being joined, `initiator` the other; `responder_token` its
     /// token. `None` in place of keys says which is not known.
     pub fn verify(
@@ -344,6 +350,8 @@ pub struct Reset {
     pub fastclose: bool,
     /// It carried MP_FAIL.
     pub fail: bool,
+    /// The snaplen cut its options.
+    pub options_cut: bool,
     /// TTL.
     pub ttl: u8,
     /// How far its sender had sent by then: an unwrapped sequence number.

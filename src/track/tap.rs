@@ -3,7 +3,7 @@
 use hashbrown::HashMap;
 
 use super::sites::Sites;
-use crate::frame::Frame;
+use crate::frame::{Frame, Timestamp};
 use crate::limits;
 use crate::packet::Segment;
 use crate::packet::options::Options;
@@ -115,7 +115,14 @@ pub(crate) struct Recent {
     sets: Vec<[Slot; WAYS]>,
     /// Which bits of a fingerprint choose a set beside those that do at first.
     grown: usize,
+    /// Segments without identification of the last few microseconds, and when they came. Empty until there is one.
+    doubles: Vec<(Slot, Timestamp)>,
 }
+
+/// Segments that [`Recent::doubled`] remembers.
+const DOUBLES: usize = 256;
+/// A bridge or a mirror port shows a packet twice within less than this; no sender learns of a loss in so short a time.
+const DOUBLED_WITHIN_NS: u64 = 5_000;
 
 /// The upper 48 bits of a segment's fingerprint, the lower 13 of its tap, the lower 3 of its packet type: two sets are a
 /// cache line. With the bits that choose the set, two segments have one chance in 2⁵⁹ to look the same.
@@ -183,7 +190,7 @@ fn push(set: &mut [Slot; WAYS], newest: Slot) {
 
 impl Recent {
     pub(crate) fn new() -> Self {
-        Self { sets: vec![[Slot::default(); WAYS]; SETS], grown: 0 }
+        Self { sets: vec![[Slot::default(); WAYS]; SETS], grown: 0, doubles: Vec::new() }
     }
 
     /// The set of a fingerprint. What chooses among the sets that came later is part of what a slot keeps.
@@ -237,6 +244,42 @@ impl Recent {
             self.grow();
         }
         original
+    }
+
+    /// Where a segment without identification was seen that the same place shows once more at once: with the same timestamps, a few
+    /// microseconds later. Only payload and SYNs are looked at: other segments may be sent twice.
+    #[inline]
+    pub(crate) fn doubled(
+        &mut self,
+        owner: u64,
+        segment: &Segment<'_>,
+        options: &Options<'_>,
+        tap: u16,
+        now: Timestamp,
+    ) -> Option<u16> {
+        let looked_at =
+            segment.ip_id == 0 && (segment.payload_len > 0 || segment.flags.syn()) && options.timestamps.is_some();
+        if looked_at { self.double_of(owner, segment, options, tap, now) } else { None }
+    }
+
+    fn double_of(
+        &mut self,
+        owner: u64,
+        segment: &Segment<'_>,
+        options: &Options<'_>,
+        tap: u16,
+        now: Timestamp,
+    ) -> Option<u16> {
+        if self.doubles.is_empty() {
+            self.doubles = vec![(Slot::default(), Timestamp::default()); DOUBLES];
+        }
+        let (index, shown) = self.look(owner, segment, options);
+        let here = place(segment, tap);
+        let slot = shown | Slot::from(here);
+        let known = self.doubles.get_mut(index % DOUBLES)?;
+        let again = known.0 == slot && known.1.is_known() && now.since(known.1) < DOUBLED_WITHIN_NS && now >= known.1;
+        *known = (slot, now);
+        again.then_some(here)
     }
 
     /// The set of a segment, and what a slot keeps of it beside its place.

@@ -38,6 +38,18 @@ pub(crate) fn capable(flags: u8, sender_key: Option<Key>, receiver_key: Option<K
     }))
 }
 
+/// MP_CAPABLE of the client's first data in version 1.
+pub(crate) fn first_data(len: u16) -> TcpOption<'static> {
+    TcpOption::Mptcp(MptcpOption::MpCapable(MpCapable {
+        version: 1,
+        flags: 1,
+        sender_key: Some(CLIENT_KEY),
+        receiver_key: Some(SERVER_KEY),
+        data_len: Some(len),
+        checksum: None,
+    }))
+}
+
 /// MP_CAPABLE of SYN, SYN/ACK and third ACK. In version 0 the SYN has the client's key.
 pub(crate) fn handshake() -> (TcpOption<'static>, TcpOption<'static>, TcpOption<'static>) {
     let shown = (VERSION.get() == 0).then_some(CLIENT_KEY);

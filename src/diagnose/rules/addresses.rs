@@ -25,7 +25,8 @@ pub const ADDRESS_NEVER_ECHOED: &Explanation = &Explanation {
     title: "an announced address was never echoed",
     meaning: "In version 1 the receiver of ADD_ADDR confirms it with an echo. None came: the option did not arrive, or \
               the peer does not process it.",
-    detection: "ADD_ADDR without an ADD_ADDR echo of the same id and address, although segments of the peer follow.",
+    detection: "ADD_ADDR without an ADD_ADDR echo of the same id and address, although segments of the peer follow, \
+                and none of its joins goes to the address.",
     advice: "If the announcement was repeated, it is likely stripped on the way; Linux peers need `ip mptcp limits set \
               add_addr_accepted N` to use an address, but echo it all the same.",
     rfc: "8684 §3.4.1",

@@ -66,7 +66,8 @@ pub const FALLBACK_SYN_RETRIED_WITHOUT_OPTION: &Explanation = &Explanation {
               the path, or the server, drops SYNs that carry the option. The connection lost the time of the retries, \
               and Linux may avoid MPTCP to all destinations for a while. Where the SYN/ACK has MP_CAPABLE all the same, the \
               SYN had arrived, and only the answer was late.",
-    detection: "One or more SYNs with MP_CAPABLE, then one without, which is answered.",
+    detection: "One or more SYNs with MP_CAPABLE, then one without, which is answered. A SYN/ACK with MP_CAPABLE shows that \
+                a SYN had it, even if the capture has only one without.",
     advice: "Capture at the server: if SYNs with the option do not arrive there, a firewall drops them. On Linux, \
               sysctl net.mptcp.syn_retrans_before_tcp_fallback sets how long the client tries, \
               net.mptcp.blackhole_timeout how long it then avoids MPTCP.",
@@ -209,9 +210,9 @@ pub const OPTION_BLANKED: &Explanation = &Explanation {
     title: "an MPTCP option was probably overwritten with NOPs",
     meaning: "The TCP header holds a run of NOPs as long as the MPTCP option that should be there. No stack sends that: \
               a middlebox blanks options in place of removing them.",
-    detection: "Four or more NOPs in a row in a SYN or SYN/ACK that should carry MP_CAPABLE or MP_JOIN and does not, \
-                or as many as that option has bytes in such a third ACK. Where \
-                no MPTCP shows at all: as many NOPs, or zeros at the end, as that option has bytes there, and up to three \
+    detection: "In a SYN/ACK or third ACK without the MP_CAPABLE or MP_JOIN that should be there: as many NOPs in a row as it \
+                has bytes, and in a SYN/ACK ten more where the timestamps that the SYN offers are missing, too. Where no \
+                MPTCP shows at all: as many NOPs, or zeros at the end, as that option has bytes there, and up to three \
                 more, in a SYN or SYN/ACK that has MSS, SACK, timestamps and window scale: none of them was cleared.",
     advice: "A firewall with TCP normalisation is the usual cause: allow TCP option 30 there (Cisco ASA: tcp-map with \
               tcp-options range 30 30 allow).",

@@ -79,7 +79,7 @@ pub const OPTION_OUT_OF_PLACE: &Explanation = &Explanation {
     severity: Severity::Warning,
     title: "an MPTCP option where it must not be",
     meaning: "An option was sent in a segment in which it has no meaning: MP_CAPABLE or MP_JOIN in the middle of a \
-              subflow, MP_TCPRST without RST or in version 0, MP_CAPABLE in a SYN/ACK though the SYN had none. Receivers ignore it.",
+              subflow, MP_TCPRST without RST or in version 0. Receivers ignore it.",
     detection: "Each such segment.",
     advice: "",
     rfc: "8684 §3",
@@ -93,7 +93,7 @@ pub const MP_CAPABLE_FLAGS_ILLEGAL: &Explanation = &Explanation {
     title: "MP_CAPABLE with flags that make it void",
     meaning: "Bit B is set, or the bits C to H name no algorithm. Such an MP_CAPABLE must be ignored, so the connection \
               is plain TCP.",
-    detection: "Flags of MP_CAPABLE in SYN and SYN/ACK.",
+    detection: "Flags of MP_CAPABLE in SYN, SYN/ACK, third ACK and first data.",
     advice: "",
     rfc: "8684 §3.1",
     counter: None,

@@ -18,6 +18,7 @@ pub const TOPIC: Topic = Topic {
         JOIN_ACK_WITHOUT_OPTION,
         JOIN_DATA_WITHOUT_OPTION,
         JOIN_HMAC_MISMATCH,
+        JOIN_TOKEN_MISMATCH,
         JOIN_UNANSWERED,
         JOIN_INCOMPLETE,
         JOIN_DESPITE_C_FLAG,
@@ -165,6 +166,20 @@ pub const JOIN_HMAC_MISMATCH: &Explanation = &Explanation {
     detection: "HMACs in SYN/ACK and third ACK, recomputed from the keys in the capture.",
     advice: "If joins fail like this through one path only, something there rewrites options; if they fail everywhere, \
               the two ends disagree on the keys.",
+    rfc: "8684 §3.2",
+    counter: None,
+};
+
+/// The token in the SYN of a join is wrong, its HMACs are right.
+pub const JOIN_TOKEN_MISMATCH: &Explanation = &Explanation {
+    id: "join-token-mismatch",
+    severity: Severity::Error,
+    title: "the token in the SYN of a join is wrong, its HMACs are right",
+    meaning: "A host that gets an unknown token answers with a RST. This one took the join, so it got the right token: \
+              the MP_JOIN that the capture shows was changed on the way to this place or behind it.",
+    detection: "The MP_JOIN in the SYN has a token other than that of the key, and SYN/ACK or third ACK have an HMAC that \
+              the keys and nonces of the join give.",
+    advice: "Capture at both ends: together they show on which stretch the option changes.",
     rfc: "8684 §3.2",
     counter: None,
 };

@@ -2,8 +2,8 @@
 
 use super::super::Finder;
 use super::super::addresses::name;
+use super::super::blanked::BLANKED;
 use super::super::rules::views as rule;
-use super::super::syn_ack::BLANKED;
 use super::{Stretch, Tap, between};
 use crate::diagnose::Explanation;
 use crate::track::half::Half;

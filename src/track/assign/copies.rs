@@ -6,7 +6,25 @@ use crate::track::half::Half;
 use crate::track::tap;
 use crate::track::{Place, Tracker};
 
+/// The least time after which a SYN or SYN/ACK is sent again: no stack's first timeout is shorter (RFC 6298 §2), and no copy comes
+/// so late.
+const SYN_TIMER_NS: u64 = 500_000_000;
+
 impl Tracker {
+    /// Whether a SYN or SYN/ACK without identification, which looks like all others of its handshake, is sent again: what another
+    /// place of the same capture shows of one that was seen at `original` follows it at once.
+    #[cold]
+    pub(super) fn is_syn_sent_again(&self, place: Place, original: u16, arrival: &Arrival<'_, '_>) -> bool {
+        let segment = arrival.segment;
+        if !segment.flags.syn() || segment.ip_id != 0 {
+            return false;
+        }
+        let Some(record) = self.subflow(place) else { return false };
+        let seen = if segment.flags.ack() { &record.syn_ack } else { &record.syn };
+        let one_clock = self.taps.at_one_site(self.taps.input(tap::tap_of(original)), arrival.frame.id.input);
+        one_clock && seen.as_ref().is_some_and(|seen| arrival.at.time.since(seen.last().time) >= SYN_TIMER_NS)
+    }
+
     /// Takes note of a copy in its flow.
     #[cold]
     pub(super) fn note_copy(&mut self, id: FlowId, place: Place, original: u16, arrival: &Arrival<'_, '_>) {

@@ -6,6 +6,7 @@
 use std::num::NonZeroU64;
 
 mod copies;
+mod early;
 mod held;
 mod join;
 mod parts;
@@ -15,6 +16,7 @@ mod stream;
 mod twin;
 mod views;
 
+pub(super) use early::EarlyReset;
 pub(super) use held::HeldSegment;
 
 use super::connection::Connection;
@@ -92,7 +94,10 @@ impl Tracker {
         }
         let eventful = flow.more.is_some() || segment.flags.syn() || options.capable().is_some();
         let (copied, owner) = (flow.directions & COPIED != 0, flow.owner(place));
-        if let Some(original) = self.recent.original(owner, segment, options, tap) {
+        let doubled = self.recent.doubled(owner, segment, options, tap, arrival.at.time);
+        if let Some(original) = self.recent.original(owner, segment, options, tap).or(doubled)
+            && !self.is_syn_sent_again(place, original, arrival)
+        {
             self.note_interface(place, frame);
             self.note_copy(id, place, original, arrival);
             return Assigned::Copy(Some(place));
@@ -216,6 +221,9 @@ impl Tracker {
             if self.config.compare.any() {
                 self.hold(id, arrival);
             }
+            if arrival.segment.flags.rst() {
+                self.note_early_reset(arrival);
+            }
             return Assigned::Plain;
         }
         let source = source_side(arrival);
@@ -234,6 +242,7 @@ impl Tracker {
         if self.connection(place.connection).is_some_and(|state| state.view_of.is_some()) {
             return self.feed_view(place, arrival);
         }
+        self.recent.doubled(owner, arrival.segment, options, arrival.tap, arrival.at.time);
         // An alias of a subflow already seen (NAT): its packets were counted there.
         if self.recent.is_copy(owner, arrival.segment, options, arrival.tap) {
             return Assigned::Copy(Some(place));
@@ -245,13 +254,18 @@ impl Tracker {
     #[cold]
     fn plain_flow<O: Observer>(&mut self, id: FlowId, arrival: &Arrival<'_, '_>, observer: &mut O) -> Assigned {
         let is_syn = arrival.segment.flags.opens();
-        if arrival.options.mptcp {
-            self.counts.tcp_connections = self.counts.tcp_connections.saturating_sub(u64::from(!is_syn));
+        if arrival.options.mptcp && !gives_up_unseen(arrival.segment) {
+            let early = if is_syn { self.take_early_reset(arrival) } else { None };
+            let counted = !is_syn || early.is_some();
+            self.counts.tcp_connections = self.counts.tcp_connections.saturating_sub(u64::from(counted));
             let syn = self.flows.get_mut(id).map(|flow| flow.syn);
             let answers = arrival.segment.flags.syn() && syn == Some(arrival.segment.ack.wrapping_sub(1)) && !is_syn;
             let held = self.held_elsewhere(id, arrival);
             let assigned = self.new_flow(arrival, observer);
             self.hand_on(held, observer);
+            if let (Assigned::To(place), Some(early)) = (assigned, early) {
+                self.refuse(place, early);
+            }
             if answers
                 && let Some(Place { connection, .. }) = assigned.place()
                 && let Some(state) = self.connections.get_mut(connection)
@@ -422,22 +436,29 @@ fn opens_anew(state: &Connection, record: &Subflow, arrival: &Arrival<'_, '_>, o
 }
 
 /// Whether a SYN/ACK or a third ACK is of a connection whose SYN was not captured: what is known under this 4-tuple is over, and
-/// has another sequence number, or other keys at both ends.
+/// has another sequence number, or other keys at both ends. Where its end was not captured either, all of that differs.
 #[cold]
 fn opened_unseen(state: &Connection, record: &Subflow, from: Side, arrival: &Arrival<'_, '_>) -> bool {
-    if !record.is_closed() {
+    let segment = arrival.segment;
+    let is_over = record.is_closed() || state.seldom.fastclose.is_some();
+    if !is_over && !record.is_established() {
         return false;
-    }
-    if arrival.segment.flags.syn() {
-        if record.begins_again(arrival.segment.ack) {
-            return false;
-        }
-        return record.halves[from].syn().is_some_and(|syn| syn as u32 != arrival.segment.seq);
     }
     let differs =
         |side: Side, shown: Option<Key>| state.key_of(side).zip(shown).is_some_and(|(known, shown)| known != shown);
     let capable = arrival.options.capable();
-    capable.is_some_and(|shown| differs(from, shown.sender_key) && differs(from.peer(), shown.receiver_key))
+    let other_number = |side: Side, number: u32| record.halves[side].syn().is_some_and(|syn| syn as u32 != number);
+    if segment.flags.syn() {
+        if record.begins_again(segment) {
+            return false;
+        }
+        let answers_other = other_number(from.peer(), segment.ack.wrapping_sub(1))
+            && capable.is_some_and(|shown| differs(from, shown.sender_key));
+        return other_number(from, segment.seq) && (is_over || answers_other);
+    }
+    let begins_other = is_over || other_number(from, segment.seq.wrapping_sub(1));
+    begins_other
+        && capable.is_some_and(|shown| differs(from, shown.sender_key) && differs(from.peer(), shown.receiver_key))
 }
 
 /// Whether the first segment of a flow is the RST with which a socket gives up whose SYN was not captured and never answered:

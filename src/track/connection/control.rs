@@ -7,7 +7,7 @@ use crate::crypto::auth::add_addr_hmac_check;
 use crate::crypto::{Identity, Key, Suite, identify};
 use crate::frame::Timestamp;
 use crate::limits;
-use crate::track::keys::{Dialect, KeySource};
+use crate::track::keys::{Dialect, KeySource, NEAR};
 use crate::track::mark::Mark;
 use crate::track::observer::{Event, Observer, What};
 use crate::track::side::Side;
@@ -284,7 +284,7 @@ impl Connection {
         } else {
             self.seldom.left_out.removals += 1;
         }
-        if !hit {
+        if !hit && !self.options_cut {
             self.anomaly(AnomalyKind::RemovedUnknown(id), input, env.at, None);
         }
         self.tell(Some(input.subflow), What::AddressRemoved(id), env);
@@ -365,7 +365,7 @@ impl Connection {
     /// Whether a join named this token of `side`, or its IDSN lies just below the DSNs seen.
     pub(in crate::track) fn is_identity_of(&self, side: Side, identity: &Identity) -> bool {
         let (dsn, whole) = self.data[side].dsn(self.data[side].seen.end().max(crate::track::data::ORIGIN));
-        let near = whole && dsn.wrapping_sub(identity.idsn) < 1 << 40;
+        let near = whole && dsn.wrapping_sub(identity.idsn) < NEAR;
         self.ends[side].token_named == Some(identity.token) || near
     }
 

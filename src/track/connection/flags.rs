@@ -31,11 +31,11 @@ impl Connection {
         self.ends[side].flags.map(|flags| !is_v0 && flags & MpCapable::DENY_JOIN_ID0 != 0)
     }
 
-    /// The SYN/ACK has an MP_CAPABLE with which a client can only go on as TCP: it was not asked, the option must be ignored, or its
+    /// The SYN/ACK has an MP_CAPABLE with which a client can only go on as TCP: the option must be ignored, or its
     /// version is another than the SYN's.
     pub(super) fn answer_is_void(&self) -> bool {
         let Some((answer, _)) = self.handshake.syn_ack else { return false };
         let other_version = self.handshake.syn.is_some_and(|(asked, _)| asked.version != answer.version);
-        self.handshake.not_asked || answer.is_void() || other_version
+        answer.is_void() || other_version
     }
 }

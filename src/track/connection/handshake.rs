@@ -28,7 +28,8 @@ pub struct Handshake {
     pub crossed: Option<Mark>,
     /// The SYN/ACK's option is the SYN's.
     pub echoed: bool,
-    /// The SYN that was answered with MP_CAPABLE had none.
+    /// The SYN that was answered with MP_CAPABLE had none: the answer is to an earlier one, which was not captured. No server sends
+    /// the option unasked.
     pub not_asked: bool,
     /// MP_CAPABLE of the third ACK, or of the first data.
     pub ack: Option<(MpCapable, Mark)>,
@@ -82,7 +83,7 @@ impl Connection {
             }
             return;
         }
-        if is_ack && subflow.begins_again(input.segment.ack) {
+        if is_ack && subflow.begins_again(input.segment) {
             self.begin_again(input.subflow);
         }
         let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return };
@@ -204,9 +205,7 @@ impl Connection {
         if capable.is_void() {
             self.anomaly(AnomalyKind::CapableFlagsIllegal(capable.flags), input, env.at, None);
         }
-        if asked.is_none()
-            && (self.handshake.not_asked || self.subflows.first().is_some_and(|subflow| subflow.syn.is_some()))
-        {
+        if asked.is_none() && self.subflows.first().is_some_and(|subflow| subflow.syn.is_some()) {
             self.anomaly(AnomalyKind::OptionOutOfPlace(Subtype::MP_CAPABLE), input, env.at, None);
         }
         if self.handshake.syn_ack.is_none() {
@@ -253,6 +252,12 @@ impl Connection {
                 _ => None,
             };
         }
+        if capable.is_void() {
+            self.anomaly(AnomalyKind::CapableFlagsIllegal(capable.flags), input, env.at, None);
+        }
+        if self.dialect.is_some_and(|dialect| dialect.version() != capable.version) {
+            self.anomaly(AnomalyKind::MalformedOption(Some(Subtype::MP_CAPABLE), None), input, env.at, None);
+        }
         self.ends.client.flags.get_or_insert(capable.flags);
         if self.handshake.ack.is_none() {
             self.handshake.ack = Some((*capable, env.at.frame));
@@ -264,7 +269,8 @@ impl Connection {
         } else {
             self.learn_key(Side::Server, receiver, KeySource::Acknowledged, input, env, effects)
         };
-        if fresh == Learned::Rejected || peer == Learned::Rejected {
+        // Where one key is known for right, the other may be damaged, here or before: the data is of this connection all the same.
+        if fresh == Learned::Rejected && peer == Learned::Rejected {
             return;
         }
         self.learn_initial_sequence(capable, input);

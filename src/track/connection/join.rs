@@ -133,6 +133,10 @@ impl Connection {
     pub(super) fn join_ack<O: Observer>(&mut self, option: &MpJoin, input: &Input<'_, '_>, env: &mut Env<'_, O>) {
         let (id, number) = (self.id, self.number());
         let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return };
+        if !subflow.role_shown && matches!(option, MpJoin::Ack { .. }) {
+            // Its third ACK, sent again: this is taken for the first subflow only for want of its handshake.
+            return;
+        }
         let (MpJoin::Ack { hmac, .. }, Some(join)) = (option, &mut subflow.join) else {
             self.anomaly(AnomalyKind::OptionOutOfPlace(Subtype::MP_JOIN), input, env.at, None);
             return;
@@ -181,14 +185,11 @@ impl Connection {
 
     fn exchange_syn_acks(&mut self, subflow: u16) {
         let Some(subflow) = self.subflows.get_mut(usize::from(subflow)) else { return };
-        let (Some(join), Some((nonce, hmac, frame))) = (&mut subflow.join, subflow.seldom.other_syn_ack) else {
-            return;
-        };
-        let first = join.responder_nonce.zip(join.syn_ack_hmac).zip(join.syn_ack_frame);
-        subflow.seldom.other_syn_ack = first.map(|((nonce, hmac), frame)| (nonce, hmac, frame));
-        join.responder_nonce = Some(nonce);
-        join.syn_ack_hmac = Some(hmac);
-        join.syn_ack_frame = Some(frame);
+        let Some(join) = &mut subflow.join else { return };
+        let other = std::mem::replace(&mut subflow.seldom.other_syn_ack, join.answer());
+        join.responder_nonce = other.map(|other| other.0);
+        join.syn_ack_hmac = other.map(|other| other.1);
+        join.syn_ack_frame = other.map(|other| other.2);
     }
 
     /// Two third ACKs with different HMACs: one is forged or damaged. The earlier one stays unless only the later one is right.

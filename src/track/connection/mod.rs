@@ -9,7 +9,7 @@
 //! * `unmapped`: payload without a mapping, and the stream of a fallback
 //! * `unseen`: data and DATA_FINs that only their acknowledgement shows
 //! * `choice`: which path new data takes
-//! * `retry`: a handshake that begins again after a RST
+//! * `retry`: a handshake that begins again
 //! * [`outcome`]: what all of it amounts to
 
 use std::num::NonZeroU64;
@@ -232,12 +232,17 @@ impl Connection {
         let segment = input.segment;
         self.segments += 1;
         self.options_cut |= segment.options_cut;
-        let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return effects };
+        let Some(mut subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return effects };
         if segment.flags.any(TcpFlags::SYN) && subflow.is_answered_already(segment, input.side) {
             subflow.halves[input.side].segments += 1;
             return effects;
         }
         self.last = env.at;
+        if subflow.is_of_later_attempt(input) {
+            self.begin_again(input.subflow);
+            let Some(again) = self.subflows.get_mut(usize::from(input.subflow)) else { return effects };
+            subflow = again;
+        }
         subflow.last = env.at;
         let stray = segment.flags.rst() && subflow.reset().is_none() && subflow.is_over();
         let half = &mut subflow.halves[input.side];

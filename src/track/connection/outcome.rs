@@ -253,7 +253,8 @@ impl Connection {
 
     /// Payload without mapping has piled up, or the capture has ended: says whether that is a fallback, and of which kind.
     pub(in crate::track) fn conclude_bare<O: Observer>(&mut self, env: &mut Env<'_, O>) {
-        if self.fallback.is_some() || self.orphan {
+        // What the snaplen cut off may be what seems to be missing.
+        if self.fallback.is_some() || self.orphan || self.options_cut {
             return;
         }
         let Some(initial) = self.initial() else { return };
@@ -315,6 +316,9 @@ impl Connection {
         Some(match (handshake.syn_ack, handshake.given_up()) {
             (Some((_, answer)), _) if self.answer_is_void() => (FallbackCause::BadOption, answer, Side::Server),
             (_, Some(syn)) => (FallbackCause::SynRetriedWithoutOption, syn, Side::Client),
+            (Some((_, answer)), _) if handshake.not_asked => {
+                (FallbackCause::SynRetriedWithoutOption, answer, Side::Client)
+            }
             _ => (FallbackCause::NoOptionInThirdAck, bare, Side::Client),
         })
     }
@@ -388,7 +392,9 @@ impl Connection {
 
 /// Whether a RST is the first that comes back after a SYN.
 fn answers_syn(subflow: &Subflow, input: &Input<'_, '_>) -> bool {
-    subflow.syn_ack.is_none() && input.side != subflow.initiator && subflow.halves[input.side].segments <= 1
+    let half = &subflow.halves[input.side];
+    // What the initiator acknowledges was an answer before it, captured or not.
+    subflow.syn_ack.is_none() && input.side != subflow.initiator && half.segments <= 1 && half.acked().is_none()
 }
 
 /// What a RST says that a socket of its sender sent.
@@ -424,6 +430,7 @@ pub(super) fn reset_of(subflow: &Subflow, input: &Input<'_, '_>, at: Moment) -> 
         in_order: half.unwrap(input.segment.seq) == half.next && half.seen.is_contiguous(),
         fastclose: false,
         fail: false,
+        options_cut: input.segment.options_cut,
     };
     amend_reset(&mut reset, input);
     reset

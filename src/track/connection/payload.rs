@@ -21,47 +21,68 @@ impl Connection {
     /// A DSS option. Gives whether it changed the tokens.
     #[inline]
     pub(super) fn dss<O: Observer>(&mut self, dss: &Dss, input: &Input<'_, '_>, env: &mut Env<'_, O>) -> bool {
-        let dialect = self.dialect;
+        let mut changed = false;
         if let Some(ack) = dss.data_ack {
             // First: counted from the IDSN of a wrong key it would lie out of reach.
             let peer = input.side.peer();
             if !self.ends[peer].proven {
-                self.prove(peer, ack, self.data[peer].acked().is_none());
+                changed |= self.prove(peer, ack, self.data[peer].acked().is_none());
             }
-            let data = &mut self.data[peer];
-            match data.position(ack) {
-                Some(position) => data.acknowledge(position),
+            match self.position(peer, ack, &mut changed) {
+                Some(position) => self.data[peer].acknowledge(position),
                 None => self.anomaly(AnomalyKind::SequenceOutOfReach(Level::Data), input, env.at, None),
             }
         }
         if let Some(mapping) = &dss.mapping {
-            self.mapping(mapping, dss.data_fin(), input, env);
+            self.mapping(mapping, dss.data_fin(), input, env, &mut changed);
         }
-        self.dialect != dialect
+        changed
     }
 
-    /// The first DSN or DATA_ACK is IDSN + 1: it proves the key. `is_first`: there was none before.
+    /// The first DSN or DATA_ACK is IDSN + 1: it proves the key. `is_first`: there was none before. Gives whether tokens changed.
     #[inline]
-    fn prove(&mut self, side: Side, first: RawSequence, is_first: bool) {
-        if self.ends[side].prove_by_dsn(first) {
+    fn prove(&mut self, side: Side, first: RawSequence, is_first: bool) -> bool {
+        let dialect = self.dialect;
+        let changed = self.ends[side].prove_by_dsn(first);
+        if changed {
             self.keys_changed(side);
         }
         if is_first && !self.ends[side].proven {
             self.try_draft(side, first);
         }
+        changed || self.dialect != dialect
+    }
+
+    /// The position of a DSN of `side`. One out of reach may prove another of its keys, which changes tokens.
+    #[inline]
+    fn position(&mut self, side: Side, dsn: RawSequence, changed: &mut bool) -> Option<u64> {
+        let position = self.data[side].position(dsn);
+        if position.is_none() && self.ends[side].prove_by_reach(dsn) {
+            *changed = true;
+            self.keys_changed(side);
+            return self.data[side].position(dsn);
+        }
+        position
     }
 
     #[inline]
-    fn mapping<O: Observer>(&mut self, mapping: &Mapping, data_fin: bool, input: &Input<'_, '_>, env: &mut Env<'_, O>) {
+    fn mapping<O: Observer>(
+        &mut self,
+        mapping: &Mapping,
+        data_fin: bool,
+        input: &Input<'_, '_>,
+        env: &mut Env<'_, O>,
+        changed: &mut bool,
+    ) {
         if mapping.is_infinite() {
             return self.infinite_mapping(mapping, input, env);
         }
         let shown = Shown { mapping: *mapping, data_fin, frame: env.at.frame };
         let len = shown.payload_len();
         if mapping.ssn <= 1 && !self.ends[input.side].proven {
-            self.prove(input.side, mapping.dsn, true);
+            *changed |= self.prove(input.side, mapping.dsn, true);
         }
-        let Some(position) = self.data[input.side].position(mapping.dsn) else {
+        let Some(position) = self.position(input.side, mapping.dsn, changed) else {
             self.anomaly(AnomalyKind::SequenceOutOfReach(Level::Data), input, env.at, None);
             return;
         };

@@ -3,7 +3,10 @@
 use super::{Connection, Input};
 use crate::track::data::ORIGIN;
 use crate::track::half::Half;
+use crate::track::keys::Dialect;
+use crate::track::mark::Mark;
 use crate::track::side::Side;
+use crate::track::subflow::Subflow;
 
 impl Connection {
     /// Whether the capture has any packet of `side`.
@@ -17,11 +20,35 @@ impl Connection {
     }
 
     /// The end that found a wrong checksum, so far as the capture tells: whoever sent MP_FAIL first, for that of the other answers
-    /// it. Where no packet of the other end was captured, either may have.
+    /// it. It may lack the first of the two.
     pub fn first_to_fail(&self) -> Option<Side> {
-        let failed = |side: Side| self.seldom.failed[side].map(|failed| (failed.0, side));
-        let (_, first) = Side::BOTH.into_iter().filter_map(failed).min_by_key(|failed| failed.0)?;
-        self.shows_packets_of(first.peer()).then_some(first)
+        let failed = |side: Side| self.seldom.failed[side].map(|(frame, _, subflow)| (frame, side, subflow));
+        let (frame, first, subflow) = Side::BOTH.into_iter().filter_map(failed).min_by_key(|failed| failed.0)?;
+        let other = first.peer();
+        if !self.shows_packets_of(other) {
+            return None;
+        }
+        // The kernel of version 0 does not answer with MP_FAIL, and its infinite mappings may come from both ends.
+        if self.seldom.failed[other].is_some() || matches!(self.dialect, Some(Dialect::Rfc6824 | Dialect::DraftV1)) {
+            return Some(first);
+        }
+        // The end whose data was wrong answers, and goes on with an infinite mapping (RFC 8684 §3.7).
+        let answers = |side: Side| self.checksums[side].mismatch > 0 || self.seldom.infinite[side].is_some();
+        let record = self.subflows.get(usize::from(subflow))?;
+        match (answers(first), answers(other)) {
+            (true, false) => Some(other),
+            (false, true) => Some(first),
+            _ => (!Self::may_lack_report(record, other, frame)).then_some(first),
+        }
+    }
+
+    /// Whether an MP_FAIL of `side` may have come before this frame and before the capture, which has no handshake and nothing else
+    /// that this side said there.
+    fn may_lack_report(subflow: &Subflow, side: Side, frame: Mark) -> bool {
+        let began_earlier = subflow.syn.is_none() && subflow.syn_ack.is_none();
+        let said_nothing = subflow.options[side].is_none_or(|(said, _)| said > frame);
+        let in_reset = subflow.reset().is_some_and(|reset| reset.fail && reset.by != side);
+        began_earlier && said_nothing && !in_reset
     }
 
     /// Whether the capture holds all that `side` sent, as far as holes, FINs and the acknowledgements of the peer tell.

@@ -151,18 +151,48 @@ pub(super) fn infinite_mapping_and_bad_option() {
     }
 }
 
+/// No server sends the option unasked: it answers a SYN that was not captured, after which the client sent one without.
 #[test]
-fn an_answer_to_what_was_not_asked() {
-    let mut script = Script::default();
-    let mut flow = Flow::new(CLIENT, SERVER);
-    script.send(&mut flow, Client, SYN, &[], 0);
-    let answer = script.send(&mut flow, Server, SYN | ACK, &[capable(1, Some(SERVER_KEY), None)], 0);
-    fires(&script, "option-out-of-place", &[answer]);
-    script.send(&mut flow, Client, ACK, &[], 0);
-    script.send(&mut flow, Client, ACK, &[], 100);
-    script.send(&mut flow, Server, ACK, &[], 0);
-    fires(&script, "fallback-bad-option", &[answer]);
-    silent(&script, "fallback-no-option-in-third-ack");
+fn an_answer_to_a_syn_that_was_not_captured() {
+    in_both_versions(|_| {
+        let (_, answer, confirmed) = handshake();
+        for gives_up in [true, false] {
+            let mut script = Script::default();
+            let mut flow = Flow::new(CLIENT, SERVER);
+            script.send(&mut flow, Client, SYN, &[], 0);
+            let frame = script.send(&mut flow, Server, SYN | ACK, std::slice::from_ref(&answer), 0);
+            let ack = if gives_up { Vec::new() } else { vec![confirmed] };
+            script.send(&mut flow, Client, ACK, &ack, 0);
+            let mapped = if gives_up { Vec::new() } else { vec![mapping(Client, 0, 1, 100, None)] };
+            script.send(&mut flow, Client, ACK, &mapped, 100);
+            let acked = if gives_up { Vec::new() } else { vec![data_ack(Client, 100)] };
+            script.send(&mut flow, Server, ACK, &acked, 0);
+            for id in ["option-out-of-place", "fallback-bad-option", "fallback-no-option-in-third-ack"] {
+                silent(&script, id);
+            }
+            if gives_up {
+                fires(&script, "fallback-syn-retried-without-option", &[frame]);
+            }
+            let outcome = script.report().connection(0).outcome;
+            assert_eq!(outcome == "fallback", gives_up, "{outcome}");
+        }
+    });
+}
+
+/// The third ACK must have the version that was agreed on, and an algorithm.
+#[test]
+fn flags_and_version_of_the_third_ack() {
+    for (version, flags, id) in [(1, 0x80, "mp-capable-flags-illegal"), (0, 0x81, "option-malformed")] {
+        let mut script = Script::default();
+        let mut flow = Flow::new(CLIENT, SERVER);
+        script.send(&mut flow, Client, SYN, &[handshake().0], 0);
+        script.send(&mut flow, Server, SYN | ACK, &[handshake().1], 0);
+        let mut bytes = vec![30, 20, version, flags];
+        bytes.extend(CLIENT_KEY.0);
+        bytes.extend(SERVER_KEY.0);
+        let frame = script.send_raw(&mut flow, Client, ACK, bytes, 0);
+        fires(&script, id, &[frame]);
+    }
 }
 
 /// Where the snaplen cuts options off, nothing is known of what was there.

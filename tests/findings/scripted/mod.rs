@@ -10,6 +10,7 @@ mod fallback;
 mod handshake;
 mod joins;
 mod kernels;
+mod lacking;
 mod load;
 mod one_direction;
 mod options;
@@ -43,6 +44,7 @@ pub(crate) const FIRES: &[&str] = &[
     "fallback-simultaneous-open",
     "options-stripped-on-one-port",
     "options-stripped-for-one-prefix",
+    "join-token-mismatch",
     "join-refused-with-reason",
     "join-refused-without-reason",
     "join-refused-no-listener",
@@ -108,6 +110,7 @@ fn each_finding_is_tried_where_it_fires_and_where_it_does_not() {
         handshake::a_syn_ack_that_is_not_of_the_server,
         handshake::a_simultaneous_open,
         kernels::an_answer_of_the_other_version,
+        lacking::a_token_that_the_server_cannot_have_got,
         joins::refused_joins,
         joins::a_join_whose_third_ack_lacks_its_option,
         joins::unanswered_and_unfinished_joins,

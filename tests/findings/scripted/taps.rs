@@ -451,3 +451,53 @@ fn a_third_ack_that_was_not_captured() {
         }
     });
 }
+
+/// A SYN/ACK without identification shows again on the other of two interfaces: at once it is a copy, a second later it was sent
+/// again.
+#[test]
+fn a_syn_ack_that_is_sent_again_over_another_interface() {
+    in_both_versions(|_| {
+        for copied in [true, false] {
+            let mut script = Script::identified(false);
+            let (asked, answer, confirmed) = handshake();
+            let mut flow = Flow::new(CLIENT, SERVER);
+            script.send(&mut flow, Client, SYN, &[asked], 0);
+            script.send(&mut flow, Server, SYN | ACK, std::slice::from_ref(&answer), 0);
+            if !copied {
+                script.wait(SECOND);
+            }
+            script.interface = 1;
+            script.again(&mut flow, Server, SYN | ACK, &[answer], 0);
+            script.interface = 0;
+            script.send(&mut flow, Client, ACK, &[confirmed], 0);
+            assert_eq!(script.report().header().capture.duplicates, u64::from(copied));
+        }
+    });
+}
+
+/// Segments without identification, each of which the same interface shows once more in the same microsecond: copies. Later, or with
+/// another timestamp, they are sent again.
+#[test]
+fn segments_that_one_interface_shows_twice() {
+    in_both_versions(|_| {
+        for (later, stamp, copies) in [(0, 7, 2), (MS, 7, 0), (0, 8, 0)] {
+            let mut script = Script::identified(false);
+            let stamped = |value, option| [TcpOption::Timestamps { value, echo_reply: 1 }, option];
+            let mut flow = Flow::new(CLIENT, SERVER);
+            let (asked, answer, confirmed) = handshake();
+            script.send(&mut flow, Client, SYN, &stamped(7, asked), 0);
+            script.wait(later - 10 * MS);
+            script.again(&mut flow, Client, SYN, &stamped(stamp, asked), 0);
+            script.send(&mut flow, Server, SYN | ACK, &stamped(7, answer), 0);
+            script.send(&mut flow, Client, ACK, &stamped(7, confirmed), 0);
+            let data = mapping(Client, 0, 1, 100, None);
+            script.send(&mut flow, Client, ACK, &stamped(7, data), 100);
+            script.wait(later - 10 * MS);
+            script.again(&mut flow, Client, ACK, &stamped(stamp, data), 100);
+            let report = script.report();
+            assert_eq!(report.header().capture.duplicates, copies);
+            let resent = report.connection(0).subflows[0].directions.client_to_server.retransmitted_bytes;
+            assert_eq!(resent, if copies > 0 { 0 } else { 100 });
+        }
+    });
+}
