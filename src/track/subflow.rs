@@ -325,6 +325,17 @@ pub struct Reset {
 }
 
 impl Subflow {
+    /// The data behind the SYN begins at `next`: so many of the bytes that Fast Open brought in it were accepted.
+    pub(super) fn accept_fast_open(&mut self, next: u32) {
+        let brought = self.syn.as_ref().map_or(0, SynSeen::fast_open);
+        let initiator = &mut self.halves[self.initiator];
+        let syn = initiator.syn().map(|syn| syn as u32);
+        let accepted = syn.map_or(0, |syn| next.wrapping_sub(syn).wrapping_sub(1));
+        if accepted > 0 && accepted <= brought {
+            initiator.seldom.fast_open = accepted;
+        }
+    }
+
     /// Address and port of one end.
     pub fn address_of(&self, side: Side) -> (std::net::IpAddr, u16) {
         if side == self.initiator {

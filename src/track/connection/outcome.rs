@@ -223,12 +223,12 @@ impl Connection {
                 (false, false) => Close::Open,
             };
         }
-        let ended = |side: Side| self.data[side].fin.is_some() || self.sent_unseen_data_fin(side);
+        let all_closed = !self.subflows.is_empty() && self.subflows.iter().all(Subflow::is_closed);
+        let ended = |side: Side| self.data_ended(side, all_closed) || self.sent_unseen_data_fin(side);
         let (client, server) = (ended(Side::Client), ended(Side::Server));
         if client && server {
             return Close::DataFin;
         }
-        let all_closed = !self.subflows.is_empty() && self.subflows.iter().all(Subflow::is_closed);
         // Without a handshake, those that were captured may not be all.
         let all_known = self.initial().is_none_or(|initial| initial.role_shown);
         if all_closed && all_known && self.initial().is_none_or(reset) && self.subflows.iter().all(reset) {
@@ -245,6 +245,16 @@ impl Connection {
         if all_closed && whole { Close::TcpFinOnly } else { Close::Open }
     }
 
+    /// Whether the data of `side` came to its end: its DATA_FIN was acknowledged (RFC 8684 §3.3.3), or, where all subflows are
+    /// over, a FIN says that its peer needed no more, or nothing but the acknowledgement of the DATA_FIN itself is lacking.
+    fn data_ended(&self, side: Side, all_closed: bool) -> bool {
+        let data = &self.data[side];
+        let Some((fin, _)) = data.fin else { return false };
+        let finished = || self.subflows.iter().any(|subflow| subflow.reset().is_none());
+        let all_data = || data.acked().is_some_and(|acked| acked >= fin);
+        data.fin_acked() || !self.shows_packets_of(side.peer()) || (all_closed && (finished() || all_data()))
+    }
+
     /// Payload without mapping has piled up, or the capture has ended: says whether that is a fallback, and of which kind.
     pub(in crate::track) fn conclude_bare<O: Observer>(&mut self, env: &mut Env<'_, O>) {
         if self.fallback.is_some() || self.orphan {
@@ -252,7 +262,10 @@ impl Connection {
         }
         let Some(initial) = self.initial() else { return };
         // With another subflow in use, one that loses its options is reset, and the connection goes on (RFC 8684 §3.7).
-        if self.subflows.iter().skip(1).any(Subflow::is_established) {
+        let in_use = |subflow: &Subflow| {
+            subflow.is_established() || subflow.halves.iter().any(|(_, half)| half.last_mapping_end().is_some())
+        };
+        if self.subflows.iter().skip(1).any(in_use) {
             return;
         }
         let capable = self.handshake.syn.is_some() || self.handshake.syn_ack.is_some();
@@ -286,7 +299,7 @@ impl Connection {
             let failed = self.seldom.failed.client.or(self.seldom.failed.server).is_some();
             let cause = if mapped && failed {
                 FallbackCause::MpFail
-            } else if mapped && initial.options[side.peer()].is_some() {
+            } else if mapped && (initial.options[side.peer()].is_some() || self.lacks_direction(side.peer())) {
                 FallbackCause::OptionsVanished
             } else {
                 FallbackCause::NoOptionOnData

@@ -14,6 +14,7 @@ mod paths;
 mod places;
 mod retries;
 mod same_packet;
+mod standstill;
 mod taps;
 mod words;
 
