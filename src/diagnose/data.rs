@@ -2,7 +2,7 @@
 
 use super::handshake::{just, many};
 use super::rules::data as rule;
-use super::{Finder, span};
+use super::{Finder, silence, span};
 use crate::text;
 use crate::track::connection::checksums::Mismatch;
 use crate::track::connection::{AnomalyKind, Connection, FallbackCause, Level};
@@ -276,6 +276,9 @@ pub(super) fn disagreement(finder: &mut Finder<'_, '_>, connection: &Connection)
     }
     text.push('.');
     finder.report(rule::ENDS_DISAGREE_ABOUT_FALLBACK, Some(0), &frames, text);
+    if silence::cause(finder, connection, &seen).is_some() {
+        finder.advice_is_moot();
+    }
 }
 
 /// Data waited for a slow path longer than that path was worth.

@@ -2,6 +2,7 @@
 
 use super::one_way::{failed_one_way, never_spoke, no_option_after_syn, nobody_saw_agreement};
 use super::rules::fallback as rule;
+use super::silence::{self, lost_from};
 use super::version_0::is_its_kernel;
 use super::views::{keeps_option_back, nearer_to_server};
 use super::{Finder, counter, endpoint};
@@ -180,6 +181,9 @@ fn fell_back(finder: &mut Finder<'_, '_>, connection: &Connection, seen: &Fallba
         FallbackCause::SynRetriedWithoutOption => {
             connection.handshake.syn_ack.is_some() || keeps_option_back(finder.evidence).is_some()
         }
+        FallbackCause::NoOptionOnData | FallbackCause::OptionsVanished => {
+            silence::cause(finder, connection, seen).is_some()
+        }
         _ => false,
     };
     if moot {
@@ -332,56 +336,55 @@ fn no_option_on_data(finder: &Finder<'_, '_>, connection: &Connection, seen: &Fa
         _ => connection.handshake.ack.map(|(_, frame)| frame),
     };
     let other = if who == "server" { "client" } else { "server" };
-    let why = match seen.side.and_then(|side| lost_from(connection, &finder.evidence.views, side)) {
-        Some(side) if Some(side) == seen.side => format!("options were removed from the {who}'s packets on the way"),
-        Some(_) => format!("the {other}'s options were removed on the way, so the {who} went on without them"),
-        None => format!(
-            "options are removed after the handshake, from the {who}'s packets or from the {other}'s before them"
-        ),
+    let mut frames: Vec<Mark> = agreed.into_iter().collect();
+    let lost = seen.side.and_then(|side| lost_from(connection, &finder.evidence.views, side));
+    let why = match (lost, silence::cause(finder, connection, seen)) {
+        (Some(side), _) if Some(side) == seen.side => format!("options were removed from the {who}'s packets on the way"),
+        (_, Some((why, shown))) => {
+            frames.extend(shown);
+            why
+        }
+        (Some(_), None) => format!("the {other}'s options were removed on the way, so the {who} went on without them"),
+        (None, None) => {
+            let spoiled = if acknowledges_data(seen, connection) {
+                format!(", or the {other}'s data was changed on the way")
+            } else {
+                String::new()
+            };
+            format!("options are removed after the handshake, from the {who}'s packets or from the {other}'s before them{spoiled}")
+        }
     };
     let text = format!(
         "The {who} agreed to MPTCP{}, but its first data (frame {}) carries no MPTCP option: {why}.",
         agreed.map_or_else(String::new, |frame| format!(" in frame {}", finder.frame(frame))),
         finder.frame(seen.frame),
     );
-    (rule::FALLBACK_NO_OPTION_ON_DATA, text, agreed.into_iter().collect())
-}
-
-/// Whose options other captures show to be lost on the way, where `silent`'s data has none: its own, or its peer's, which
-/// made it fall back.
-fn lost_from(connection: &Connection, views: &[&Connection], silent: Side) -> Option<Side> {
-    fn mapped_to(connection: &Connection, side: Side) -> u64 {
-        let half = connection.initial().map(|initial| &initial.halves[side]);
-        half.and_then(|half| half.last_mapping_end().zip(half.syn())).map_or(0, |(end, syn)| end.0.saturating_sub(syn))
-    }
-    let peer = silent.peer();
-    let of_view = |view: &&Connection| {
-        if mapped_to(view, silent) > mapped_to(connection, silent) {
-            Some(silent)
-        } else if (mapped_to(view, peer) == 0) != (mapped_to(connection, peer) == 0) {
-            Some(peer)
-        } else {
-            None
-        }
-    };
-    views.iter().find_map(of_view)
+    (rule::FALLBACK_NO_OPTION_ON_DATA, text, frames)
 }
 
 fn options_vanished(finder: &Finder<'_, '_>, connection: &Connection, seen: &FallbackSeen) -> Verdict {
     let who = seen.side.map_or("sender", Side::name);
     let last_good = seen.side.and_then(|side| connection.initial()?.options[side]).map(|(_, last)| last);
-    let why = match seen.side.and_then(|side| lost_from(connection, &finder.evidence.views, side)) {
-        Some(side) if Some(side) == seen.side => format!("they were removed from the {who}'s packets on the way"),
-        Some(side) => format!("the {}'s were removed on the way, so the {who} went on without", side.name()),
-        None => "the options of one direction or of both are removed on the way".to_owned(),
+    let mut frames: Vec<Mark> = last_good.into_iter().collect();
+    let lost = seen.side.and_then(|side| lost_from(connection, &finder.evidence.views, side));
+    let why = match (lost, silence::cause(finder, connection, seen)) {
+        (Some(side), _) if Some(side) == seen.side => format!("they were removed from the {who}'s packets on the way"),
+        (_, Some((why, shown))) => {
+            frames.extend(shown);
+            why
+        }
+        (Some(side), None) => format!("the {}'s were removed on the way, so the {who} went on without", side.name()),
+        (None, None) => "the options of one direction or of both are removed on the way, or an end fell back in silence for data that was changed".to_owned(),
     };
+    let captured = seen.side.is_none_or(|side| connection.shows_packets_of(side.peer()));
     let text = format!(
-        "The {who}'s packets carry no MPTCP option from frame {} on{}; no MP_FAIL and no infinite mapping explains it, so {why}.",
+        "The {who}'s packets carry no MPTCP option from frame {} on{}; no MP_FAIL and no infinite mapping{} explains it: {why}.",
         finder.frame(seen.frame),
         last_good
             .map_or_else(String::new, |last| format!(" (the last one with an option is frame {})", finder.frame(last))),
+        if captured { "" } else { " in this capture" },
     );
-    (rule::FALLBACK_OPTIONS_VANISHED, text, last_good.into_iter().collect())
+    (rule::FALLBACK_OPTIONS_VANISHED, text, frames)
 }
 
 fn failed(finder: &Finder<'_, '_>, connection: &Connection, seen: &FallbackSeen) -> Verdict {

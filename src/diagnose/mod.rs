@@ -16,6 +16,7 @@ mod joins;
 mod one_way;
 mod paths;
 pub mod rules;
+mod silence;
 mod version_0;
 mod views;
 

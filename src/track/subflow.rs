@@ -81,6 +81,8 @@ pub struct Seldom {
     pub backup_since: PerSide<Option<Timestamp>>,
     /// Segments without any MPTCP option since the last one with, by sender.
     pub bare: PerSide<Bare>,
+    /// The first ACK of each end that acknowledges mapped data without an MPTCP option, before any DATA_ACK, and its TTL.
+    pub bare_ack: PerSide<Option<(Mark, u8)>>,
     /// Interfaces beyond the first: input and index.
     pub more_interfaces: Vec<(u16, u16)>,
     /// Other 4-tuples under which it was seen (NAT).
@@ -148,6 +150,7 @@ empty! {
         backup_changes: Vec::new(),
         backup_since: PerSide { client: None, server: None },
         bare: PerSide { client: Bare::NONE, server: Bare::NONE },
+        bare_ack: PerSide { client: None, server: None },
         more_interfaces: Vec::new(),
         also_seen_as: Vec::new(),
         other_syn_ack: None,

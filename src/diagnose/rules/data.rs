@@ -185,7 +185,8 @@ pub const ENDS_DISAGREE_ABOUT_FALLBACK: &Explanation = &Explanation {
               dropped or the connection reset by the second.",
     detection: "MPTCP options of one end after the point at which the other fell back, or different verdicts in two \
               captures of the same connection.",
-    advice: "The options are lost in one direction only: a device on the path treats the two directions differently.",
+    advice: "Either the options are lost in one direction only, where a device on the path treats the two directions \
+              differently, or one end fell back in silence for data that was changed on the way.",
     rfc: "8684 §3.7",
     counter: None,
 };

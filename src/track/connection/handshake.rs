@@ -414,6 +414,7 @@ impl Connection {
                 mapping: None,
                 again: false,
                 intact: None,
+                refused: false,
             });
         }
     }

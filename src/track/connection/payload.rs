@@ -14,6 +14,7 @@ use crate::track::mappings::Inserted;
 use crate::track::mark::Moment;
 use crate::track::observer::{Data, Judgement, Observer, What};
 use crate::track::side::Side;
+use crate::track::subflow::Subflow;
 use crate::track::timeline::{Step, Timeline};
 use crate::wire::{Dss, Mapping, RawSequence};
 
@@ -339,7 +340,14 @@ impl Connection {
                 .map(|placed| (data.offset(placed.position), placed.len)),
             again,
             intact: env.intact,
+            refused: self.is_reset_by(side.peer(), subflow),
         });
+    }
+
+    /// Whether this end has reset a subflow: it takes nothing more on it.
+    fn is_reset_by(&self, side: Side, subflow: u16) -> bool {
+        let reset = self.subflows.get(usize::from(subflow)).and_then(Subflow::reset);
+        reset.is_some_and(|reset| reset.by == side)
     }
 
     #[inline]

@@ -291,3 +291,51 @@ fn a_fallback_behind_a_capture_that_begins_with_the_keys() {
     }
     fell_back(&script, "options_vanished", "path", first);
 }
+
+/// An end that finds the first checksum wrong goes on without options, and nobody removed any.
+#[test]
+fn a_silent_fallback_for_a_wrong_checksum() {
+    in_both_versions(|_| {
+        for wrong in [true, false] {
+            let mut script = Script::default();
+            let mut flow = script.open_with(0x81, 0x81);
+            let checksum = wrong.then_some(0x1234);
+            let data = script.send(&mut flow, Client, ACK, &[mapping(Client, 0, 1, 100, checksum)], 100);
+            let ack = script.send(&mut flow, Server, ACK, &[], 0);
+            let bare = script.send(&mut flow, Server, ACK, &[], 100);
+            script.send(&mut flow, Client, ACK, &[], 0);
+            fell_back(&script, "no_option_on_data", "path", bare);
+            let found = script.the("fallback-no-option-on-data");
+            assert_eq!(found.message.contains("options are removed"), !wrong, "{found:?}");
+            let told = format!("the checksum of the client's first 100 bytes is wrong (frame {data}), so the server");
+            assert_eq!(found.message.contains(&told), wrong, "{found:?}");
+            assert!(ack < bare);
+        }
+    });
+}
+
+/// An ACK of the first data that a device sent, without options, makes the client fall back; the server goes on with them.
+#[test]
+fn a_silent_fallback_for_an_ack_without_options() {
+    in_both_versions(|_| {
+        for ttl in [None, Some(60)] {
+            let mut script = Script::default();
+            let mut flow = script.open();
+            script.send(&mut flow, Client, ACK, &[mapping(Client, 0, 1, 100, None)], 100);
+            script.ttl = ttl;
+            let early = script.send(&mut flow, Server, ACK, &[], 0);
+            script.ttl = None;
+            script.send(&mut flow, Server, ACK, &[data_ack(Client, 100)], 0);
+            for _ in 0..3 {
+                script.send(&mut flow, Client, ACK, &[], 100);
+            }
+            script.send(&mut flow, Server, RST | ACK, &[reason(6)], 0);
+            fires(&script, "fallback-options-vanished", &[early]);
+            let found = script.the("fallback-options-vanished");
+            let told = format!("the ACK in frame {early} acknowledges the client's data without an MPTCP option");
+            assert!(found.message.contains(&told), "{found:?}");
+            assert_eq!(found.message.contains("a device on the way sent it"), ttl.is_some(), "{found:?}");
+            assert!(!found.message.contains("removed"), "{found:?}");
+        }
+    });
+}
