@@ -2,7 +2,7 @@
 
 use super::handshake::{just, many};
 use super::rules::data as rule;
-use super::{Finder, silence, span};
+use super::{Finder, other_key, silence, span};
 use crate::text;
 use crate::track::connection::checksums::Mismatch;
 use crate::track::connection::{AnomalyKind, Connection, FallbackCause, Level};
@@ -38,6 +38,7 @@ pub(super) fn look(finder: &mut Finder<'_, '_>) {
 
 fn rules_broken(finder: &mut Finder<'_, '_>) {
     use AnomalyKind as Kind;
+    let connection = finder.connection();
     let conflict = |kind| if let Kind::MappingConflict { ssn } = kind { Some(ssn) } else { None };
     many(finder, conflict, rule::MAPPING_CONFLICT, |ssn, who| {
         format!("The {who} mapped bytes at subflow sequence number {ssn} again, to another place in the stream")
@@ -49,7 +50,11 @@ fn rules_broken(finder: &mut Finder<'_, '_>) {
         format!("Payload that the {who} sent again has other bytes than its first copy{why}")
     });
     let far = |kind| if let Kind::SequenceOutOfReach(level) = kind { Some(level) } else { None };
+    let keys = Side::BOTH.map(|side| other_key::explain(finder, connection, side));
     many(finder, far, rule::SEQUENCE_OUT_OF_REACH, |level, who| {
+        if let Some(text) = keys.iter().flatten().next() {
+            return text.clone();
+        }
         let what = match level {
             Level::Subflow => "a TCP sequence number",
             Level::Data => "a DSN or DATA_ACK",
@@ -133,6 +138,10 @@ pub fn explain_mismatch(connection: &Connection, side: Side, mismatch: &Mismatch
 fn unmapped(finder: &mut Finder<'_, '_>, connection: &Connection, side: Side) {
     // Options that were cut may be mappings.
     if connection.fallback.is_some() || connection.orphan || connection.options_cut {
+        return;
+    }
+    // Their mappings are there, and count from another key.
+    if other_key::is_used(connection, side) {
         return;
     }
     for (index, subflow) in finder.subflows() {

@@ -339,19 +339,23 @@ fn no_option_on_data(finder: &Finder<'_, '_>, connection: &Connection, seen: &Fa
     let mut frames: Vec<Mark> = agreed.into_iter().collect();
     let lost = seen.side.and_then(|side| lost_from(connection, &finder.evidence.views, side));
     let why = match (lost, silence::cause(finder, connection, seen)) {
-        (Some(side), _) if Some(side) == seen.side => format!("options were removed from the {who}'s packets on the way"),
+        (Some(side), _) if Some(side) == seen.side => {
+            format!("options were removed from the {who}'s packets on the way")
+        }
         (_, Some((why, shown))) => {
             frames.extend(shown);
             why
         }
         (Some(_), None) => format!("the {other}'s options were removed on the way, so the {who} went on without them"),
         (None, None) => {
-            let spoiled = if acknowledges_data(seen, connection) {
+            let spoiled = if acknowledges_data(seen, connection) && connection.checksum_in_use() == Some(true) {
                 format!(", or the {other}'s data was changed on the way")
             } else {
                 String::new()
             };
-            format!("options are removed after the handshake, from the {who}'s packets or from the {other}'s before them{spoiled}")
+            format!(
+                "options are removed after the handshake, from the {who}'s packets or from the {other}'s before them{spoiled}"
+            )
         }
     };
     let text = format!(

@@ -14,9 +14,11 @@ mod fallback;
 mod handshake;
 mod joins;
 mod one_way;
+mod other_key;
 mod paths;
 pub mod rules;
 mod silence;
+mod standstill;
 mod version_0;
 mod views;
 
@@ -84,6 +86,7 @@ pub fn connection(evidence: &Evidence<'_>) -> Vec<Found> {
     addresses::look(&mut finder);
     data::look(&mut finder);
     paths::look(&mut finder);
+    standstill::look(&mut finder);
     close::look(&mut finder);
     views::look(&mut finder);
     finder.found

@@ -63,7 +63,8 @@ fn bare_ack(finder: &Finder<'_, '_>, connection: &Connection, seen: &FallbackSee
     let (frame, ttl) = initial.seldom.bare_ack[speaking].filter(|bare| bare.0 < seen.frame)?;
     initial.options[speaking].filter(|options| options.1 > frame)?;
     let syn = if speaking == initial.initiator { &initial.syn } else { &initial.syn_ack };
-    let usual = syn.as_ref().map(|syn| syn.ttl).filter(|&usual| usual != ttl && initial.seldom.more_interfaces.is_empty());
+    let usual =
+        syn.as_ref().map(|syn| syn.ttl).filter(|&usual| usual != ttl && initial.seldom.more_interfaces.is_empty());
     let text = format!(
         "the ACK in frame {} acknowledges the {}'s data without an MPTCP option, while the {} goes on with them{}, so the {} fell back",
         finder.frame(frame),

@@ -6,10 +6,11 @@ use std::num::NonZeroU64;
 
 use super::digest::Digest;
 use super::mappings::Mappings;
-use super::mark::{Mark, unwrap};
+use super::mark::{Mark, Moment, unwrap};
 use super::range_set::RangeSet;
 use super::round_trip::RoundTrips;
 use super::sparse::Sparse;
+use super::stuck::Stuck;
 use crate::frame::Timestamp;
 use crate::limits;
 use crate::wire::Mapping;
@@ -91,6 +92,8 @@ pub struct Seldom {
     /// ACKs that carry only MPTCP signalling and repeat an acknowledgement: no sign of loss (RFC 8684 §3). The first,
     /// and how many.
     pub signalling_acks: Option<(Mark, u32)>,
+    /// What is sent again while the peer does not acknowledge it: its sequence number.
+    pub stuck: Option<Stuck>,
 }
 
 super::sparse::empty! {
@@ -107,6 +110,7 @@ super::sparse::empty! {
         infinite_in_place: false,
         original_at: None,
         signalling_acks: None,
+        stuck: None,
         digest: None,
     };
 }
@@ -321,6 +325,9 @@ impl Half {
         } else {
             self.seldom.retransmitted += u64::from(len) - fresh;
             self.rtt.sent_again(start);
+            if let Some(acked) = self.acked().filter(|acked| (start..end).contains(acked) && fresh == 0) {
+                Stuck::note(&mut self.seldom.stuck, acked, Moment { frame: at, time: now });
+            }
         }
         if !self.seen.is_contiguous() {
             self.seen.bound(limits::HOLES);

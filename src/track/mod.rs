@@ -36,6 +36,7 @@ pub mod side;
 pub mod sites;
 pub mod sparse;
 mod streams;
+pub mod stuck;
 pub mod subflow;
 mod sums;
 mod table;

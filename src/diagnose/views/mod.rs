@@ -12,8 +12,8 @@ mod stream;
 pub(crate) use device::keeps_any_back;
 pub(in crate::diagnose) use device::{keeps_back, keeps_option_back};
 pub(in crate::diagnose) use reset::host_without;
-pub(in crate::diagnose) use stream::ended_at;
 use std::cmp::Reverse;
+pub(in crate::diagnose) use stream::ended_at;
 
 use super::rules::views as rule;
 use super::{Finder, endpoint};

@@ -302,7 +302,11 @@ impl Connection {
                 let acks = &mut subflow.seldom.bare[input.side].acks;
                 acks.get_or_insert((env.at.frame, 0)).1 += 1;
             }
-            if bare_ack && self.fallback.is_none() && self.data[peer].acked().is_none() && half.last_mapping_end().is_some() {
+            if bare_ack
+                && self.fallback.is_none()
+                && self.data[peer].acked().is_none()
+                && half.last_mapping_end().is_some()
+            {
                 subflow.seldom.bare_ack[input.side].get_or_insert((env.at.frame, input.segment.ttl));
             }
             let bare = &subflow.seldom.bare[peer];

@@ -41,7 +41,7 @@ impl Outcome {
 pub enum Close {
     /// DATA_FIN both ways.
     DataFin,
-    /// DATA_FIN one way.
+    /// DATA_FIN one way, or both and one of them was not acknowledged.
     HalfClosed,
     /// MP_FASTCLOSE.
     Fastclose,
@@ -234,7 +234,7 @@ impl Connection {
         if all_closed && all_known && self.initial().is_none_or(reset) && self.subflows.iter().all(reset) {
             return Close::Reset;
         }
-        if client || server {
+        if client || server || Side::BOTH.into_iter().any(|side| self.data[side].fin.is_some()) {
             return Close::HalfClosed;
         }
         // Where data is missing, or options are cut, a DATA_FIN may be on what was not captured.
@@ -393,9 +393,10 @@ impl Connection {
     }
 }
 
-/// Whether a RST is the first that comes back after a SYN.
+/// Whether a RST is the first that comes back after a SYN. Where packets of the initiator were captured, one of them is the SYN.
 fn answers_syn(subflow: &Subflow, input: &Input<'_, '_>) -> bool {
-    subflow.syn_ack.is_none() && input.side != subflow.initiator && subflow.halves[input.side].segments <= 1
+    let asked = subflow.syn.is_some() || subflow.halves[subflow.initiator].segments == 0;
+    asked && subflow.syn_ack.is_none() && input.side != subflow.initiator && subflow.halves[input.side].segments <= 1
 }
 
 /// What a RST says that a socket of its sender sent.

@@ -14,6 +14,7 @@ use crate::track::mappings::Inserted;
 use crate::track::mark::Moment;
 use crate::track::observer::{Data, Judgement, Observer, What};
 use crate::track::side::Side;
+use crate::track::stuck::Stuck;
 use crate::track::subflow::Subflow;
 use crate::track::timeline::{Step, Timeline};
 use crate::wire::{Dss, Mapping, RawSequence};
@@ -363,6 +364,15 @@ impl Connection {
         let data = &mut self.data[side];
         let (before, previous) = (data.blocks.last, data.blocks.subflow);
         let delivered = data.deliver(position, position + len, subflow, at);
+        if delivered.fresh == 0
+            && let Some(acked) = data.acked().filter(|acked| (position..position + len).contains(acked))
+        {
+            let slot = &mut self.seldom.stuck[side];
+            let mut stuck = slot.map(|known| known.0);
+            Stuck::note(&mut stuck, acked, at);
+            *slot = stuck.map(|stuck| (stuck, subflow));
+        }
+        let data = &mut self.data[side];
         let much = data.unique >= limits::TIMELINE_FROM;
         let mut asked_for_backup = false;
         if let Some(record) = self.subflows.get_mut(usize::from(subflow)) {

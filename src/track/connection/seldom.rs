@@ -7,6 +7,7 @@ use crate::track::left_out::LeftOut;
 use crate::track::mark::{Mark, Moment};
 use crate::track::side::{PerSide, Side};
 use crate::track::sparse::empty;
+use crate::track::stuck::Stuck;
 
 /// What few connections have.
 #[derive(Clone, Debug, Default)]
@@ -27,6 +28,9 @@ pub struct Seldom {
     pub left_out: LeftOut,
     /// Moves of data from a silent path.
     pub handovers: PerSide<Vec<HandoverSeen>>,
+    /// By sender: data that TCP delivers again and again while the DATA_ACK stays: its position, and the subflow that brought it
+    /// last.
+    pub stuck: PerSide<Option<(Stuck, u16)>>,
     /// Data-level bytes by sender that joins carried before it was known whose they are: observers never had them.
     pub carried_before: PerSide<u64>,
     /// Nonces of joins by subflow, where these are many.
@@ -43,6 +47,7 @@ empty! {
         anomalies: Vec::new(),
         left_out: LeftOut::NOTHING,
         handovers: PerSide { client: Vec::new(), server: Vec::new() },
+        stuck: PerSide { client: None, server: None },
         carried_before: PerSide { client: 0, server: 0 },
         nonces: Vec::new(),
     };
@@ -60,9 +65,11 @@ impl Seldom {
             anomalies,
             left_out: _,
             handovers,
+            stuck,
             carried_before,
             nonces: _,
         } = self;
+        stuck.swap();
         failed.swap();
         failed_elsewhere.swap();
         infinite.swap();
@@ -106,6 +113,8 @@ impl Seldom {
             anomalies,
             left_out,
             handovers,
+            // Told of one connection: it begins anew.
+            stuck: _,
             carried_before,
             // Those of the subflows come with them.
             nonces: _,

@@ -428,3 +428,40 @@ fn the_clock_of_another_capture_tells_no_waiting_time() {
         silent(&script, "join-unanswered");
     }
 }
+
+/// A NAT gives a subflow another port in mid-flow, and the server knows nothing of that.
+#[test]
+fn a_subflow_that_goes_on_from_another_port() {
+    in_both_versions(|_| {
+        for goes_on in [true, false] {
+            let mut script = Script::default();
+            let mut flow = script.open();
+            script.data(&mut flow, Client, 0, 1, 100);
+            let begun = if goes_on { -101 } else { -5_000_000 };
+            let mut moved = Flow::new((CLIENT.0, 40999), SERVER).rewound(Client, begun).rewound(Server, -1);
+            let first = script.send(&mut moved, Client, ACK, &[mapping(Client, 100, 101, 100, None)], 100);
+            let rst = script.send(&mut moved, Server, RST, &[], 0);
+            assert!(!script.ids().iter().any(|id| id.starts_with("join-refused")), "{:?}", script.findings());
+            fires(&script, "subflow-reset", &[first, rst][usize::from(!goes_on)..]);
+            let found = script.the("subflow-reset");
+            assert_eq!(found.message.contains("goes on where subflow 0 stood"), goes_on, "{found:?}");
+        }
+    });
+}
+
+/// What the server refuses is what came in the place of the third ACK, not its own SYN/ACK.
+#[test]
+fn a_third_ack_that_never_comes() {
+    in_both_versions(|_| {
+        let mut script = Script::default();
+        script.open();
+        let (mut join, syn_ack) = script.join_answered(CLIENT_2, SERVER, 1, [false; 2]);
+        script.wait(4 * SECOND);
+        script.send(&mut join, Client, ACK, &[data_ack(Server, 0)], 0);
+        script.send(&mut join, Server, RST, &[], 0);
+        let found = script.found().into_iter().find(|found| found.id.starts_with("join-refused")).expect("refused");
+        let told =
+            format!("after its SYN/ACK (frame {syn_ack}, sent once), which no third ACK with MP_JOIN had answered");
+        assert!(found.message.contains(&told), "{found:?}");
+    });
+}
