@@ -281,6 +281,9 @@ fn join_1(tally: &mut Tally<'_>, connection: &Connection, subflow: &Subflow, joi
     tally.one(initiator, "MPTcpExtMPJoinSynAckHMacFailure", hmac_refused);
     let answered = join.syn_ack_hmac.is_some();
     let complete = answered && join.ack_hmac.is_some();
+    let by_responder = subflow.reset().is_some_and(|reset| reset.by == responder);
+    let ack_refused = by_responder && complete && connection.prove_join(subflow, join).ack.is_mismatch();
+    tally.one(responder, "MPTcpExtMPJoinAckHMacFailure", ack_refused);
     let refused = subflow.reset().filter(|reset| reset.by == responder && subflow.state() == SubflowState::Refused);
     let reason = refused.and_then(|reset| reset.reason).map(|reason| reason.0);
     tally.one(responder, "MPTcpExtMPJoinRejected", complete && reason == Some(ResetReason::PROHIBITED));

@@ -11,6 +11,7 @@ use crate::track::half::Piece;
 use crate::track::mark::Mark;
 use crate::track::side::Side;
 use crate::track::subflow::Subflow;
+use crate::wire::MpCapable;
 
 /// Bytes below which shares of a stream say nothing.
 const ENOUGH_BYTES: u64 = 100_000;
@@ -68,8 +69,13 @@ fn rules_broken(finder: &mut Finder<'_, '_>) {
     many(finder, just(Kind::ChecksumAbsent), rule::CHECKSUM_ABSENT, |(), who| {
         format!("The {who} sent a mapping without checksum, although checksums were agreed on")
     });
-    many(finder, just(Kind::ChecksumNotNegotiated), rule::CHECKSUM_NOT_NEGOTIATED, |(), who| {
-        format!("The {who} sent a mapping with a checksum, although neither end asked for them")
+    let asks = connection.handshake.ack.filter(|(capable, _)| capable.flags & MpCapable::CHECKSUM_REQUIRED != 0);
+    let asks = asks.map(|(_, frame)| finder.frame(frame));
+    many(finder, just(Kind::ChecksumNotNegotiated), rule::CHECKSUM_NOT_NEGOTIATED, |(), who| match asks {
+        Some(ack) => format!(
+            "The {who} sent a mapping with a checksum, which neither SYN nor SYN/ACK asks for; the third ACK in frame {ack} does, so flag A of another packet was changed on the way"
+        ),
+        None => format!("The {who} sent a mapping with a checksum, although neither end asked for them"),
     });
 }
 

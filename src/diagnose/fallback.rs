@@ -117,6 +117,7 @@ pub fn fallback_counter(seen: &FallbackSeen, connection: &Connection) -> Option<
         FallbackCause::MpFail => "MPTcpExtDataCsumErr",
         FallbackCause::InfiniteMapping => "MPTcpExtInfiniteMapRx",
         FallbackCause::SimultaneousOpen => "MPTcpExtSimultConnectFallback",
+        FallbackCause::OptionsVanished if silence::is_taken_for_tcp(connection, seen) => "MPTcpExtDssFallback",
         FallbackCause::OptionsVanished => return None,
     };
     counter(name, connection.dialect)

@@ -1,6 +1,7 @@
 //! Why an end stopped sending options without a word, where the packets show it: what came to it was not fit to go on with.
 
 use super::Finder;
+use super::version_0::is_its_kernel;
 use super::views::ended_at;
 use crate::text;
 use crate::track::connection::{Connection, FallbackSeen};
@@ -17,6 +18,14 @@ pub(super) fn cause(finder: &Finder<'_, '_>, connection: &Connection, seen: &Fal
     wrong_checksum(finder, connection, seen, silent)
         .or_else(|| other_length(finder, connection, silent))
         .or_else(|| bare_ack(finder, connection, seen, silent))
+}
+
+/// The peer of the end that fell silent takes what comes for TCP: it acknowledges it, and does not reset the subflow. The kernel of
+/// version 0 does not in mid-connection.
+pub(super) fn is_taken_for_tcp(connection: &Connection, seen: &FallbackSeen) -> bool {
+    let Some((initial, silent)) = connection.initial().zip(seen.side) else { return false };
+    let refused = initial.reset().is_some_and(|reset| reset.by == silent.peer());
+    !is_its_kernel(connection.dialect) && !refused && initial.seldom.bare[silent].acknowledged.is_some()
 }
 
 /// The first data of the peer has a wrong checksum: whoever finds that before any right one falls back without MP_FAIL.

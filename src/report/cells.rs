@@ -162,11 +162,12 @@ pub(super) fn lacks(connection: &Connection, direction: &ConnectionDirection) ->
     direction.bytes.is_none() && !connection.options_cut
 }
 
-/// What bytes in holes are: those that the peer has, as its DATA_ACKs say, were not captured; others may have been lost on the
-/// way, or never sent.
+/// What bytes in holes are: those that the peer has, as its DATA_ACKs say, were not captured. Where all of them may lie behind
+/// what it acknowledged, they may have been lost on the way as well, or never sent.
 fn missing(direction: &ConnectionDirection) -> &'static str {
-    let end = direction.bytes.zip(direction.missing_bytes).map(|(bytes, missing)| bytes + missing);
-    if direction.acked_bytes >= end { "not captured" } else { "missing" }
+    let (Some(bytes), Some(missing)) = (direction.bytes, direction.missing_bytes) else { return "missing" };
+    let behind = (bytes + missing).saturating_sub(direction.acked_bytes.unwrap_or(0));
+    if behind < missing { "not captured" } else { "missing" }
 }
 
 /// Bytes of a closed MPTCP connection that no DATA_ACK covered.

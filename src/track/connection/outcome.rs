@@ -231,7 +231,13 @@ impl Connection {
         }
         // Without a handshake, those that were captured may not be all.
         let all_known = self.initial().is_none_or(|initial| initial.role_shown);
-        if all_closed && all_known && self.initial().is_none_or(reset) && self.subflows.iter().all(reset) {
+        let others_live = self.shows_that_others_live();
+        if all_closed
+            && all_known
+            && !others_live
+            && self.initial().is_none_or(reset)
+            && self.subflows.iter().all(reset)
+        {
             return Close::Reset;
         }
         if client || server || Side::BOTH.into_iter().any(|side| self.data[side].fin.is_some()) {
@@ -242,7 +248,13 @@ impl Connection {
             self.data[side].missing() == 0 && self.subflows.iter().all(|subflow| subflow.halves[side].is_whole())
         };
         let whole = !self.options_cut && Side::BOTH.into_iter().all(whole);
-        if all_closed && whole { Close::TcpFinOnly } else { Close::Open }
+        if all_closed && whole && !others_live { Close::TcpFinOnly } else { Close::Open }
+    }
+
+    /// The only subflow seen was reset with MP_FAIL: that is done where another one carries the connection on (RFC 8684 §3.7), which
+    /// the capture lacks then.
+    fn shows_that_others_live(&self) -> bool {
+        matches!(self.subflows.as_slice(), [only] if only.reset().is_some_and(|reset| reset.fail))
     }
 
     /// Whether the data of `side` came to its end: its DATA_FIN was acknowledged (RFC 8684 §3.3.3), or, where all subflows are

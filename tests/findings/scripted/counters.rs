@@ -145,3 +145,18 @@ fn each_end_is_read_where_it_is_captured() {
     assert_eq!(counted(&script, Client, "EchoAddTx"), Some(1));
     assert_eq!(counted(&script, Server, "EchoAdd"), None);
 }
+
+/// The responder finds the HMAC of the third ACK wrong.
+#[test]
+fn a_third_ack_with_a_wrong_hmac() {
+    for wrong in [true, false] {
+        let mut script = captured_at(Some(Server));
+        script.open();
+        let (mut join, _) = script.join_answered(CLIENT_2, SERVER, 1, [false; 2]);
+        let other = Flow::new((CLIENT_2.0, 40009), SERVER);
+        let ack = if wrong { other.join_ack() } else { join.join_ack() };
+        script.send(&mut join, Client, ACK, &[ack], 0);
+        script.send(&mut join, Server, RST | ACK, &[reason(3)], 0);
+        assert_eq!(counted(&script, Server, "MPJoinAckHMacFailure"), wrong.then_some(1));
+    }
+}

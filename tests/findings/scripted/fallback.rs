@@ -339,3 +339,25 @@ fn a_silent_fallback_for_an_ack_without_options() {
         }
     });
 }
+
+/// Where options vanish in mid-connection, the end that takes what comes for TCP counts that; one that resets the subflow does not.
+#[test]
+fn the_counter_of_options_that_vanish() {
+    in_both_versions(|version| {
+        for taken in [true, false] {
+            let mut script = Script::default();
+            let mut flow = script.open();
+            script.data(&mut flow, Client, 0, 1, 100);
+            script.data(&mut flow, Server, 0, 1, 100);
+            script.send(&mut flow, Client, ACK, &[], 100);
+            if taken {
+                script.send(&mut flow, Server, ACK, &[], 0);
+                script.send(&mut flow, Client, ACK, &[], 100);
+            } else {
+                script.send(&mut flow, Server, RST | ACK, &[reason(6)], 0);
+            }
+            let counter = script.the("fallback-options-vanished").counter;
+            assert_eq!(counter, (taken && version == 1).then_some("MPTcpExtDssFallback"));
+        }
+    });
+}

@@ -111,3 +111,19 @@ pub(super) fn data_that_tcp_delivers_in_vain() {
         }
     });
 }
+
+/// A subflow is reset with MP_FAIL where another one carries the connection on: the capture of one path does not show how it ended.
+#[test]
+fn a_capture_of_one_path_that_is_reset() {
+    in_both_versions(|_| {
+        for (failed, close) in [(true, "open"), (false, "reset")] {
+            let mut script = Script::default();
+            let mut flow = script.open();
+            script.data(&mut flow, Client, 0, 1, 100);
+            let options = if failed { vec![fail(dsn(Client, 0)), reason(6)] } else { vec![reason(6)] };
+            let rst = script.send(&mut flow, Server, RST | ACK, &options, 0);
+            assert_eq!(script.report().connection(0).close, close);
+            if failed { silent(&script, "connection-reset") } else { fires(&script, "connection-reset", &[rst]) }
+        }
+    });
+}
