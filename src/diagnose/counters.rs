@@ -109,7 +109,14 @@ fn version_1(tally: &mut Tally<'_>, connection: &Connection) {
         failed(tally, connection, side, ["MPTcpExtMPFailTx", "MPTcpExtMPFailRx", "MPTcpExtDataCsumErr"]);
         tally.one(side, "MPTcpExtInfiniteMapTx", connection.seldom.infinite[side].is_some());
         tally.one(side.peer(), "MPTcpExtInfiniteMapRx", connection.seldom.infinite[side].is_some());
+        tally.leave_open(side.peer(), "MPTcpExtInfiniteMapRx", fell_back_before_infinite(connection, side));
     }
+}
+
+/// The infinite mapping of `side` came to an end that acknowledged without options by then: it had fallen back, and looks at none.
+fn fell_back_before_infinite(connection: &Connection, side: Side) -> bool {
+    let bare = connection.initial().and_then(|initial| initial.seldom.bare[side.peer()].acks);
+    bare.zip(connection.seldom.infinite[side]).is_some_and(|(acks, infinite)| acks.0 < infinite)
 }
 
 fn fallback_1(tally: &mut Tally<'_>, connection: &Connection) {
@@ -320,6 +327,10 @@ fn failed(tally: &mut Tally<'_>, connection: &Connection, side: Side, [sent, rec
         let reset = subflow.is_some_and(|subflow| subflow.reset().is_some_and(|reset| reset.fail));
         tally.one(peer, received, answer.is_some() || connection.seldom.infinite[peer].is_some() || reset);
     }
+    // Each segment that has it counts.
+    let repeats = connection.seldom.fail_repeats[side];
+    tally.add(side, sent, if sent.is_empty() { 0 } else { u64::from(repeats) });
+    tally.leave_open(peer, received, repeats > 0);
 }
 
 /// Joins that name a token nobody here has: the client of the join is taken for the connection's.

@@ -18,6 +18,8 @@ pub struct Seldom {
     pub failed: PerSide<Option<(Mark, u64, u16)>>,
     /// The first MP_FAIL on each further subflow, by sender.
     pub failed_elsewhere: PerSide<Vec<(Mark, u64, u16)>>,
+    /// Further segments with MP_FAIL, by sender.
+    pub fail_repeats: PerSide<u32>,
     /// Infinite mapping by sender.
     pub infinite: PerSide<Option<Mark>>,
     /// MP_FASTCLOSE: sender, frame, whether its key is the receiver's.
@@ -42,6 +44,7 @@ empty! {
         removals: Vec::new(),
         failed: PerSide { client: None, server: None },
         failed_elsewhere: PerSide { client: Vec::new(), server: Vec::new() },
+        fail_repeats: PerSide { client: 0, server: 0 },
         infinite: PerSide { client: None, server: None },
         fastclose: None,
         anomalies: Vec::new(),
@@ -60,6 +63,7 @@ impl Seldom {
             removals,
             failed,
             failed_elsewhere,
+            fail_repeats,
             infinite,
             fastclose,
             anomalies,
@@ -72,6 +76,7 @@ impl Seldom {
         stuck.swap();
         failed.swap();
         failed_elsewhere.swap();
+        fail_repeats.swap();
         infinite.swap();
         handovers.swap();
         carried_before.swap();
@@ -86,9 +91,10 @@ impl Seldom {
         }
     }
 
-    /// Takes note of an MP_FAIL, unless its subflow had one of this side.
+    /// Takes note of an MP_FAIL: the first of this side on its subflow, or one more.
     pub(in crate::track) fn note_failed(&mut self, side: Side, failed: (Mark, u64, u16)) {
         if self.mp_fails(side).any(|known| known.2 == failed.2) {
+            self.fail_repeats[side] += 1;
             return;
         }
         match &mut self.failed[side] {
@@ -108,6 +114,7 @@ impl Seldom {
             removals,
             failed,
             failed_elsewhere,
+            fail_repeats,
             infinite,
             fastclose,
             anomalies,
@@ -131,6 +138,7 @@ impl Seldom {
             for (frame, dsn, subflow) in failed[side].into_iter().chain(failed_elsewhere[side].drain(..)) {
                 self.note_failed(side, (frame, dsn, subflow + base));
             }
+            self.fail_repeats[side] += fail_repeats[side];
             self.infinite[side] = self.infinite[side].or(infinite[side]);
             self.carried_before[side] += carried_before[side];
             let known = &mut self.handovers[side];

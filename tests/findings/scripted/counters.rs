@@ -160,3 +160,24 @@ fn a_third_ack_with_a_wrong_hmac() {
         assert_eq!(counted(&script, Server, "MPJoinAckHMacFailure"), wrong.then_some(1));
     }
 }
+
+/// MP_FAIL on two segments counts twice; and an end that acknowledges without options takes no infinite mapping.
+#[test]
+fn repeated_mp_fails_and_an_infinite_mapping_that_comes_too_late() {
+    for (repeats, late) in [(0, false), (1, false), (0, true)] {
+        let mut script = captured_at(Some(Server));
+        let mut flow = script.open_with(0x81, 0x81);
+        script.data(&mut flow, Client, 0, 1, 100);
+        for _ in 0..=repeats {
+            script.send(&mut flow, Server, ACK, &[fail(dsn(Client, 0))], 0);
+        }
+        if late {
+            script.send(&mut flow, Client, ACK, &[mapping(Client, 100, 101, 100, Some(1))], 100);
+            script.send(&mut flow, Server, ACK, &[], 0);
+        }
+        script.send(&mut flow, Client, ACK, &[infinite(Client, 200, 201)], 100);
+        assert_eq!(counted(&script, Server, "MPFailTx"), Some(repeats + 1));
+        assert_eq!(counted(&script, Client, "MPFailRx"), (repeats == 0).then_some(1));
+        assert_eq!(counted(&script, Server, "InfiniteMapRx"), (!late).then_some(1));
+    }
+}
