@@ -65,8 +65,11 @@ fn unanswered(finder: &mut Finder<'_, '_>, connection: &Connection, initial: &Su
         let without = all.saturating_sub(with);
         text.push_str(&format!(", and neither did {without} without it: that is no matter of MPTCP"));
     }
+    let mut frames: Vec<Mark> = syns.iter().map(|syn| syn.0).collect();
+    if let Some(why) = super::undelivered(finder, initial, &mut frames) {
+        text.push_str(&format!(": {why}"));
+    }
     text.push('.');
-    let frames: Vec<Mark> = syns.iter().map(|syn| syn.0).collect();
     finder.report(rule::CONNECTION_UNANSWERED, Some(0), &frames, text);
     if let Some(found) = finder.found.last_mut() {
         // What the advice tells to try, the client has tried.

@@ -391,7 +391,7 @@ fn unanswered(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, 
     let only_syns = subflow.halves[initiator].segments <= u64::from(syn.retransmissions()) + 1;
     let peer_seen = connection.subflows.iter().any(|other| other.halves[responder].segments > 0);
     let mut frames = vec![syn.first.frame, syn.last().frame];
-    let lost = where_lost(finder, subflow, &mut frames);
+    let lost = super::undelivered(finder, subflow, &mut frames).or_else(|| where_lost(finder, subflow, &mut frames));
     let too_soon = lost.is_none() && syn.retransmissions() == 0 && waited < span::SECOND;
     if !only_syns || !peer_seen || too_soon {
         return;

@@ -186,6 +186,18 @@ mod span {
     pub(super) const SECOND: u64 = 1_000_000_000;
 }
 
+/// Who said with ICMP that the SYN of a subflow could not be delivered, and why.
+fn undelivered(finder: &Finder<'_, '_>, subflow: &Subflow, frames: &mut Vec<Mark>) -> Option<String> {
+    let told = subflow.seldom.unreachable?;
+    frames.push(told.frame);
+    Some(format!(
+        "{} reports with ICMP in frame {} that the SYN cannot be delivered ({})",
+        told.from,
+        finder.frame(told.frame),
+        told.meaning
+    ))
+}
+
 /// `10.8.1.1:57862`, `[2001:db8::1]:443`.
 fn endpoint((address, port): (std::net::IpAddr, u16)) -> String {
     std::net::SocketAddr::new(address, port).to_string()

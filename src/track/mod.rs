@@ -43,6 +43,7 @@ mod table;
 mod tap;
 pub mod timeline;
 mod tokens;
+pub mod unreachable;
 pub mod verdict;
 
 use std::collections::VecDeque;
@@ -285,7 +286,10 @@ impl Tracker {
                     self.note_undecoded(frame.id.input, frame.link);
                 }
             }
-            Decoded::NotTcp => counts.not_tcp += 1,
+            Decoded::NotTcp => {
+                counts.not_tcp += 1;
+                self.note_unreachable(frame);
+            }
             Decoded::Malformed(_) => counts.malformed += 1,
             Decoded::FragmentHeld => {}
         }

@@ -5,6 +5,7 @@ use super::mark::{Mark, Moment};
 use super::same_packet::Difference;
 use super::side::{PerSide, Side};
 use super::sparse::{Sparse, empty};
+use super::unreachable::Unreachable;
 use super::verdict::{Verdict, Why};
 use crate::crypto::auth::{join_ack_hmac, join_syn_ack_hmac};
 use crate::crypto::{Key, Nonce, Suite, Token};
@@ -83,6 +84,8 @@ pub struct Seldom {
     pub bare: PerSide<Bare>,
     /// The first ACK of each end that acknowledges mapped data without an MPTCP option, before any DATA_ACK, and its TTL.
     pub bare_ack: PerSide<Option<(Mark, u8)>>,
+    /// The first ICMP error that answers its SYN.
+    pub unreachable: Option<Unreachable>,
     /// Interfaces beyond the first: input and index.
     pub more_interfaces: Vec<(u16, u16)>,
     /// Other 4-tuples under which it was seen (NAT).
@@ -151,6 +154,7 @@ empty! {
         backup_since: PerSide { client: None, server: None },
         bare: PerSide { client: Bare::NONE, server: Bare::NONE },
         bare_ack: PerSide { client: None, server: None },
+        unreachable: None,
         more_interfaces: Vec::new(),
         also_seen_as: Vec::new(),
         other_syn_ack: None,

@@ -465,3 +465,37 @@ fn a_third_ack_that_never_comes() {
         assert!(found.message.contains(&told), "{found:?}");
     });
 }
+
+/// Somebody on the way says that it cannot deliver the SYN; that a segment is too long (code 4) is another matter.
+#[test]
+fn a_join_that_cannot_be_delivered() {
+    in_both_versions(|_| {
+        for (code, meaning) in [(1, Some("host unreachable")), (13, Some("administratively prohibited")), (4, None)] {
+            let mut script = Script::default();
+            let mut flow = script.open();
+            script.data(&mut flow, Client, 0, 1, 100);
+            let mut join = Flow::new(CLIENT_2, SERVER).unanswered();
+            let syn = join.join_syn(2, false);
+            script.send(&mut join, Client, SYN, std::slice::from_ref(&syn), 0);
+            let icmp = script.unreachable(code);
+            script.wait(SECOND);
+            script.again(&mut join, Client, SYN, &[syn], 0);
+            let found = script.the("join-unanswered");
+            let told = meaning.map(|why| {
+                format!("10.0.0.254 reports with ICMP in frame {icmp} that the SYN cannot be delivered ({why})")
+            });
+            assert_eq!(found.message.contains("ICMP"), told.is_some(), "{found:?}");
+            assert!(told.is_none_or(|told| found.message.contains(&told)), "{found:?}");
+        }
+        // The first SYN of a connection.
+        let mut script = Script::default();
+        let mut flow = Flow::new(CLIENT, SERVER).unanswered();
+        let (syn, ..) = handshake();
+        script.send(&mut flow, Client, SYN, &[syn], 0);
+        let icmp = script.unreachable(1);
+        script.wait(SECOND);
+        script.again(&mut flow, Client, SYN, &[syn], 0);
+        fires(&script, "connection-unanswered", &[icmp]);
+        assert!(script.the("connection-unanswered").message.contains("(host unreachable)"));
+    });
+}
