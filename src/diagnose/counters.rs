@@ -5,6 +5,7 @@
 //! alone (queues, scheduling, blackhole cache) is left out, and so is a counter that some packet may have raised or not: one
 //! that is not listed is not known to be zero.
 
+use super::version_0::is_its_kernel;
 use super::views::{is_at, nearer_to_server};
 use crate::capture::Inputs;
 use crate::track::connection::outcome::SubflowState;
@@ -327,10 +328,12 @@ fn failed(tally: &mut Tally<'_>, connection: &Connection, side: Side, [sent, rec
         let reset = subflow.is_some_and(|subflow| subflow.reset().is_some_and(|reset| reset.fail));
         tally.one(peer, received, answer.is_some() || connection.seldom.infinite[peer].is_some() || reset);
     }
-    // Each segment that has it counts.
+    // Mainline Linux counts each segment that has it, the kernel of version 0 the first.
     let repeats = connection.seldom.fail_repeats[side];
-    tally.add(side, sent, if sent.is_empty() { 0 } else { u64::from(repeats) });
-    tally.leave_open(peer, received, repeats > 0);
+    if !is_its_kernel(connection.dialect) {
+        tally.add(side, sent, u64::from(repeats));
+        tally.leave_open(peer, received, repeats > 0);
+    }
 }
 
 /// Joins that name a token nobody here has: the client of the join is taken for the connection's.
