@@ -16,6 +16,10 @@ use crate::track::side::Side;
 use crate::track::subflow::{Reset, Subflow};
 use crate::wire::ResetReason;
 
+/// Sequence numbers of both ends that are so near to those of another subflow are no chance: at most what was in flight, or was
+/// sent in vain since, lies between them.
+const NEAR: u32 = 1 << 20;
+
 pub(super) fn look(finder: &mut Finder<'_, '_>) {
     let connection = finder.connection();
     let close = close_of(connection, &finder.evidence.views, finder.evidence.inputs);
@@ -147,7 +151,13 @@ fn subflow_reset(finder: &mut Finder<'_, '_>, connection: &Connection, index: u1
         frames.push(removal.frame);
         return finder.report(rule::SUBFLOW_RESET_BY_REMOVAL, Some(index), &frames, text);
     }
-    if fits(finder, (index, subflow), reset) == Some(true) {
+    if let Some((known, last)) = continued(connection, index, subflow) {
+        frames.extend([last, subflow.first.frame]);
+        text.push_str(&format!(
+            ": it goes on where subflow {known} stood in frame {}, from another address or port and without a handshake, so a NAT on the way gave that subflow a new one",
+            finder.frame(last),
+        ));
+    } else if fits(finder, (index, subflow), reset) == Some(true) {
         text.push_str(", which fits what is broken on it");
     }
     text.push('.');
@@ -163,6 +173,26 @@ fn subflow_reset(finder: &mut Finder<'_, '_>, connection: &Connection, index: u1
         );
         finder.report(rule::SUBFLOW_RESET_REASON_UNSUPPORTED, Some(index), &[reset.at.frame], text);
     }
+}
+
+/// A subflow without handshake has the sequence numbers of both ends that another one, to the same address, had reached: that
+/// one, and its last frame before this.
+fn continued(connection: &Connection, index: u16, subflow: &Subflow) -> Option<(u16, Mark)> {
+    if subflow.syn.is_some() || subflow.syn_ack.is_some() {
+        return None;
+    }
+    let goes_on = |(known, other): (usize, &Subflow)| {
+        let same = |side: Side| {
+            let (here, there) = (&subflow.halves[side], &other.halves[side]);
+            let apart = (there.next as u32).wrapping_sub(here.next as u32) as i32;
+            (here.next != 0 && apart.unsigned_abs() < NEAR).then_some(())
+        };
+        let whole = usize::from(index) != known && other.role_shown && other.first.time < subflow.first.time;
+        (whole && other.address_of(Side::Server) == subflow.address_of(Side::Server)).then_some(())?;
+        Side::BOTH.into_iter().try_for_each(same)?;
+        Some((known as u16, other.halves[Side::Client].last_data.unwrap_or(other.first.frame)))
+    };
+    connection.subflows.iter().enumerate().find_map(goes_on)
 }
 
 /// A RST that ended nothing.

@@ -5,6 +5,7 @@
 //! alone (queues, scheduling, blackhole cache) is left out, and so is a counter that some packet may have raised or not: one
 //! that is not listed is not known to be zero.
 
+use super::version_0::is_its_kernel;
 use super::views::{is_at, nearest};
 use crate::capture::Inputs;
 use crate::track::connection::outcome::SubflowState;
@@ -100,7 +101,14 @@ fn version_1(tally: &mut Tally<'_>, connection: &Connection) {
         failed(tally, connection, side, ["MPTcpExtMPFailTx", "MPTcpExtMPFailRx", "MPTcpExtDataCsumErr"]);
         tally.one(side, "MPTcpExtInfiniteMapTx", connection.seldom.infinite[side].is_some());
         tally.one(side.peer(), "MPTcpExtInfiniteMapRx", connection.seldom.infinite[side].is_some());
+        tally.leave_open(side.peer(), "MPTcpExtInfiniteMapRx", fell_back_before_infinite(connection, side));
     }
+}
+
+/// The infinite mapping of `side` came to an end that acknowledged without options by then: it had fallen back, and looks at none.
+fn fell_back_before_infinite(connection: &Connection, side: Side) -> bool {
+    let bare = connection.initial().and_then(|initial| initial.seldom.bare[side.peer()].acks);
+    bare.zip(connection.seldom.infinite[side]).is_some_and(|(acks, infinite)| acks.0.frame < infinite)
 }
 
 fn fallback_1(tally: &mut Tally<'_>, connection: &Connection) {
@@ -281,6 +289,9 @@ fn join_1(tally: &mut Tally<'_>, connection: &Connection, subflow: &Subflow, joi
     tally.one(initiator, "MPTcpExtMPJoinSynAckHMacFailure", hmac_refused);
     let answered = join.syn_ack_hmac.is_some();
     let complete = answered && join.ack_hmac.is_some();
+    let by_responder = subflow.reset().is_some_and(|reset| reset.by == responder);
+    let ack_refused = by_responder && complete && connection.prove_join(subflow, join).ack.is_mismatch();
+    tally.one(responder, "MPTcpExtMPJoinAckHMacFailure", ack_refused);
     let refused = subflow.reset().filter(|reset| reset.by == responder && subflow.state() == SubflowState::Refused);
     let reason = refused.and_then(|reset| reset.reason).map(|reason| reason.0);
     tally.one(responder, "MPTcpExtMPJoinRejected", complete && reason == Some(ResetReason::PROHIBITED));
@@ -316,6 +327,12 @@ fn failed(tally: &mut Tally<'_>, connection: &Connection, side: Side, [sent, rec
         let subflow = connection.subflows.get(usize::from(index));
         let reset = subflow.is_some_and(|subflow| subflow.reset().is_some_and(|reset| reset.fail));
         tally.one(peer, received, answer.is_some() || connection.seldom.infinite[peer].is_some() || reset);
+    }
+    // Mainline Linux counts each segment that has it, the kernel of version 0 the first.
+    let repeats = connection.seldom.fail_repeats[side];
+    if !is_its_kernel(connection.dialect) {
+        tally.add(side, sent, u64::from(repeats));
+        tally.leave_open(peer, received, repeats > 0);
     }
 }
 

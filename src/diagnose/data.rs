@@ -2,7 +2,7 @@
 
 use super::handshake::{just, many};
 use super::rules::data as rule;
-use super::{Finder, span};
+use super::{Finder, other_key, silence, span};
 use crate::text;
 use crate::track::connection::checksums::Mismatch;
 use crate::track::connection::{AnomalyKind, Connection, FallbackCause, Level};
@@ -11,6 +11,7 @@ use crate::track::half::Piece;
 use crate::track::mark::Mark;
 use crate::track::side::Side;
 use crate::track::subflow::Subflow;
+use crate::wire::MpCapable;
 
 /// Bytes below which shares of a stream say nothing.
 const ENOUGH_BYTES: u64 = 100_000;
@@ -38,6 +39,7 @@ pub(super) fn look(finder: &mut Finder<'_, '_>) {
 
 fn rules_broken(finder: &mut Finder<'_, '_>) {
     use AnomalyKind as Kind;
+    let connection = finder.connection();
     let conflict = |kind| if let Kind::MappingConflict { ssn } = kind { Some(ssn) } else { None };
     many(finder, conflict, rule::MAPPING_CONFLICT, |ssn, who| {
         format!("The {who} mapped bytes at subflow sequence number {ssn} again, to another place in the stream")
@@ -49,7 +51,11 @@ fn rules_broken(finder: &mut Finder<'_, '_>) {
         format!("Payload that the {who} sent again has other bytes than its first copy{why}")
     });
     let far = |kind| if let Kind::SequenceOutOfReach(level) = kind { Some(level) } else { None };
+    let keys = Side::BOTH.map(|side| other_key::explain(finder, connection, side));
     many(finder, far, rule::SEQUENCE_OUT_OF_REACH, |level, who| {
+        if let Some(text) = keys.iter().flatten().next() {
+            return text.clone();
+        }
         let what = match level {
             Level::Subflow => "a TCP sequence number",
             Level::Data => "a DSN or DATA_ACK",
@@ -63,8 +69,13 @@ fn rules_broken(finder: &mut Finder<'_, '_>) {
     many(finder, just(Kind::ChecksumAbsent), rule::CHECKSUM_ABSENT, |(), who| {
         format!("The {who} sent a mapping without checksum, although checksums were agreed on")
     });
-    many(finder, just(Kind::ChecksumNotNegotiated), rule::CHECKSUM_NOT_NEGOTIATED, |(), who| {
-        format!("The {who} sent a mapping with a checksum, although neither end asked for them")
+    let asks = connection.handshake.ack.filter(|(capable, _)| capable.flags & MpCapable::CHECKSUM_REQUIRED != 0);
+    let asks = asks.map(|(_, frame)| finder.frame(frame));
+    many(finder, just(Kind::ChecksumNotNegotiated), rule::CHECKSUM_NOT_NEGOTIATED, |(), who| match asks {
+        Some(ack) => format!(
+            "The {who} sent a mapping with a checksum, which neither SYN nor SYN/ACK asks for; the third ACK in frame {ack} does, so flag A of another packet was changed on the way"
+        ),
+        None => format!("The {who} sent a mapping with a checksum, although neither end asked for them"),
     });
 }
 
@@ -136,6 +147,10 @@ fn unmapped(finder: &mut Finder<'_, '_>, side: Side) {
         let (connection, _, subflow) = finder.evidence.subflow_seen_by(side.peer(), (index, own));
         // Options that were cut may be mappings.
         if connection.fallback.is_some() || connection.orphan || connection.options_cut {
+            continue;
+        }
+        // Their mappings are there, and count from another key.
+        if other_key::is_used(connection, side) {
             continue;
         }
         let half = &subflow.halves[side];
@@ -289,6 +304,9 @@ pub(super) fn disagreement(finder: &mut Finder<'_, '_>, connection: &Connection)
     }
     text.push('.');
     finder.report(rule::ENDS_DISAGREE_ABOUT_FALLBACK, Some(0), &frames, text);
+    if silence::cause(finder, connection, &seen).is_some() {
+        finder.advice_is_moot();
+    }
 }
 
 /// Data waited for a slow path longer than that path was worth.

@@ -4,6 +4,7 @@ use super::blame::{by_of_bare_ack, by_of_bare_syn_ack, drops_option, made_void, 
 use super::blanked::{blanked, blanked_ack};
 use super::one_way::{failed_one_way, never_spoke, no_option_after_syn, nobody_saw_agreement};
 use super::rules::fallback as rule;
+use super::silence::{self, lost_from};
 use super::version_0::is_its_kernel;
 use super::views::keeps_option_back;
 use super::{Finder, counter, syn_ack};
@@ -83,6 +84,7 @@ pub fn fallback_counter(seen: &FallbackSeen, connection: &Connection) -> Option<
         FallbackCause::MpFail => "MPTcpExtDataCsumErr",
         FallbackCause::InfiniteMapping => "MPTcpExtInfiniteMapRx",
         FallbackCause::SimultaneousOpen => "MPTcpExtSimultConnectFallback",
+        FallbackCause::OptionsVanished if silence::is_taken_for_tcp(connection, seen) => "MPTcpExtDssFallback",
         FallbackCause::OptionsVanished => return None,
     };
     counter(name, connection.dialect)
@@ -152,6 +154,9 @@ fn is_settled(finder: &Finder<'_, '_>, connection: &Connection, seen: &FallbackS
                 || keeps_option_back(finder.evidence).is_some()
                 || must_be_dropped(connection).is_some()
                 || drops_option(connection, &finder.evidence.views).is_some()
+        }
+        FallbackCause::NoOptionOnData | FallbackCause::OptionsVanished => {
+            silence::cause(finder, connection, seen).is_some()
         }
         _ => false,
     }
@@ -308,12 +313,27 @@ fn no_option_on_data(finder: &Finder<'_, '_>, connection: &Connection, seen: &Fa
         _ => connection.handshake.ack.map(|(_, frame)| frame),
     };
     let other = if who == "server" { "client" } else { "server" };
-    let why = match seen.side.and_then(|side| lost_from(connection, &finder.evidence.views, side)) {
-        Some(side) if Some(side) == seen.side => format!("options were removed from the {who}'s packets on the way"),
-        Some(_) => format!("the {other}'s options were removed on the way, so the {who} went on without them"),
-        None => format!(
-            "options are removed after the handshake, from the {who}'s packets or from the {other}'s before them"
-        ),
+    let mut frames: Vec<Mark> = agreed.into_iter().collect();
+    let lost = seen.side.and_then(|side| lost_from(connection, &finder.evidence.views, side));
+    let why = match (lost, silence::cause(finder, connection, seen)) {
+        (Some(side), _) if Some(side) == seen.side => {
+            format!("options were removed from the {who}'s packets on the way")
+        }
+        (_, Some((why, shown))) => {
+            frames.extend(shown);
+            why
+        }
+        (Some(_), None) => format!("the {other}'s options were removed on the way, so the {who} went on without them"),
+        (None, None) => {
+            let spoiled = if acknowledges_data(seen, connection) && connection.checksum_in_use() == Some(true) {
+                format!(", or the {other}'s data was changed on the way")
+            } else {
+                String::new()
+            };
+            format!(
+                "options are removed after the handshake, from the {who}'s packets or from the {other}'s before them{spoiled}"
+            )
+        }
     };
     let frame = finder.frame(seen.frame);
     let first_data = connection.initial().zip(seen.side).and_then(|(initial, side)| initial.halves[side].first_data);
@@ -326,55 +346,32 @@ fn no_option_on_data(finder: &Finder<'_, '_>, connection: &Connection, seen: &Fa
         "The {who} agreed to MPTCP{}, but {what}: {why}.",
         agreed.map_or_else(String::new, |frame| format!(" in frame {}", finder.frame(frame))),
     );
-    (rule::FALLBACK_NO_OPTION_ON_DATA, text, agreed.into_iter().collect())
-}
-
-/// Whose options other captures show to be lost on the way, where `silent`'s data has none: its own, or its peer's, which
-/// made it fall back.
-fn lost_from(connection: &Connection, views: &[&Connection], silent: Side) -> Option<Side> {
-    fn mapped_to(connection: &Connection, side: Side) -> u64 {
-        let half = connection.initial().map(|initial| &initial.halves[side]);
-        half.and_then(|half| half.last_mapping_end().zip(half.syn())).map_or(0, |(end, syn)| end.0.saturating_sub(syn))
-    }
-    let peer = silent.peer();
-    let of_view = |view: &&Connection| {
-        if mapped_to(view, silent) > mapped_to(connection, silent) {
-            Some(silent)
-        } else if (mapped_to(view, peer) == 0) != (mapped_to(connection, peer) == 0)
-            || (mapped_to(view, peer) != mapped_to(connection, peer) && carries_as_much(view, connection, peer))
-        {
-            Some(peer)
-        } else {
-            None
-        }
-    };
-    views.iter().find_map(of_view)
-}
-
-/// Whether both show as much of what one end sent on the first subflow.
-fn carries_as_much(view: &Connection, connection: &Connection, side: Side) -> bool {
-    let reach = |connection: &Connection| {
-        let half = &connection.initial()?.halves[side];
-        half.syn().map(|syn| half.next.saturating_sub(syn))
-    };
-    reach(view).is_some() && reach(view) == reach(connection)
+    (rule::FALLBACK_NO_OPTION_ON_DATA, text, frames)
 }
 
 fn options_vanished(finder: &Finder<'_, '_>, connection: &Connection, seen: &FallbackSeen) -> Verdict {
     let who = seen.side.map_or("sender", Side::name);
     let last_good = seen.side.and_then(|side| connection.initial()?.options[side]).map(|(_, last)| last);
-    let why = match seen.side.and_then(|side| lost_from(connection, &finder.evidence.views, side)) {
-        Some(side) if Some(side) == seen.side => format!("they were removed from the {who}'s packets on the way"),
-        Some(side) => format!("the {}'s were removed on the way, and the {who} went on without", side.name()),
-        None => "the options of one direction or of both are removed on the way".to_owned(),
+    let mut frames: Vec<Mark> = last_good.into_iter().collect();
+    let lost = seen.side.and_then(|side| lost_from(connection, &finder.evidence.views, side));
+    let why = match (lost, silence::cause(finder, connection, seen)) {
+        (Some(side), _) if Some(side) == seen.side => format!("they were removed from the {who}'s packets on the way"),
+        (_, Some((why, shown))) => {
+            frames.extend(shown);
+            why
+        }
+        (Some(side), None) => format!("the {}'s were removed on the way, so the {who} went on without", side.name()),
+        (None, None) => "the options of one direction or of both are removed on the way, or an end fell back in silence for data that was changed".to_owned(),
     };
+    let captured = seen.side.is_none_or(|side| connection.shows_packets_of(side.peer()));
     let text = format!(
-        "The {who}'s packets carry no MPTCP option from frame {} on{}; no MP_FAIL and no infinite mapping explains it, so {why}.",
+        "The {who}'s packets carry no MPTCP option from frame {} on{}; no MP_FAIL and no infinite mapping{} explains it: {why}.",
         finder.frame(seen.frame),
         last_good
             .map_or_else(String::new, |last| format!(" (the last one with an option is frame {})", finder.frame(last))),
+        if captured { "" } else { " in this capture" },
     );
-    (rule::FALLBACK_OPTIONS_VANISHED, text, last_good.into_iter().collect())
+    (rule::FALLBACK_OPTIONS_VANISHED, text, frames)
 }
 
 fn failed(finder: &Finder<'_, '_>, connection: &Connection, seen: &FallbackSeen) -> Verdict {

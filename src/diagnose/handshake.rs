@@ -77,6 +77,8 @@ fn unanswered(finder: &mut Finder<'_, '_>, connection: &Connection, initial: &Su
         let frame = finder.frame(answer.first.frame);
         text.push_str(&format!(". The server answered (frame {frame}), and the answer is lost on the way back"));
         frames.push(answer.first.frame);
+    } else if let Some(why) = super::undelivered(finder, initial, &mut frames) {
+        text.push_str(&format!(": {why}"));
     }
     text.push('.');
     finder.report(rule::CONNECTION_UNANSWERED, Some(0), &frames, text);

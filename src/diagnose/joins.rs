@@ -7,7 +7,7 @@ use super::join_token::token_mismatch;
 use super::rules::joins as rule;
 use super::version_0::is_its_kernel;
 use super::views::{host_without, keeps_back};
-use super::{Finder, endpoint, span, twin};
+use super::{Finder, endpoint, other_key, span, twin};
 use crate::text;
 use crate::track::connection::outcome::SubflowState;
 use crate::track::connection::{AnomalyKind, Connection};
@@ -171,7 +171,19 @@ fn refused(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, sub
         (false, false) if reset.by != subflow.initiator => "the handshake",
         (false, false) => "the SYN/ACK",
     };
-    let head = format!("The {who} answered {answer_to} of the join {} with a RST in frame {at}", route(subflow));
+    let mut head = format!("The {who} answered {answer_to} of the join {} with a RST in frame {at}", route(subflow));
+    // The SYN/ACK is its own: what it refuses came in the place of the third ACK.
+    if let Some(syn_ack) =
+        subflow.syn_ack.as_ref().filter(|_| !reset.of_syn && !complete && reset.by != subflow.initiator)
+    {
+        head = format!(
+            "The {who} reset the join {} in frame {at}, {} after its SYN/ACK (frame {}, sent {}), which no third ACK with MP_JOIN had answered",
+            route(subflow),
+            text::duration(reset.at.time.since(syn_ack.first.time)),
+            finder.frame(syn_ack.first.frame),
+            super::times(u64::from(syn_ack.retransmissions()) + 1),
+        );
+    }
     if was_closing(connection, reset) {
         let text = format!("{head}: the connection was already closing.");
         return finder.report(rule::JOIN_REFUSED_AT_CLOSE, Some(index), &[syn, reset.at.frame], text);
@@ -182,6 +194,9 @@ fn refused(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, sub
     let (rule, why) = why_refused(connection, subflow, reset, complete);
     let hint = refusal_hint(connection, index, subflow, rule).unwrap_or_default();
     finder.report(rule, Some(index), &[syn, reset.at.frame], format!("{head}{why}{hint}."));
+    if other_key::is_used(connection, subflow.initiator.peer()) {
+        finder.advice_is_moot();
+    }
 }
 
 /// What a refusal says, and what to call it. `complete`: it came after the third ACK.
@@ -206,7 +221,7 @@ fn why_refused(
             format!(
                 ": {}. It does not know the token{}",
                 reason.unwrap_or_default(),
-                if foreign {
+                if foreign || other_key::is_used(connection, responder) {
                     ", which is not its own"
                 } else {
                     ", although it is right: the connection was gone there, or the join reached another host"
@@ -359,7 +374,7 @@ fn unanswered(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, 
     let only_syns = subflow.halves[initiator].segments <= u64::from(syn.retransmissions()) + 1;
     let peer_seen = connection.subflows.iter().any(|other| other.halves[responder].segments > 0);
     let mut frames = vec![syn.first.frame, syn.last().frame];
-    let lost = where_lost(finder, subflow, &mut frames);
+    let lost = super::undelivered(finder, subflow, &mut frames).or_else(|| where_lost(finder, subflow, &mut frames));
     let too_soon = lost.is_none() && syn.retransmissions() == 0 && waited < span::SECOND;
     if !only_syns || !peer_seen || too_soon {
         return;

@@ -19,8 +19,11 @@ mod join_seen;
 mod join_token;
 mod joins;
 mod one_way;
+mod other_key;
 mod paths;
 pub mod rules;
+mod silence;
+mod standstill;
 mod syn_ack;
 mod version_0;
 mod views;
@@ -93,6 +96,7 @@ pub fn connection(evidence: &Evidence<'_>) -> Vec<Found> {
     addresses::look(&mut finder);
     data::look(&mut finder);
     paths::look(&mut finder);
+    standstill::look(&mut finder);
     close::look(&mut finder);
     views::look(&mut finder);
     finder.found
@@ -196,6 +200,18 @@ impl Evidence<'_> {
 /// Milliseconds and seconds that several rules share.
 mod span {
     pub(super) const SECOND: u64 = 1_000_000_000;
+}
+
+/// Who said with ICMP that the SYN of a subflow could not be delivered, and why.
+fn undelivered(finder: &Finder<'_, '_>, subflow: &Subflow, frames: &mut Vec<Mark>) -> Option<String> {
+    let told = subflow.seldom.unreachable?;
+    frames.push(told.frame);
+    Some(format!(
+        "{} reports with ICMP in frame {} that the SYN cannot be delivered ({})",
+        told.from,
+        finder.frame(told.frame),
+        told.meaning
+    ))
 }
 
 /// `10.8.1.1:57862`, `[2001:db8::1]:443`.

@@ -55,7 +55,6 @@ pub fn counter(mainline: &'static str, dialect: Option<Dialect>) -> Option<&'sta
         | "MPTcpExtMPFailTx"
         | "MPTcpExtInfiniteMapTx"
         | "MPTcpExtMPRstTx"
-        | "MPTcpExtAddAddrDrop"
         | "MPTcpExtOFOQueue"
         | "MPTcpExtDuplicateData"
         | "MPTcpExtSubflowStale" => return None,

@@ -255,8 +255,8 @@ impl Observer for Extractor {
         let Some(number) = data.number else { return };
         let subflow = data.subflow;
         let mapping = data.mapping.map(|(offset, len)| MappingName { subflow, offset, len });
-        let Data { offset, bytes, anchored, again, intact, .. } = data;
-        let part = Part { offset, bytes, mapping, anchored, again, intact };
+        let Data { offset, bytes, anchored, again, intact, refused, .. } = data;
+        let part = Part { offset, bytes, mapping, anchored, again, intact, refused };
         let limit = self.limit();
         self.with(number, data.side, |stream, sink| stream.insert(part, limit, sink));
     }

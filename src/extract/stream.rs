@@ -37,6 +37,8 @@ pub struct Part<'a> {
     pub again: bool,
     /// Whether TCP takes the segment that carried them; `None` where that cannot be told.
     pub intact: Option<bool>,
+    /// The receiver had reset the subflow before they came.
+    pub refused: bool,
 }
 
 /// What tells mappings of one stream apart: subflow, offset and length.
@@ -136,7 +138,7 @@ struct Piece {
 enum Grade {
     /// TCP sent them again, and the first copy counts.
     Again,
-    /// TCP does not take them: their segment's checksum is wrong.
+    /// TCP does not take them: their segment's checksum is wrong, or the subflow was reset by the end that they came to.
     Damaged,
     /// Their checksum is wrong.
     Wrong,
@@ -178,7 +180,7 @@ impl Stream {
         }
         self.intact |= part.intact == Some(true);
         let grade = match part.mapping {
-            _ if part.intact == Some(false) && self.intact => Grade::Damaged,
+            _ if part.refused || (part.intact == Some(false) && self.intact) => Grade::Damaged,
             None if part.again && self.is_damaged(part.offset, end) => Grade::Plain,
             _ if part.again => Grade::Again,
             Some(_) => Grade::Pending,

@@ -7,6 +7,7 @@
 
 pub mod checksum;
 mod defrag;
+pub mod icmp;
 mod ip;
 mod ipv4;
 mod ipv6;

@@ -145,7 +145,7 @@ pub(super) fn connection(connection: &Connection) -> Vec<Cell> {
         let unseen = direction.acked_bytes.filter(|_| lacks(connection, direction));
         let amounts = [
             (unseen, "acknowledged, not captured", Role::Warning),
-            (direction.missing_bytes, "not captured", Role::Warning),
+            (direction.missing_bytes, missing(direction), Role::Warning),
             (direction.unmapped_bytes, "without mapping", Role::Warning),
             (unacknowledged(connection, direction), "never acknowledged", Role::Warning),
             (direction.reinjected_bytes, "reinjected", Role::Plain),
@@ -162,6 +162,14 @@ pub(super) fn connection(connection: &Connection) -> Vec<Cell> {
 /// Whether the capture has no packet of a direction that was in use.
 pub(super) fn lacks(connection: &Connection, direction: &ConnectionDirection) -> bool {
     direction.bytes.is_none() && !connection.options_cut
+}
+
+/// What bytes in holes are: those that the peer has, as its DATA_ACKs say, were not captured. Where all of them may lie behind
+/// what it acknowledged, they may have been lost on the way as well, or never sent.
+fn missing(direction: &ConnectionDirection) -> &'static str {
+    let (Some(bytes), Some(missing)) = (direction.bytes, direction.missing_bytes) else { return "missing" };
+    let behind = (bytes + missing).saturating_sub(direction.acked_bytes.unwrap_or(0));
+    if behind < missing { "not captured" } else { "missing" }
 }
 
 /// Bytes of a closed MPTCP connection that no DATA_ACK covered.

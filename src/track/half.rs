@@ -6,10 +6,11 @@ use std::num::NonZeroU64;
 
 use super::digest::Digest;
 use super::mappings::Mappings;
-use super::mark::{Mark, unwrap};
+use super::mark::{Mark, Moment, unwrap};
 use super::range_set::RangeSet;
 use super::round_trip::RoundTrips;
 use super::sparse::Sparse;
+use super::stuck::Stuck;
 use crate::frame::Timestamp;
 use crate::limits;
 use crate::wire::Mapping;
@@ -95,6 +96,8 @@ pub struct Seldom {
     pub signalling_acks: Option<(Mark, u32)>,
     /// Where no segment of it was captured: the last acknowledgement moved by one and no DATA_ACK with it, so that was for a FIN.
     pub fin_acked_unseen: bool,
+    /// What is sent again while the peer does not acknowledge it: its sequence number.
+    pub stuck: Option<Stuck>,
 }
 
 super::sparse::empty! {
@@ -113,6 +116,7 @@ super::sparse::empty! {
         original_at: None,
         signalling_acks: None,
         fin_acked_unseen: false,
+        stuck: None,
         digest: None,
     };
 }
@@ -328,6 +332,9 @@ impl Half {
             self.seldom.retransmitted += u64::from(len) - fresh;
             self.seldom.first_again.get_or_insert(at);
             self.rtt.sent_again(start);
+            if let Some(acked) = self.acked().filter(|acked| (start..end).contains(acked) && fresh == 0) {
+                Stuck::note(&mut self.seldom.stuck, acked, Moment { frame: at, time: now });
+            }
         }
         if !self.seen.is_contiguous() {
             self.seen.bound(limits::HOLES);

@@ -37,12 +37,14 @@ pub mod side;
 pub mod sites;
 pub mod sparse;
 mod streams;
+pub mod stuck;
 pub mod subflow;
 mod sums;
 mod table;
 mod tap;
 pub mod timeline;
 mod tokens;
+pub mod unreachable;
 pub mod verdict;
 
 use std::collections::VecDeque;
@@ -291,7 +293,10 @@ impl Tracker {
                     self.note_undecoded(frame.id.input, frame.link);
                 }
             }
-            Decoded::NotTcp => counts.not_tcp += 1,
+            Decoded::NotTcp => {
+                counts.not_tcp += 1;
+                self.note_unreachable(frame);
+            }
             Decoded::Malformed(_) => counts.malformed += 1,
             Decoded::FragmentHeld => {}
         }

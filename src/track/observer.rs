@@ -71,6 +71,8 @@ pub struct Data<'a> {
     pub again: bool,
     /// Whether TCP takes the segment that carried them: its checksum is right. `None` where that cannot be told.
     pub intact: Option<bool>,
+    /// The receiver had reset the subflow before they came.
+    pub refused: bool,
 }
 
 /// The outcome of a mapping's checksum, for extraction.

@@ -5,6 +5,7 @@ use super::mark::{Mark, Moment};
 use super::same_packet::Difference;
 use super::side::{PerSide, Side};
 use super::sparse::{Sparse, empty};
+use super::unreachable::Unreachable;
 use super::verdict::{Verdict, Why};
 use crate::crypto::auth::{join_ack_hmac, join_syn_ack_hmac};
 use crate::crypto::{Key, Nonce, Suite, Token};
@@ -81,6 +82,10 @@ pub struct Seldom {
     pub backup_since: PerSide<Option<Timestamp>>,
     /// Segments without any MPTCP option since the last one with, by sender.
     pub bare: PerSide<Bare>,
+    /// The first ACK of each end that acknowledges mapped data without an MPTCP option, before any DATA_ACK, and its TTL.
+    pub bare_ack: PerSide<Option<(Mark, u8)>>,
+    /// The first ICMP error that answers its SYN.
+    pub unreachable: Option<Unreachable>,
     /// Interfaces beyond the first: input and index.
     pub more_interfaces: Vec<(u16, u16)>,
     /// Other 4-tuples under which it was seen (NAT).
@@ -167,6 +172,8 @@ empty! {
         backup_changes: Vec::new(),
         backup_since: PerSide { client: None, server: None },
         bare: PerSide { client: Bare::NONE, server: Bare::NONE },
+        bare_ack: PerSide { client: None, server: None },
+        unreachable: None,
         more_interfaces: Vec::new(),
         also_seen_as: Vec::new(),
         also_seen_in: None,
@@ -359,6 +366,17 @@ pub struct Reset {
 }
 
 impl Subflow {
+    /// The data behind the SYN begins at `next`: so many of the bytes that Fast Open brought in it were accepted.
+    pub(super) fn accept_fast_open(&mut self, next: u32) {
+        let brought = self.syn.as_ref().map_or(0, SynSeen::fast_open);
+        let initiator = &mut self.halves[self.initiator];
+        let syn = initiator.syn().map(|syn| syn as u32);
+        let accepted = syn.map_or(0, |syn| next.wrapping_sub(syn).wrapping_sub(1));
+        if accepted > 0 && accepted <= brought {
+            initiator.seldom.fast_open = accepted;
+        }
+    }
+
     /// Address and port of one end.
     pub fn address_of(&self, side: Side) -> (std::net::IpAddr, u16) {
         if side == self.initiator {

@@ -6,7 +6,7 @@ use mptcp_inspect::track::observer::Judgement::{Again, First, Neither, Unknown};
 use crate::memory::{LIMIT, finish, memory};
 
 fn plain(offset: i64, bytes: &[u8]) -> Part<'_> {
-    Part { offset, bytes, mapping: None, anchored: true, again: false, intact: None }
+    Part { offset, bytes, mapping: None, anchored: true, again: false, intact: None, refused: false }
 }
 
 fn mapped(subflow: u16, offset: i64, bytes: &[u8]) -> Part<'_> {

@@ -3,12 +3,13 @@
 use std::collections::HashSet;
 
 use mptcp_inspect::extract::stream::{MappingName, Part, Stream};
+use mptcp_inspect::packet::TcpFlags;
 use mptcp_inspect::track::observer::{Checked, Data, Observer};
 use mptcp_inspect::track::side::Side;
 use proptest::prelude::*;
 
 use crate::memory::{LIMIT, Memory, finish, memory};
-use crate::traffic::{Packet, handshakes, plans, track, traffic};
+use crate::traffic::{CLIENT_ISN, Packet, SERVER_ISN, handshakes, mapping, plans, track, traffic};
 
 /// What the client sends, reassembled.
 #[derive(Default)]
@@ -23,8 +24,8 @@ impl Observer for Upload {
     fn data(&mut self, data: Data<'_>) {
         assert_eq!((data.number, data.side, data.anchored), (Some(1), Side::Client, true));
         let mapping = data.mapping.map(|(offset, len)| MappingName { subflow: data.subflow, offset, len });
-        let Data { offset, bytes, anchored, again, intact, .. } = data;
-        let part = Part { offset, bytes, mapping, anchored, again, intact };
+        let Data { offset, bytes, anchored, again, intact, refused, .. } = data;
+        let part = Part { offset, bytes, mapping, anchored, again, intact, refused };
         self.stream.insert(part, LIMIT, &mut self.sink);
     }
 
@@ -99,5 +100,25 @@ proptest! {
         let mappings = if checksums { (plans.len() + copies - corrupted) as u64 } else { 0 };
         let tally = &connection.checksums.client;
         prop_assert_eq!((tally.verified, tally.mismatch, tally.unverifiable()), (mappings, corrupted as u64, 0));
+    }
+}
+
+/// What comes to an end that has reset the subflow is not what it takes: the copy on another subflow is.
+#[test]
+fn bytes_on_a_subflow_that_its_receiver_has_reset() {
+    for reset in [true, false] {
+        let mut packets = handshakes(false, 1);
+        packets.append(&mut mapping(0, 1, 0, b"first ", &[], false));
+        if reset {
+            let seq = SERVER_ISN + 1;
+            packets.push(Packet::new(1, false, TcpFlags::RST | TcpFlags::ACK, seq, CLIENT_ISN.wrapping_add(1), None));
+        }
+        packets.append(&mut mapping(1, 1, 6, b"spoiled", &[], false));
+        packets.append(&mut mapping(0, 7, 6, b"the end", &[], false));
+        let mut upload = Upload { sink: memory(), ..Upload::default() };
+        track(&packets, &mut upload);
+        let outcome = finish(upload.stream, Some(13), &mut upload.sink);
+        assert_eq!(upload.sink.bytes, if reset { b"first the end" } else { b"first spoiled" });
+        assert!(outcome.differing.bytes > 0);
     }
 }

@@ -248,6 +248,17 @@ impl Script {
         *packet.last_mut().expect("payload") ^= 0x10;
     }
 
+    /// 10.0.0.254 answers the packet recorded last with ICMP: destination unreachable, with this code (RFC 792). Gives the frame.
+    pub(crate) fn unreachable(&mut self, code: u8) -> u64 {
+        let (time, input, interface, link, packet) = self.frames.last().expect("a packet").clone();
+        let mut icmp = vec![0x45, 0, 0, 56, 0, 0, 0, 0, 64, 1, 0, 0, 10, 0, 0, 254];
+        icmp.extend(&packet[12..16]);
+        icmp.extend([3, code, 0, 0, 0, 0, 0, 0]);
+        icmp.extend(&packet[..28]);
+        self.frames.push((time + MS, input, interface, link, icmp));
+        self.frames.iter().filter(|frame| frame.1 == input).count() as u64
+    }
+
     /// The packet that was recorded as number `index`, from 0, shows once more, on another interface.
     pub(crate) fn copy(&mut self, index: usize, interface: u16) {
         let (_, input, _, link, packet) = self.frames[index].clone();

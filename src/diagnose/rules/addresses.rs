@@ -57,7 +57,7 @@ pub const ADD_ADDR_HMAC_MISMATCH: &Explanation = &Explanation {
     detection: "HMAC of ADD_ADDR, recomputed from the keys in all variants known from the field.",
     advice: "",
     rfc: "8684 §3.4.1",
-    counter: Some("MPTcpExtAddAddrDrop"),
+    counter: None,
 };
 
 /// A private address was announced over a public connection.

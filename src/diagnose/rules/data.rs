@@ -20,6 +20,7 @@ pub const TOPIC: Topic = Topic {
         MP_FAIL_UNANSWERED,
         INFINITE_MAPPING,
         ENDS_DISAGREE_ABOUT_FALLBACK,
+        DATA_NOT_TAKEN,
         HEAD_OF_LINE_BLOCKING,
         REINJECTIONS_USELESS,
         DUP_ACK_IS_NOT_LOSS,
@@ -185,8 +186,23 @@ pub const ENDS_DISAGREE_ABOUT_FALLBACK: &Explanation = &Explanation {
               dropped or the connection reset by the second.",
     detection: "MPTCP options of one end after it acknowledged data that the other sent without, or more than a second after \
                 the first such ACK of the other.",
-    advice: "The options are lost in one direction only: a device on the path treats the two directions differently.",
+    advice: "Either the options are lost in one direction only, where a device on the path treats the two directions \
+              differently, or one end fell back in silence for data that was changed on the way.",
     rfc: "8684 §3.7",
+    counter: None,
+};
+
+/// TCP delivers data, and it is never acknowledged at the data level.
+pub const DATA_NOT_TAKEN: &Explanation = &Explanation {
+    id: "data-not-taken",
+    severity: Severity::Error,
+    title: "data is delivered again and again, and never acknowledged at the data level",
+    meaning: "The sender repeats data under new sequence numbers, TCP acknowledges each copy, and the DATA_ACK stays before it: \
+              the receiver has the bytes and does not take them, so the stream stands still.",
+    detection: "Data at the DATA_ACK, mapped again four times or more over a second or more, on a subflow on which TCP acknowledged \
+                all, and whose later ACKs bring no higher DATA_ACK.",
+    advice: "Look at the receiving host: its kernel's counters (nstat) and memory, and whether its application still reads.",
+    rfc: "8684 §3.3.6",
     counter: None,
 };
 

@@ -96,7 +96,8 @@ pub const FALLBACK_NO_OPTION_ON_DATA: &Explanation = &Explanation {
     severity: Severity::Warning,
     title: "plain TCP: the first data carries no MPTCP option",
     meaning: "The handshake agreed on MPTCP, then the first data came without mapping, or the first data was acknowledged \
-              without DATA_ACK. An end that had agreed would not do that: the options were removed on the way.",
+              without DATA_ACK. An end that had agreed would not do that: the options were removed on the way, or what \
+              came to it was changed, so that it fell back.",
     detection: "Payload without MPTCP option from an end that has never sent a mapping, or acknowledgements of mapped \
               data without any DATA_ACK.",
     advice: "Capture at the other end too and give both files together. Devices that rebuild the TCP stream (proxies, \
@@ -111,7 +112,8 @@ pub const FALLBACK_OPTIONS_VANISHED: &Explanation = &Explanation {
     severity: Severity::Warning,
     title: "plain TCP: the MPTCP options vanished in mid-connection",
     meaning: "Mappings and DATA_ACKs were exchanged, then one direction carries payload without them and without any \
-              sign of fallback. Typical for a change of route to a path that strips options.",
+              sign of fallback. Typical for a change of route to a path that strips options, and for payload that was \
+              changed on the way: an end that finds its mappings spoiled may fall back in silence.",
     detection: "Payload without options after mapped data of the same end, no MP_FAIL and no infinite mapping.",
     advice: "Compare the time of the last good packet with routing changes or handovers.",
     rfc: "8684 §3.7",

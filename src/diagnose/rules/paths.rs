@@ -7,7 +7,7 @@ use crate::model::Severity;
 /// This topic's findings.
 pub const TOPIC: Topic = Topic {
     heading: "Paths",
-    rules: &[BACKUP_PATH_USED, ONE_PATH_CARRIES_MOST, WRONG_INTERFACE, PATH_STALLED, HANDOVER],
+    rules: &[BACKUP_PATH_USED, ONE_PATH_CARRIES_MOST, WRONG_INTERFACE, PATH_STALLED, PATH_SILENT, HANDOVER],
 };
 
 /// Data went over a backup path while a normal one worked.
@@ -68,6 +68,22 @@ pub const PATH_STALLED: &Explanation = &Explanation {
               sysctl net.mptcp.stale_loss_cnt.",
     rfc: "8684 §3.3.6",
     counter: Some("MPTcpExtSubflowStale"),
+};
+
+/// What is sent on a path is never acknowledged.
+pub const PATH_SILENT: &Explanation = &Explanation {
+    id: "path-silent",
+    severity: Severity::Warning,
+    title: "what is sent on a path is never acknowledged",
+    meaning: "TCP repeats the same bytes of a subflow, and no ACK for them ever comes: the path lets nothing through any more, or \
+              keeps this one segment back. Where the data goes on elsewhere, only this path is lost; else the connection stands \
+              still.",
+    detection: "The first bytes that the peer has not acknowledged, sent again four times or more over a second or more, on a \
+                subflow that stays open. Not where the peer's window is shut.",
+    advice: "A capture at the other end shows whether the segments arrive and which way the loss goes. If one size or content of \
+              segment only is kept back, look for a firewall or an MTU that is too small.",
+    rfc: "8684 §3.3.6",
+    counter: None,
 };
 
 /// Data moved from one path to another.

@@ -15,6 +15,7 @@ pub(in crate::diagnose) use device::{keeps_back, keeps_option_back};
 pub(crate) use ends::{AddressSeen, announced, join_proof, nearest};
 pub(in crate::diagnose) use reset::host_without;
 use std::cmp::Reverse;
+pub(in crate::diagnose) use stream::ended_at;
 
 use super::rules::views as rule;
 use super::{Finder, endpoint};

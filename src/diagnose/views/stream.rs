@@ -54,7 +54,7 @@ fn mapped_to(half: &Half) -> u64 {
 
 /// Where the FIN stands, counted from the SYN, of a stream that is all there and ends with it: what lies behind it has other
 /// sequence numbers, as it has at a tap that shows both sides of a firewall that shifts them.
-fn ended_at(half: &Half) -> Option<u64> {
+pub(in crate::diagnose) fn ended_at(half: &Half) -> Option<u64> {
     let (fin, syn) = half.fin.zip(half.syn())?;
     (half.next == fin.0 + 1 && half.is_whole()).then(|| fin.0.saturating_sub(syn))
 }

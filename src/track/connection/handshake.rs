@@ -102,13 +102,8 @@ impl Connection {
                 subflow.survive_reset(env.at.frame);
                 self.closed = false;
             }
-            let fast_open = subflow.syn.as_ref().map_or(0, SynSeen::fast_open);
+            subflow.accept_fast_open(input.segment.ack);
             let initiator = &mut subflow.halves[input.side.peer()];
-            let syn = initiator.syn().map(|syn| syn as u32);
-            let accepted = syn.map_or(0, |syn| input.segment.ack.wrapping_sub(syn).wrapping_sub(1));
-            if accepted > 0 && accepted <= fast_open {
-                initiator.seldom.fast_open = accepted;
-            }
             initiator.learn_syn(input.segment.ack.wrapping_sub(1), SynSource::Acknowledged);
             initiator.acknowledge(input.segment.ack, env.at.time);
         }
@@ -273,7 +268,7 @@ impl Connection {
         if fresh == Learned::Rejected && peer == Learned::Rejected {
             return;
         }
-        self.learn_initial_sequence(capable, input);
+        self.learn_initial_sequence(capable, input, env);
         if capable.version == 0 && capable.data_len.is_some() {
             self.anomaly(AnomalyKind::MalformedOption(Some(Subtype::MP_CAPABLE), None), input, env.at, None);
         }
@@ -282,13 +277,26 @@ impl Connection {
         }
     }
 
-    /// The third ACK carries the first sequence number after the SYN, and acknowledges the other SYN.
-    fn learn_initial_sequence(&mut self, capable: &MpCapable, input: &Input<'_, '_>) {
+    /// The third ACK carries the first sequence number after the SYN and what Fast Open brought in it, and acknowledges the other
+    /// SYN.
+    fn learn_initial_sequence<O: Observer>(
+        &mut self,
+        capable: &MpCapable,
+        input: &Input<'_, '_>,
+        env: &mut Env<'_, O>,
+    ) {
         let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return };
         let payload_fits = capable.data_len.is_none() && input.segment.payload_len == 0;
         if payload_fits {
+            let unanswered = subflow.syn_ack.is_none();
+            if unanswered {
+                subflow.accept_fast_open(input.segment.seq);
+            }
             subflow.halves[input.side].learn_syn(input.segment.seq.wrapping_sub(1), SynSource::Acknowledged);
             subflow.halves[input.side.peer()].learn_syn(input.segment.ack.wrapping_sub(1), SynSource::Acknowledged);
+            if unanswered {
+                self.deliver_fast_open(env);
+            }
         }
     }
 
@@ -416,6 +424,7 @@ impl Connection {
                 mapping: None,
                 again: false,
                 intact: None,
+                refused: false,
             });
         }
     }

@@ -314,9 +314,17 @@ impl Connection {
             rtt.echoed(echo, env.at.time);
         }
         if let Some(acked) = half.acknowledge(input.segment.ack, env.at.time) {
-            if !input.options.mptcp && input.segment.payload_len == 0 && half.last_mapping_end().is_some() {
+            let bare_ack = !input.options.mptcp && input.segment.payload_len == 0;
+            if bare_ack && half.last_mapping_end().is_some() {
                 let acks = &mut subflow.seldom.bare[input.side].acks;
                 acks.get_or_insert((env.at, 0)).1 += 1;
+            }
+            if bare_ack
+                && self.fallback.is_none()
+                && self.data[peer].acked().is_none()
+                && half.last_mapping_end().is_some()
+            {
+                subflow.seldom.bare_ack[input.side].get_or_insert((env.at.frame, input.segment.ttl));
             }
             let bare = &subflow.seldom.bare[peer];
             if bare.segments > 0 && bare.acknowledged.is_none() && acked > bare.start {

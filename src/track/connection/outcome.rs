@@ -41,7 +41,7 @@ impl Outcome {
 pub enum Close {
     /// DATA_FIN both ways.
     DataFin,
-    /// DATA_FIN one way.
+    /// DATA_FIN one way, or both and one of them was not acknowledged.
     HalfClosed,
     /// MP_FASTCLOSE.
     Fastclose,
@@ -229,18 +229,24 @@ impl Connection {
                 (false, false) => Close::Open,
             };
         }
-        let ended = |side: Side| self.data[side].fin.is_some() || self.sent_unseen_data_fin(side);
+        let all_closed = !self.subflows.is_empty() && self.subflows.iter().all(Subflow::is_closed);
+        let ended = |side: Side| self.data_ended(side, all_closed) || self.sent_unseen_data_fin(side);
         let (client, server) = (ended(Side::Client), ended(Side::Server));
         if client && server {
             return Close::DataFin;
         }
-        let all_closed = !self.subflows.is_empty() && self.subflows.iter().all(Subflow::is_closed);
         // Without a handshake, those that were captured may not be all.
         let all_known = self.initial().is_none_or(|initial| initial.role_shown);
-        if all_closed && all_known && self.initial().is_none_or(reset) && self.subflows.iter().all(reset) {
+        let others_live = self.shows_that_others_live();
+        if all_closed
+            && all_known
+            && !others_live
+            && self.initial().is_none_or(reset)
+            && self.subflows.iter().all(reset)
+        {
             return Close::Reset;
         }
-        if client || server {
+        if client || server || Side::BOTH.into_iter().any(|side| self.data[side].fin.is_some()) {
             return Close::HalfClosed;
         }
         // Where data is missing, or options are cut, a DATA_FIN may be on what was not captured.
@@ -248,7 +254,23 @@ impl Connection {
             self.data[side].missing() == 0 && self.subflows.iter().all(|subflow| subflow.halves[side].is_whole())
         };
         let whole = !self.options_cut && Side::BOTH.into_iter().all(whole);
-        if all_closed && whole { Close::TcpFinOnly } else { Close::Open }
+        if all_closed && whole && !others_live { Close::TcpFinOnly } else { Close::Open }
+    }
+
+    /// The only subflow seen was reset with MP_FAIL: that is done where another one carries the connection on (RFC 8684 §3.7), which
+    /// the capture lacks then.
+    fn shows_that_others_live(&self) -> bool {
+        matches!(self.subflows.as_slice(), [only] if only.reset().is_some_and(|reset| reset.fail))
+    }
+
+    /// Whether the data of `side` came to its end: its DATA_FIN was acknowledged (RFC 8684 §3.3.3), or, where all subflows are
+    /// over, a FIN says that its peer needed no more, or nothing but the acknowledgement of the DATA_FIN itself is lacking.
+    fn data_ended(&self, side: Side, all_closed: bool) -> bool {
+        let data = &self.data[side];
+        let Some((fin, _)) = data.fin else { return false };
+        let finished = || self.subflows.iter().any(|subflow| subflow.reset().is_none());
+        let all_data = || data.acked().is_some_and(|acked| acked >= fin);
+        data.fin_acked() || !self.shows_packets_of(side.peer()) || (all_closed && (finished() || all_data()))
     }
 
     /// Payload without mapping has piled up, or the capture has ended: says whether that is a fallback, and of which kind.
@@ -259,7 +281,10 @@ impl Connection {
         }
         let Some(initial) = self.initial() else { return };
         // With another subflow in use, one that loses its options is reset, and the connection goes on (RFC 8684 §3.7).
-        if self.subflows.iter().skip(1).any(Subflow::is_established) {
+        let in_use = |subflow: &Subflow| {
+            subflow.is_established() || subflow.halves.iter().any(|(_, half)| half.last_mapping_end().is_some())
+        };
+        if self.subflows.iter().skip(1).any(in_use) {
             return;
         }
         let capable = self.handshake.syn.is_some() || self.handshake.syn_ack.is_some();
@@ -390,11 +415,13 @@ impl Connection {
     }
 }
 
-/// Whether a RST is the first that comes back after a SYN.
+/// Whether a RST is the first that comes back after a SYN. Where packets of the initiator were captured, one of them is the SYN.
 fn answers_syn(subflow: &Subflow, input: &Input<'_, '_>) -> bool {
     let half = &subflow.halves[input.side];
+    let asked = subflow.syn.is_some() || subflow.halves[subflow.initiator].segments == 0;
     // What the initiator acknowledges was an answer before it, captured or not.
-    subflow.syn_ack.is_none() && input.side != subflow.initiator && half.segments <= 1 && half.acked().is_none()
+    let first = subflow.syn_ack.is_none() && half.segments <= 1 && half.acked().is_none();
+    asked && first && input.side != subflow.initiator
 }
 
 /// What a RST says that a socket of its sender sent.

@@ -14,6 +14,8 @@ use crate::track::mappings::Inserted;
 use crate::track::mark::Moment;
 use crate::track::observer::{Data, Judgement, Observer, What};
 use crate::track::side::Side;
+use crate::track::stuck::Stuck;
+use crate::track::subflow::Subflow;
 use crate::track::timeline::{Step, Timeline};
 use crate::wire::{Dss, Mapping, RawSequence};
 
@@ -362,7 +364,14 @@ impl Connection {
                 .map(|placed| (data.offset(placed.position), placed.len)),
             again,
             intact: env.intact,
+            refused: self.is_reset_by(side.peer(), subflow),
         });
+    }
+
+    /// Whether this end has reset a subflow: it takes nothing more on it.
+    fn is_reset_by(&self, side: Side, subflow: u16) -> bool {
+        let reset = self.subflows.get(usize::from(subflow)).and_then(Subflow::reset);
+        reset.is_some_and(|reset| reset.by == side)
     }
 
     #[inline]
@@ -378,6 +387,15 @@ impl Connection {
         let data = &mut self.data[side];
         let (before, previous) = (data.blocks.last, data.blocks.subflow);
         let delivered = data.deliver(position, position + len, subflow, at);
+        if delivered.fresh == 0
+            && let Some(acked) = data.acked().filter(|acked| (position..position + len).contains(acked))
+        {
+            let slot = &mut self.seldom.stuck[side];
+            let mut stuck = slot.map(|known| known.0);
+            Stuck::note(&mut stuck, acked, at);
+            *slot = stuck.map(|stuck| (stuck, subflow));
+        }
+        let data = &mut self.data[side];
         let much = data.unique >= limits::TIMELINE_FROM;
         let mut asked_for_backup = false;
         if let Some(record) = self.subflows.get_mut(usize::from(subflow)) {

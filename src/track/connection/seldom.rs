@@ -7,6 +7,7 @@ use crate::track::left_out::LeftOut;
 use crate::track::mark::{Mark, Moment};
 use crate::track::side::{PerSide, Side};
 use crate::track::sparse::empty;
+use crate::track::stuck::Stuck;
 
 /// What few connections have.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +18,8 @@ pub struct Seldom {
     pub failed: PerSide<Option<(Mark, u64, u16)>>,
     /// The first MP_FAIL on each further subflow, by sender.
     pub failed_elsewhere: PerSide<Vec<(Mark, u64, u16)>>,
+    /// Further segments with MP_FAIL, by sender.
+    pub fail_repeats: PerSide<u32>,
     /// Infinite mapping by sender.
     pub infinite: PerSide<Option<Mark>>,
     /// MP_FASTCLOSE: sender, frame, whether its key is the receiver's.
@@ -27,6 +30,9 @@ pub struct Seldom {
     pub left_out: LeftOut,
     /// Moves of data from a silent path.
     pub handovers: PerSide<Vec<HandoverSeen>>,
+    /// By sender: data that TCP delivers again and again while the DATA_ACK stays: its position, and the subflow that brought it
+    /// last.
+    pub stuck: PerSide<Option<(Stuck, u16)>>,
     /// Data-level bytes by sender that joins carried before it was known whose they are: observers never had them.
     pub carried_before: PerSide<u64>,
     /// Nonces of joins by subflow, where these are many.
@@ -38,11 +44,13 @@ empty! {
         removals: Vec::new(),
         failed: PerSide { client: None, server: None },
         failed_elsewhere: PerSide { client: Vec::new(), server: Vec::new() },
+        fail_repeats: PerSide { client: 0, server: 0 },
         infinite: PerSide { client: None, server: None },
         fastclose: None,
         anomalies: Vec::new(),
         left_out: LeftOut::NOTHING,
         handovers: PerSide { client: Vec::new(), server: Vec::new() },
+        stuck: PerSide { client: None, server: None },
         carried_before: PerSide { client: 0, server: 0 },
         nonces: Vec::new(),
     };
@@ -55,16 +63,20 @@ impl Seldom {
             removals,
             failed,
             failed_elsewhere,
+            fail_repeats,
             infinite,
             fastclose,
             anomalies,
             left_out: _,
             handovers,
+            stuck,
             carried_before,
             nonces: _,
         } = self;
+        stuck.swap();
         failed.swap();
         failed_elsewhere.swap();
+        fail_repeats.swap();
         infinite.swap();
         handovers.swap();
         carried_before.swap();
@@ -79,9 +91,10 @@ impl Seldom {
         }
     }
 
-    /// Takes note of an MP_FAIL, unless its subflow had one of this side.
+    /// Takes note of an MP_FAIL: the first of this side on its subflow, or one more.
     pub(in crate::track) fn note_failed(&mut self, side: Side, failed: (Mark, u64, u16)) {
         if self.mp_fails(side).any(|known| known.2 == failed.2) {
+            self.fail_repeats[side] += 1;
             return;
         }
         match &mut self.failed[side] {
@@ -101,11 +114,14 @@ impl Seldom {
             removals,
             failed,
             failed_elsewhere,
+            fail_repeats,
             infinite,
             fastclose,
             anomalies,
             left_out,
             handovers,
+            // Told of one connection: it begins anew.
+            stuck: _,
             carried_before,
             // Those of the subflows come with them.
             nonces: _,
@@ -122,6 +138,7 @@ impl Seldom {
             for (frame, dsn, subflow) in failed[side].into_iter().chain(failed_elsewhere[side].drain(..)) {
                 self.note_failed(side, (frame, dsn, subflow + base));
             }
+            self.fail_repeats[side] += fail_repeats[side];
             self.infinite[side] = self.infinite[side].or(infinite[side]);
             self.carried_before[side] += carried_before[side];
             let known = &mut self.handovers[side];

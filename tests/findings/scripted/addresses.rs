@@ -38,6 +38,7 @@ pub(super) fn addresses() {
 
     let script = announced(&[announce(1, there, None, WRONG_KEY)], None);
     fires(&script, "add-addr-hmac-mismatch", &[4]);
+    assert_eq!(script.the("add-addr-hmac-mismatch").counter, None, "the option is passed over");
 
     let twice = |second: [u8; 4], port| {
         announced(&[announce(1, there, None, SERVER_KEY), announce(1, second, port, SERVER_KEY)], None)

@@ -180,7 +180,7 @@ fn joins_that_an_end_refuses() {
                 script.send(&mut join, Server, RST, &[], 0);
                 Server
             };
-            let expected = (version == 0 || wrong_answer).then_some(1);
+            let expected = (version == 0 || wrong_answer || wrong_ack).then_some(1);
             assert_eq!(counted(&script, end, name), expected, "{name}");
         }
     });
@@ -221,4 +221,40 @@ fn a_third_ack_without_the_option() {
         let found = script.the("fallback-no-option-in-third-ack");
         assert_eq!(found.counter, mainline.then_some("MPTcpExtMPCapableFallbackACK"));
     });
+}
+
+/// The responder finds the HMAC of the third ACK wrong.
+#[test]
+fn a_third_ack_with_a_wrong_hmac() {
+    for wrong in [true, false] {
+        let mut script = captured_at(Some(Server));
+        script.open();
+        let (mut join, _) = script.join_answered(CLIENT_2, SERVER, 1, [false; 2]);
+        let other = Flow::new((CLIENT_2.0, 40009), SERVER);
+        let ack = if wrong { other.join_ack() } else { join.join_ack() };
+        script.send(&mut join, Client, ACK, &[ack], 0);
+        script.send(&mut join, Server, RST | ACK, &[reason(3)], 0);
+        assert_eq!(counted(&script, Server, "MPJoinAckHMacFailure"), wrong.then_some(1));
+    }
+}
+
+/// MP_FAIL on two segments counts twice; and an end that acknowledges without options takes no infinite mapping.
+#[test]
+fn repeated_mp_fails_and_an_infinite_mapping_that_comes_too_late() {
+    for (repeats, late) in [(0, false), (1, false), (0, true)] {
+        let mut script = captured_at(Some(Server));
+        let mut flow = script.open_with(0x81, 0x81);
+        script.data(&mut flow, Client, 0, 1, 100);
+        for _ in 0..=repeats {
+            script.send(&mut flow, Server, ACK, &[fail(dsn(Client, 0))], 0);
+        }
+        if late {
+            script.send(&mut flow, Client, ACK, &[mapping(Client, 100, 101, 100, Some(1))], 100);
+            script.send(&mut flow, Server, ACK, &[], 0);
+        }
+        script.send(&mut flow, Client, ACK, &[infinite(Client, 200, 201)], 100);
+        assert_eq!(counted(&script, Server, "MPFailTx"), Some(repeats + 1));
+        assert_eq!(counted(&script, Client, "MPFailRx"), (repeats == 0).then_some(1));
+        assert_eq!(counted(&script, Server, "InfiniteMapRx"), (!late).then_some(1));
+    }
 }

@@ -440,3 +440,18 @@ fn payload_that_changes_together_with_its_tcp_checksum() {
     let frame = script.send(&mut flow, Client, ACK, &option, 100);
     fires(&script, "checksum-mismatch", &[frame]);
 }
+
+/// The third ACK asks for checksums, as the SYN does not: flag A of one of the two is not what was sent.
+#[test]
+fn a_third_ack_that_asks_for_checksums() {
+    let mut script = Script::default();
+    let mut flow = Flow::new(CLIENT, SERVER);
+    let (syn, syn_ack, _) = handshake();
+    script.send(&mut flow, Client, SYN, &[syn], 0);
+    script.send(&mut flow, Server, SYN | ACK, &[syn_ack], 0);
+    let ack = script.send(&mut flow, Client, ACK, &[capable(0x81, Some(CLIENT_KEY), Some(SERVER_KEY))], 0);
+    let frame = script.send(&mut flow, Client, ACK, &[mapping(Client, 0, 1, 100, Some(0x1234))], 100);
+    fires(&script, "checksum-not-negotiated", &[frame]);
+    let message = script.the("checksum-not-negotiated").message;
+    assert!(message.contains(&format!("the third ACK in frame {ack} does")), "{message}");
+}

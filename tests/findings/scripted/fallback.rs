@@ -394,6 +394,28 @@ fn a_third_ack_whose_option_is_overwritten() {
     });
 }
 
+/// An end that finds the first checksum wrong goes on without options, and nobody removed any.
+#[test]
+fn a_silent_fallback_for_a_wrong_checksum() {
+    in_both_versions(|_| {
+        for wrong in [true, false] {
+            let mut script = Script::default();
+            let mut flow = script.open_with(0x81, 0x81);
+            let checksum = wrong.then_some(0x1234);
+            let data = script.send(&mut flow, Client, ACK, &[mapping(Client, 0, 1, 100, checksum)], 100);
+            let ack = script.send(&mut flow, Server, ACK, &[], 0);
+            let bare = script.send(&mut flow, Server, ACK, &[], 100);
+            script.send(&mut flow, Client, ACK, &[], 0);
+            fell_back(&script, "no_option_on_data", "path", bare);
+            let found = script.the("fallback-no-option-on-data");
+            assert_eq!(found.message.contains("options are removed"), !wrong, "{found:?}");
+            let told = format!("the checksum of the client's first 100 bytes is wrong (frame {data}), so the server");
+            assert_eq!(found.message.contains(&told), wrong, "{found:?}");
+            assert!(ack < bare);
+        }
+    });
+}
+
 /// At the client the third ACK has its option, at the server NOPs.
 #[test]
 fn a_third_ack_that_is_overwritten_between_two_captures() {
@@ -418,6 +440,54 @@ fn a_third_ack_that_is_overwritten_between_two_captures() {
             let (told, not) = if nops > 0 { (told, not) } else { (not, told) };
             fires(&script, told, &[3]);
             silent(&script, not);
+        }
+    });
+}
+
+/// An ACK of the first data that a device sent, without options, makes the client fall back; the server goes on with them.
+#[test]
+fn a_silent_fallback_for_an_ack_without_options() {
+    in_both_versions(|_| {
+        for ttl in [None, Some(60)] {
+            let mut script = Script::default();
+            let mut flow = script.open();
+            script.send(&mut flow, Client, ACK, &[mapping(Client, 0, 1, 100, None)], 100);
+            script.ttl = ttl;
+            let early = script.send(&mut flow, Server, ACK, &[], 0);
+            script.ttl = None;
+            script.send(&mut flow, Server, ACK, &[data_ack(Client, 100)], 0);
+            for _ in 0..3 {
+                script.send(&mut flow, Client, ACK, &[], 100);
+            }
+            script.send(&mut flow, Server, RST | ACK, &[reason(6)], 0);
+            fires(&script, "fallback-options-vanished", &[early]);
+            let found = script.the("fallback-options-vanished");
+            let told = format!("the ACK in frame {early} acknowledges the client's data without an MPTCP option");
+            assert!(found.message.contains(&told), "{found:?}");
+            assert_eq!(found.message.contains("a device on the way sent it"), ttl.is_some(), "{found:?}");
+            assert!(!found.message.contains("removed"), "{found:?}");
+        }
+    });
+}
+
+/// Where options vanish in mid-connection, the end that takes what comes for TCP counts that; one that resets the subflow does not.
+#[test]
+fn the_counter_of_options_that_vanish() {
+    in_both_versions(|version| {
+        for taken in [true, false] {
+            let mut script = Script::default();
+            let mut flow = script.open();
+            script.data(&mut flow, Client, 0, 1, 100);
+            script.data(&mut flow, Server, 0, 1, 100);
+            script.send(&mut flow, Client, ACK, &[], 100);
+            if taken {
+                script.send(&mut flow, Server, ACK, &[], 0);
+                script.send(&mut flow, Client, ACK, &[], 100);
+            } else {
+                script.send(&mut flow, Server, RST | ACK, &[reason(6)], 0);
+            }
+            let counter = script.the("fallback-options-vanished").counter;
+            assert_eq!(counter, (taken && version == 1).then_some("MPTcpExtDssFallback"));
         }
     });
 }

@@ -362,3 +362,40 @@ pub(super) fn a_simultaneous_open() {
     script.open();
     silent(&script, ID);
 }
+
+/// The key of an end was changed on the way: its data counts from another, or its peer acknowledges by another.
+#[test]
+fn data_that_counts_from_another_key() {
+    for (shown, own) in [(true, true), (false, true), (true, false)] {
+        let mut script = Script::default();
+        let mut flow = Flow::new(CLIENT, SERVER);
+        let (syn, syn_ack, ack) = handshake();
+        let changed = [capable(1, Some(WRONG_KEY), None), capable(1, Some(CLIENT_KEY), Some(WRONG_KEY))];
+        script.send(&mut flow, Client, SYN, &[syn], 0);
+        script.send(&mut flow, Server, SYN | ACK, &[if shown && own { changed[0] } else { syn_ack }], 0);
+        script.send(&mut flow, Client, ACK, &[if shown && own { changed[1] } else { ack }], 0);
+        script.data(&mut flow, Client, 0, 1, 100);
+        let mut first = None;
+        for number in 0..3 {
+            let option = mapping(Server, number * 100, number as u32 * 100 + 1, 100, None);
+            let frame = script.send(&mut flow, Server, ACK, &[option], 100);
+            let by_another = shown && !own;
+            let ack = data_ack(Server, (number + 1) * 100 + if by_another { 1 << 60 } else { 0 });
+            let acked = script.send(&mut flow, Client, ACK, &[ack], 0);
+            first.get_or_insert(if own { frame } else { acked });
+        }
+        if !shown {
+            silent(&script, "sequence-out-of-reach");
+            continue;
+        }
+        silent(&script, "unmapped-payload");
+        fires(&script, "sequence-out-of-reach", &[first.expect("three")]);
+        let found = script.the("sequence-out-of-reach");
+        let words = if own {
+            "The numbers of the server's data do not follow from the key that frame 2 shows as the server's"
+        } else {
+            "The client acknowledges data by numbers that do not follow from the server's key in frame 2"
+        };
+        assert!(found.message.starts_with(words), "{found:?}");
+    }
+}

@@ -19,6 +19,7 @@ mod places;
 mod proof;
 mod retries;
 mod same_packet;
+mod standstill;
 mod taps;
 mod words;
 
@@ -72,6 +73,8 @@ pub(crate) const FIRES: &[&str] = &[
     "backup-path-used",
     "wrong-interface",
     "path-stalled",
+    "path-silent",
+    "data-not-taken",
     "subflow-reset",
     "subflow-reset-reason-unsupported",
     "subflow-reset-forged",
@@ -129,6 +132,8 @@ fn each_finding_is_tried_where_it_fires_and_where_it_does_not() {
         paths::an_answer_on_another_interface,
         paths::one_source_on_two_interfaces_of_the_other_end,
         paths::data_that_stalls_before_it_moves,
+        standstill::bytes_that_nobody_acknowledges,
+        standstill::data_that_tcp_delivers_in_vain,
         paths::resets_in_mid_life,
         paths::resets_without_effect,
         paths::ends,

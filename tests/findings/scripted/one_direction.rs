@@ -172,3 +172,59 @@ fn a_fastclose_key_that_a_token_proves() {
         }
     });
 }
+
+/// The SYN brought data, and the third ACK goes on behind it: a server that is not in the capture took it.
+#[test]
+fn fast_open_that_the_third_ack_shows() {
+    in_both_versions(|_| {
+        for (accepted, unmapped) in [(true, 0), (false, 264)] {
+            let mut script = Script::default();
+            let mut flow = Flow::new(CLIENT, SERVER);
+            let (syn, _, ack) = handshake();
+            script.send(&mut flow, Client, SYN, &[syn], 264);
+            if !accepted {
+                flow = flow.rewound(Client, 264);
+            }
+            script.send(&mut flow, Client, ACK, &[ack], 0);
+            let first = if accepted { 0 } else { 264 };
+            if !accepted {
+                script.send(&mut flow, Client, ACK, &[data_ack(Server, 0)], 264);
+            }
+            script.send(&mut flow, Client, ACK, &[mapping(Client, first, first as u32 + 1, 100, None)], 100);
+            let connection = only(&script);
+            let up = &connection.directions.client_to_server;
+            assert_eq!((up.bytes, up.unmapped_bytes), (Some(100), Some(unmapped)));
+            assert_eq!(connection.stack.sysctls.fast_open_accepted_bytes, if accepted { 264 } else { 0 });
+        }
+    });
+}
+
+/// Data without options follows data with them; and then data with options follows on another subflow.
+#[test]
+fn options_that_end_in_the_middle() {
+    in_both_versions(|_| {
+        for (sender, joined) in [(Client, false), (Server, false), (Client, true)] {
+            let mut script = Script::default();
+            let mut flow = Flow::new(CLIENT, SERVER);
+            let (syn, syn_ack, ack) = handshake();
+            if sender == Client {
+                script.send(&mut flow, Client, SYN, &[syn], 0);
+                script.send(&mut flow, Client, ACK, &[ack], 0);
+            } else {
+                script.send(&mut flow, Server, SYN | ACK, &[syn_ack], 0);
+            }
+            let last = script.send(&mut flow, sender, ACK, &[mapping(sender, 0, 1, 100, None)], 100);
+            let bare = script.send(&mut flow, sender, ACK, &[], 100);
+            if joined {
+                let mut join = Flow::new(CLIENT_2, SERVER);
+                let (syn, ack) = (join.join_syn(1, false), join.join_ack());
+                script.send(&mut join, Client, SYN, &[syn], 0);
+                script.send(&mut join, Client, ACK, &[ack], 0);
+                script.send(&mut join, Client, ACK, &[mapping(Client, 100, 1, 100, None)], 100);
+                assert_eq!(only(&script).outcome, "mptcp");
+            } else {
+                fires(&script, "fallback-options-vanished", &[last, bare]);
+            }
+        }
+    });
+}

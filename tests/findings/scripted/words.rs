@@ -173,3 +173,20 @@ fn a_connection_of_the_draft() {
         }
     });
 }
+
+/// What the peer acknowledged was there and not captured; what it did not may have been lost on the way, or never sent.
+#[test]
+fn bytes_in_holes() {
+    in_both_versions(|_| {
+        for (acked, words) in [(300, "↑ 100 B not captured"), (100, "↑ 100 B missing")] {
+            let mut script = Script::default();
+            let mut flow = script.open();
+            script.data(&mut flow, Client, 0, 1, 100);
+            let mut flow = flow.rewound(Client, -100);
+            script.send(&mut flow, Client, ACK, &[mapping(Client, 200, 201, 100, None)], 100);
+            script.send(&mut flow, Server, ACK, &[data_ack(Client, acked)], 0);
+            let tree = tree_of(&script);
+            assert!(tree.contains(words), "{tree}");
+        }
+    });
+}
