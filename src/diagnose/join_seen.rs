@@ -26,8 +26,11 @@ pub(super) fn decided_by<'a>(
         };
         (wrong || missing).then_some((seen, shown))
     };
-    let ends = [subflow.initiator, subflow.initiator.peer()];
     let own = (finder.connection(), subflow);
+    if finder.evidence.views.is_empty() {
+        return own;
+    }
+    let ends = [subflow.initiator, subflow.initiator.peer()];
     ends.into_iter().find_map(spoiled).unwrap_or(own)
 }
 
