@@ -90,17 +90,11 @@ fn bare_ack(finder: &Finder<'_, '_>, connection: &Connection, seen: &FallbackSee
 /// Whose options other captures show to be lost on the way, where `silent`'s data has none: its own, or its peer's, which
 /// made it fall back.
 pub(super) fn lost_from(connection: &Connection, views: &[&Connection], silent: Side) -> Option<Side> {
-    fn mapped_to(connection: &Connection, side: Side) -> u64 {
-        let half = connection.initial().map(|initial| &initial.halves[side]);
-        half.and_then(|half| half.last_mapping_end().zip(half.syn())).map_or(0, |(end, syn)| end.0.saturating_sub(syn))
-    }
     let peer = silent.peer();
     let of_view = |view: &&Connection| {
         if mapped_to(view, silent) > mapped_to(connection, silent) {
             Some(silent)
-        } else if (mapped_to(view, peer) == 0) != (mapped_to(connection, peer) == 0)
-            || (mapped_to(view, peer) != mapped_to(connection, peer) && carries_as_much(view, connection, peer))
-        {
+        } else if mapped_to(view, peer) != mapped_to(connection, peer) && carries_as_much(view, connection, peer) {
             Some(peer)
         } else {
             None
@@ -109,11 +103,18 @@ pub(super) fn lost_from(connection: &Connection, views: &[&Connection], silent: 
     views.iter().find_map(of_view)
 }
 
-/// Whether both show as much of what one end sent on the first subflow.
+/// Whether what shows fewer mappings of one end on the first subflow shows the payload of the others.
 fn carries_as_much(view: &Connection, connection: &Connection, side: Side) -> bool {
     let reach = |connection: &Connection| {
         let half = &connection.initial()?.halves[side];
         half.syn().map(|syn| half.next.saturating_sub(syn))
     };
-    reach(view).is_some() && reach(view) == reach(connection)
+    let mapped = mapped_to(view, side).max(mapped_to(connection, side));
+    [view, connection].into_iter().all(|shown| reach(shown).is_some_and(|reach| reach >= mapped))
+}
+
+/// How far the mappings of one end reach on the first subflow, counted from the SYN.
+fn mapped_to(connection: &Connection, side: Side) -> u64 {
+    let half = connection.initial().map(|initial| &initial.halves[side]);
+    half.and_then(|half| half.last_mapping_end().zip(half.syn())).map_or(0, |(end, syn)| end.0.saturating_sub(syn))
 }

@@ -7,12 +7,14 @@ mod device;
 mod ends;
 mod handshake;
 mod options;
+mod reach;
 mod reset;
 mod stream;
 
 pub(crate) use device::keeps_any_back;
 pub(in crate::diagnose) use device::{keeps_back, keeps_option_back};
 pub(crate) use ends::{AddressSeen, announced, join_proof, nearest};
+pub(in crate::diagnose) use reach::goes_on;
 pub(in crate::diagnose) use reset::host_without;
 use std::cmp::Reverse;
 pub(in crate::diagnose) use stream::ended_at;
@@ -80,15 +82,19 @@ pub(super) fn look(finder: &mut Finder<'_, '_>) {
     }
 }
 
-/// Whether tap `a` lies nearer to the server than tap `b`: there a SYN of the client is answered sooner. The delay between two
-/// packets does not depend on the clocks of the capturing hosts.
+/// Whether tap `a` lies nearer to the server than tap `b`: there a SYN of the client is answered sooner, and its SYN/ACK later. The
+/// delay between two packets does not depend on the clocks of the capturing hosts.
 pub(crate) fn nearer_to_server(a: &Connection, b: &Connection) -> bool {
-    let delays = |there: &Subflow| {
-        let (_, here) = twin(there, a)?;
-        let (here, of_b) = (answer_delay(here)?, answer_delay(there)?);
-        Some(if there.initiator == Side::Client { here < of_b } else { here > of_b })
+    let pair = |of: fn(&Subflow) -> Option<u64>| {
+        let delays = |there: &Subflow| Some((there.initiator, of(twin(there, a)?.1)?, of(there)?));
+        b.subflows.iter().find_map(delays)
     };
-    b.subflows.iter().find_map(delays).unwrap_or_else(|| a.first.time > b.first.time)
+    let answer = pair(answer_delay).map(|(by, here, there)| (by == Side::Client, here < there, here > there));
+    let third_ack = || pair(third_ack_delay).map(|(by, here, there)| (by == Side::Client, here > there, here < there));
+    match answer.or_else(third_ack) {
+        Some((true, nearer, _) | (false, _, nearer)) => nearer,
+        None => a.first.time > b.first.time,
+    }
 }
 
 /// Whether a capture was made at this end: its host sent the SYN, or the SYN/ACK, and got the other's. What passes a router, or
@@ -113,6 +119,11 @@ fn answer_delay(subflow: &Subflow) -> Option<u64> {
     Some(syn_ack.first.time.since(syn.last().time.min(syn_ack.first.time)))
 }
 
+/// From the SYN/ACK to its answer.
+fn third_ack_delay(subflow: &Subflow) -> Option<u64> {
+    subflow.syn_ack.as_ref().zip(subflow.third_ack).map(|_| subflow.third_ack_delay)
+}
+
 /// All taps that show a subflow, those nearer to the client first.
 fn taps<'a>(connection: &'a Connection, views: &[&'a Connection], index: u16) -> Vec<Tap<'a>> {
     let Some(subflow) = connection.subflows.get(usize::from(index)).filter(|_| !views.is_empty()) else {
@@ -135,6 +146,13 @@ fn taps<'a>(connection: &'a Connection, views: &[&'a Connection], index: u16) ->
         }
     } else if delays(of_connection).is_some() {
         taps.sort_by_key(|tap| Reverse(of_connection(tap)));
+    } else if delays(|tap| third_ack_delay(tap.subflow)).is_some() {
+        // A capture that lacks the SYN has its place all the same.
+        if towards_server {
+            taps.sort_by_key(|tap| third_ack_delay(tap.subflow));
+        } else {
+            taps.sort_by_key(|tap| Reverse(third_ack_delay(tap.subflow)));
+        }
     } else if towards_server {
         taps.sort_by_key(|tap| tap.subflow.first.time);
     } else {

@@ -2,6 +2,7 @@
 
 use super::super::rules::views as rule;
 use super::super::{Finder, endpoint};
+use super::reach::{goes_on, opened};
 use super::{Stretch, Tap, is_at, keeps_back, twin};
 use crate::frame::Timestamp;
 use crate::limits;
@@ -44,6 +45,7 @@ pub(super) fn refused_on_the_way(finder: &mut Finder<'_, '_>) {
         let refused = subflow.reset().filter(|reset| reset.of_syn && reset.by == responder);
         let Some((reset, syn)) = refused.zip(subflow.syn.as_ref()).filter(|_| subflow.join.is_some()) else { continue };
         let host = host_without(finder, subflow, responder, reset.at.time);
+        let host = host.filter(|&host| !finder.evidence.sites.are_one(host, reset.at.frame.frame().input));
         let proof = if let Some(host) = host {
             let (host, who) = (finder.evidence.input_name(host), responder.name());
             format!("{host}, which was captured at the {who}, shows neither: something on the way answered")
@@ -86,12 +88,13 @@ pub(in crate::diagnose) fn host_without(
     let here = subflow.interface.0;
     let all = || std::iter::once(&evidence.connection).chain(&evidence.views);
     let own = all().find(|view| evidence.sites.are_one(view.input, here))?;
-    let came = time.since(own.first.time);
+    let came = time.since(opened(own)?);
     let host = all().find(|view| {
         let elsewhere = !evidence.sites.are_one(view.input, here);
         let shows = |other: &Subflow| evidence.sites.are_one(other.interface.0, view.input);
         let lacks = twin(subflow, view).is_none_or(|(_, other)| !shows(other));
-        elsewhere && lacks && is_at(view, responder, evidence.inputs) && view.last.time.since(view.first.time) >= came
+        let went_on = || opened(view).is_some_and(|from| goes_on(view, from, came, evidence.sites));
+        elsewhere && lacks && is_at(view, responder, evidence.inputs) && went_on()
     });
     host.map(|view| view.input)
 }
@@ -113,9 +116,15 @@ fn forged(finder: &Finder<'_, '_>, from: &Tap<'_>, to: &Tap<'_>, side: Side) -> 
     let at_sender = is_at(from.connection, side, finder.evidence.inputs);
     let foreign = |reset: &Reset| {
         let own = reset.with_ack || reset.of_syn || reset.in_order || at_sender;
-        reset.by == side && own && !passed(from, to, reset)
+        reset.by == side && own && !passed(from, to, reset) && went_on(finder, from, to, reset.at.time)
     };
     [ended(), survived(), attempt()].into_iter().flatten().find(|(reset, _)| foreign(reset))
+}
+
+/// Whether the capture `from` goes on beyond this time of the capture `to`.
+fn went_on(finder: &Finder<'_, '_>, from: &Tap<'_>, to: &Tap<'_>, time: Timestamp) -> bool {
+    let (Some(here), Some(there)) = (&from.subflow.syn, &to.subflow.syn) else { return false };
+    goes_on(from.connection, here.first.time, time.since(there.first.time), finder.evidence.sites)
 }
 
 /// Whether a RST that `to` shows is at `from`, too, for all that is known.

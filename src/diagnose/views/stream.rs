@@ -2,10 +2,12 @@
 
 use super::super::Finder;
 use super::super::rules::views as rule;
+use super::reach::{goes_on, opened};
 use super::{Stretch, Tap};
 use crate::text;
 use crate::track::data::ORIGIN;
 use crate::track::half::Half;
+use crate::track::mapping::Placed;
 use crate::track::mark::Mark;
 use crate::track::side::Side;
 use crate::track::subflow::Subflow;
@@ -52,6 +54,9 @@ fn mapped_to(half: &Half) -> u64 {
     half.last_mapping_end().zip(half.syn()).map_or(0, |(end, syn)| end.0.saturating_sub(syn))
 }
 
+/// Data comes so much later behind a stretch than before it, at most, where nothing shows it.
+const ROUND_TRIP: u64 = 100_000_000;
+
 /// Where the FIN stands, counted from the SYN, of a stream that is all there and ends with it: what lies behind it has other
 /// sequence numbers, as it has at a tap that shows both sides of a firewall that shifts them.
 pub(in crate::diagnose) fn ended_at(half: &Half) -> Option<u64> {
@@ -71,9 +76,17 @@ fn payload(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, side: Side) {
     let (before, behind) = (&from.connection.checksums[side], &to.connection.checksums[side]);
     let wrong_before = |dsn: u64| before.mismatches.iter().any(|mismatch| mismatch.dsn == dsn);
     let wrong = behind.mismatches.iter().find(|mismatch| mismatch.subflow == to.index && !wrong_before(mismatch.dsn));
-    let lengths = other_length(from, to, side, wrong.is_some());
+    let lengths = other_length(finder, from, to, side, wrong.is_some());
     let right_before = before.verified > 0 && before.mismatch == 0;
-    let wrong = wrong.filter(|_| right_before || lengths.is_some());
+    // What is wrong behind the stretch was looked at before it.
+    let shown_before = |placed: &Placed| {
+        let origins = sent.syn().zip(got.syn());
+        origins.is_some_and(|(here, there)| {
+            let start = here + placed.start.saturating_sub(there);
+            sent.seen.holds(start, start + u64::from(placed.len))
+        })
+    };
+    let wrong = wrong.filter(|wrong| right_before && shown_before(&wrong.placed));
     let mut frames = Vec::new();
     let mut parts = Vec::new();
     if let Some(mismatch) = wrong {
@@ -115,13 +128,29 @@ fn payload(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, side: Side) {
 
 /// The lengths of the stream before and behind the stretch where they differ, and a frame behind it that shows so. Without
 /// FINs only a wrong checksum tells insertion from a capture that ended sooner.
-fn other_length(from: Tap<'_>, to: Tap<'_>, side: Side, checksum_is_wrong: bool) -> Option<(u64, u64, Mark)> {
+fn other_length(
+    finder: &Finder<'_, '_>,
+    from: Tap<'_>,
+    to: Tap<'_>,
+    side: Side,
+    checksum_is_wrong: bool,
+) -> Option<(u64, u64, Mark)> {
     let (sent, got) = (&from.subflow.halves[side], &to.subflow.halves[side]);
+    // Bytes of Fast Open are in the SYN: without it, what follows seems to begin sooner.
+    let has_syn = |tap: &Tap<'_>| tap.subflow.initiator != side || tap.subflow.syn.is_some();
+    if !has_syn(&from) || !has_syn(&to) {
+        return None;
+    }
     if let Some((before, after)) = ended_at(sent).zip(ended_at(got)) {
         return (before != after).then_some((before, after, got.fin?.1));
     }
     let (before, after) = reached(sent).zip(reached(got))?;
-    (after > before && checksum_is_wrong).then_some((before, after, got.last_data?))
+    let came = got.last_data_time.since(opened(to.connection)?);
+    let went_on = opened(from.connection).is_some_and(|from_syn| {
+        let sites = finder.evidence.sites;
+        goes_on(from.connection, from_syn, came.saturating_sub(ROUND_TRIP), sites)
+    });
+    (after > before && checksum_is_wrong && went_on).then_some((before, after, got.last_data?))
 }
 
 /// The same bytes in another number of segments. What is larger than the MSS was so only within a host: there segmentation
