@@ -300,6 +300,17 @@ impl Script {
         self.frames.drain(frames);
     }
 
+    /// The capture of an input ended behind so many of its frames.
+    pub(crate) fn forget_input_behind(&mut self, input: u16, frames: usize) {
+        let mut left = frames;
+        self.frames.retain(|frame| {
+            let own = frame.1 == input;
+            let kept = !own || left > 0;
+            left -= usize::from(own && left > 0);
+            kept
+        });
+    }
+
     /// The segment that was sent last is sent again.
     pub(crate) fn again(
         &mut self,

@@ -54,9 +54,6 @@ fn mapped_to(half: &Half) -> u64 {
     half.last_mapping_end().zip(half.syn()).map_or(0, |(end, syn)| end.0.saturating_sub(syn))
 }
 
-/// Data comes so much later behind a stretch than before it, at most, where nothing shows it.
-const ROUND_TRIP: u64 = 100_000_000;
-
 /// Where the FIN stands, counted from the SYN, of a stream that is all there and ends with it: what lies behind it has other
 /// sequence numbers, as it has at a tap that shows both sides of a firewall that shifts them.
 pub(in crate::diagnose) fn ended_at(half: &Half) -> Option<u64> {
@@ -146,10 +143,7 @@ fn other_length(
     }
     let (before, after) = reached(sent).zip(reached(got))?;
     let came = got.last_data_time.since(opened(to.connection)?);
-    let went_on = opened(from.connection).is_some_and(|from_syn| {
-        let sites = finder.evidence.sites;
-        goes_on(from.connection, from_syn, came.saturating_sub(ROUND_TRIP), sites)
-    });
+    let went_on = opened(from.connection).is_some_and(|syn| goes_on(from.connection, syn, came, finder.evidence.sites));
     (after > before && checksum_is_wrong && went_on).then_some((before, after, got.last_data?))
 }
 

@@ -35,10 +35,12 @@ fn a_tuple_that_is_used_again_at_two_places() {
     });
 }
 
-/// A join that a device refuses, that gets lost, or whose answer does, with a capture at each end: which of these it was shows.
+/// A join that a device refuses, that gets lost, or whose answer does, with a capture at each end: which of these it was shows,
+/// unless the capture that lacks it has ended by then.
 #[test]
 fn joins_that_one_end_shows() {
-    for (syn_comes, answer) in [(false, Some(RST | ACK)), (false, None), (true, Some(SYN | ACK))] {
+    let cases = [(false, Some(RST | ACK)), (false, None), (true, Some(SYN | ACK))];
+    for ((syn_comes, answer), ends) in cases.into_iter().flat_map(|case| [(case, false), (case, true)]) {
         let mut script = Script::default();
         // Each end with the two packet types of its cooked capture: what it sends leaves, what the other sends comes in.
         let at = |script: &mut Script, input: u16, side| {
@@ -72,8 +74,20 @@ fn joins_that_one_end_shows() {
             }
         }
         for _ in 0..5 {
-            both(&mut script, &mut flow, Client, ACK, &[data_ack(Server, 0)]);
-            both(&mut script, &mut flow, Server, ACK, &[data_ack(Client, 0)]);
+            for side in [Client, Server] {
+                let option = data_ack(side.peer(), 0);
+                if ends {
+                    at(&mut script, u16::from(!syn_comes) ^ 1, side);
+                    script.send(&mut flow, side, ACK, &[option], 0);
+                } else {
+                    both(&mut script, &mut flow, side, ACK, &[option]);
+                }
+            }
+        }
+        if ends {
+            silent(&script, "path-forged-reset");
+            silent(&script, "join-unanswered");
+            continue;
         }
         let (id, words) = match (syn_comes, answer) {
             (false, Some(_)) => ("path-forged-reset", "input-1.pcap, which was captured at the server, shows neither"),
@@ -157,4 +171,48 @@ fn a_checksum_that_is_wrong_beyond_this_place() {
         let place = if copied { "where this capture shows the data first" } else { "where this capture was made" };
         assert!(message.contains(place), "{message}");
     }
+}
+
+/// Captures of both ends, of which one lacks the client's SYN, or ended behind it: the other has NOPs in the place of the third ACK's
+/// option, or a wrong checksum.
+#[test]
+fn a_capture_without_the_syn_or_with_nothing_else() {
+    in_both_versions(|_| {
+        for (lacks_syn, changed) in [(true, false), (true, true), (false, true)] {
+            let mut script = Script::default();
+            let (asked, answered, confirmed) = handshake();
+            // Each packet at the client, then at the server, or the other way round, 3 ms apart.
+            let mut flows = [(); 2].map(|()| Flow::new(CLIENT, SERVER));
+            let mut both = |script: &mut Script, side, flags, option: &TcpOption<'_>, payload| {
+                let order = if side == Client { [0_u16, 1] } else { [1, 0] };
+                for input in order {
+                    script.input = input;
+                    let flow = &mut flows[usize::from(input)];
+                    if input == 1 && !lacks_syn && changed && flags == ACK && side == Client && payload == 0 {
+                        script.send_raw(flow, side, flags, vec![1; 20], payload);
+                    } else {
+                        script.send(flow, side, flags, std::slice::from_ref(option), payload);
+                    }
+                    script.wait(-7 * MS);
+                }
+                script.wait(10 * MS);
+            };
+            both(&mut script, Client, SYN, &asked, 0);
+            both(&mut script, Server, SYN | ACK, &answered, 0);
+            both(&mut script, Client, ACK, &confirmed, 0);
+            let checksum = changed.then_some(0x1234);
+            both(&mut script, Client, ACK, &mapping(Client, 0, 1, 100, checksum), 100);
+            both(&mut script, Server, ACK, &data_ack(Client, 100), 0);
+            if lacks_syn {
+                script.forget(0..1);
+                let report = script.report();
+                let view = &report.connection(0).views[0];
+                let nearer = if view.input == "input-0.pcap" { "client" } else { "server" };
+                assert_eq!(view.nearer_to, nearer);
+            } else {
+                script.forget_input_behind(0, 1);
+                silent(&script, "path-changed-payload");
+            }
+        }
+    });
 }
