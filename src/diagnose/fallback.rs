@@ -264,22 +264,30 @@ fn syn_retried(finder: &Finder<'_, '_>, connection: &Connection, seen: &Fallback
         );
         return (rule::FALLBACK_SYN_RETRIED_WITHOUT_OPTION, text, frames);
     }
-    let device = keeps_option_back(finder.evidence).map(|place| finder.evidence.input_name(place));
-    let beyond = drops_option(connection, &finder.evidence.views).map(|view| finder.evidence.input_name(view.input));
     let text = format!(
         "{} with MP_CAPABLE got no answer; the one without (frame {}) did. MPTCP cost {} and then was not used: {}.",
         text::counted(with, "SYN"),
         finder.frame(seen.frame),
         text::duration(bare.since(first)),
-        device.map_or_else(
-            || match beyond {
-                Some(place) => format!("{place} shows none of them, and the one without: something before it drops SYNs that carry the option"),
-                None => "something drops SYNs that carry the option".to_owned(),
-            },
-            |place| format!("they came in at {place}, and no other interface shows them: the device that was captured drops SYNs that carry the option"),
-        ),
+        what_drops_the_option(finder, connection),
     );
     (rule::FALLBACK_SYN_RETRIED_WITHOUT_OPTION, text, frames)
+}
+
+/// What is known of whoever lets SYNs with the option get lost.
+fn what_drops_the_option(finder: &Finder<'_, '_>, connection: &Connection) -> String {
+    let name = |place: u16| finder.evidence.input_name(place);
+    if let Some(place) = keeps_option_back(finder.evidence).map(name) {
+        return format!(
+            "they came in at {place}, and no other interface shows them: the device that was captured drops SYNs that carry the option"
+        );
+    }
+    match drops_option(connection, &finder.evidence.views).map(|view| name(view.input)) {
+        Some(place) => format!(
+            "{place} shows none of them, and the one without: something before it drops SYNs that carry the option"
+        ),
+        None => "something drops SYNs that carry the option".to_owned(),
+    }
 }
 
 fn no_option_in_third_ack(finder: &Finder<'_, '_>, connection: &Connection, seen: &FallbackSeen) -> Verdict {

@@ -2,6 +2,7 @@
 
 use super::joins::{and_reset, route};
 use super::rules::joins as rule;
+use super::views::{goes_on, host_without, keeps_back};
 use super::{Finder, twin};
 use crate::track::connection::Connection;
 use crate::track::connection::outcome::SubflowState;
@@ -81,4 +82,42 @@ pub(super) fn third_ack_got_lost(
     );
     finder.report(rule::JOIN_INCOMPLETE, Some(index), &frames, text);
     true
+}
+
+/// What a round trip between captures takes, at most, where nothing shows it.
+const ROUND_TRIP: u64 = 100_000_000;
+
+/// Where the SYN of a join, or its answer, got lost, as far as a capture at the other end tells.
+pub(super) fn where_lost(finder: &Finder<'_, '_>, subflow: &Subflow, frames: &mut Vec<Mark>) -> Option<String> {
+    let responder = subflow.initiator.peer();
+    let there =
+        finder.evidence.views.iter().find_map(|view| twin(subflow, view).filter(|there| there.1.syn_ack.is_some()));
+    if let Some((_, there)) = there
+        && let (Some(sent), Some(asked), Some(answer)) = (&subflow.syn, &there.syn, &there.syn_ack)
+    {
+        // Whoever goes on got the answer; and a capture that ends before it can come does not lack it.
+        let under_way = answer.first.time.since(asked.first.time);
+        let sites = finder.evidence.sites;
+        let mut all = std::iter::once(finder.connection()).chain(finder.evidence.views.iter().copied());
+        let here = all.find(|view| sites.are_one(view.input, subflow.interface.0));
+        let went_on = here.is_some_and(|here| goes_on(here, sent.first.time, 2 * under_way + ROUND_TRIP, sites));
+        if there.third_ack.is_some() || !went_on {
+            return None;
+        }
+        frames.push(answer.first.frame);
+        let frame = finder.frame(answer.first.frame);
+        return Some(format!(
+            "the {} answered (frame {frame}), and the answer is lost on the way back",
+            responder.name()
+        ));
+    }
+    if let Some(place) = keeps_back(finder.evidence, subflow) {
+        let name = finder.evidence.input_name(place);
+        return Some(format!(
+            "it came in at {name}, and no other interface shows it: the device that was captured drops it"
+        ));
+    }
+    let host = host_without(finder, subflow, responder, subflow.syn.as_ref()?.first.time)?;
+    let (host, who) = (finder.evidence.input_name(host), responder.name());
+    Some(format!("{host}, which was captured at the {who}, does not show it: it is lost on the way"))
 }

@@ -2,11 +2,11 @@
 
 use super::handshake::{just, late_opening, many};
 use super::join_data;
-use super::join_seen::{decided_by, lacks_proof_of_syn_ack, lacks_proof_of_third_ack, third_ack_got_lost};
+use super::join_seen::{decided_by, lacks_proof_of_syn_ack, lacks_proof_of_third_ack, third_ack_got_lost, where_lost};
 use super::join_token::token_mismatch;
 use super::rules::joins as rule;
 use super::version_0::is_its_kernel;
-use super::views::{goes_on, host_without, keeps_back};
+use super::views::keeps_back;
 use super::{Finder, endpoint, other_key, span, twin};
 use crate::text;
 use crate::track::connection::outcome::SubflowState;
@@ -404,44 +404,6 @@ fn unanswered(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, 
     if keeps_back(finder.evidence, subflow).is_some() {
         finder.advice_is_moot();
     }
-}
-
-/// What a round trip between captures takes, at most, where nothing shows it.
-const ROUND_TRIP: u64 = 100_000_000;
-
-/// Where the SYN of a join, or its answer, got lost, as far as a capture at the other end tells.
-fn where_lost(finder: &Finder<'_, '_>, subflow: &Subflow, frames: &mut Vec<Mark>) -> Option<String> {
-    let responder = subflow.initiator.peer();
-    let there =
-        finder.evidence.views.iter().find_map(|view| twin(subflow, view).filter(|there| there.1.syn_ack.is_some()));
-    if let Some((_, there)) = there
-        && let (Some(sent), Some(asked), Some(answer)) = (&subflow.syn, &there.syn, &there.syn_ack)
-    {
-        // Whoever goes on got the answer; and a capture that ends before it can come does not lack it.
-        let under_way = answer.first.time.since(asked.first.time);
-        let sites = finder.evidence.sites;
-        let mut all = std::iter::once(finder.connection()).chain(finder.evidence.views.iter().copied());
-        let here = all.find(|view| sites.are_one(view.input, subflow.interface.0));
-        let went_on = here.is_some_and(|here| goes_on(here, sent.first.time, 2 * under_way + ROUND_TRIP, sites));
-        if there.third_ack.is_some() || !went_on {
-            return None;
-        }
-        frames.push(answer.first.frame);
-        let frame = finder.frame(answer.first.frame);
-        return Some(format!(
-            "the {} answered (frame {frame}), and the answer is lost on the way back",
-            responder.name()
-        ));
-    }
-    if let Some(place) = keeps_back(finder.evidence, subflow) {
-        let name = finder.evidence.input_name(place);
-        return Some(format!(
-            "it came in at {name}, and no other interface shows it: the device that was captured drops it"
-        ));
-    }
-    let host = host_without(finder, subflow, responder, subflow.syn.as_ref()?.first.time)?;
-    let (host, who) = (finder.evidence.input_name(host), responder.name());
-    Some(format!("{host}, which was captured at the {who}, does not show it: it is lost on the way"))
 }
 
 fn incomplete(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, subflow: &Subflow, join: &Join) {

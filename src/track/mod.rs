@@ -8,6 +8,7 @@
 mod adopt;
 pub mod apart;
 pub(crate) mod assign;
+pub mod beside;
 pub mod blanked;
 mod candidates;
 pub mod choices;

@@ -17,6 +17,7 @@ use std::num::NonZeroU64;
 mod anomaly;
 pub mod checksums;
 mod choice;
+mod completes;
 pub mod control;
 mod draft;
 mod flags;
@@ -271,20 +272,7 @@ impl Connection {
             if options.has_more_than_dss() {
                 self.cold_options(input, env, &mut effects);
             }
-            if let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) {
-                let mark = env.at.frame;
-                match &mut subflow.options[input.side] {
-                    Some((_, last)) => *last = mark,
-                    none => *none = Some((mark, mark)),
-                }
-                if let Some(seldom) = subflow.seldom.written() {
-                    seldom.bare[input.side.peer()].note_option_of_peer(env.at);
-                    let bare = &mut seldom.bare[input.side];
-                    if (bare.segments > 0 || bare.acks.is_some()) && self.fallback.is_none() {
-                        *bare = Bare::default();
-                    }
-                }
-            }
+            self.note_options(input, env.at);
         }
         self.note_third_ack(input, env);
         if let Some(dss) = &options.dss {
@@ -300,6 +288,23 @@ impl Connection {
             self.end_of_subflow(input, env, &mut effects);
         }
         effects
+    }
+
+    /// A segment behind the SYNs has MPTCP options.
+    #[inline]
+    fn note_options(&mut self, input: &Input<'_, '_>, at: Moment) {
+        let Some(subflow) = self.subflows.get_mut(usize::from(input.subflow)) else { return };
+        match &mut subflow.options[input.side] {
+            Some((_, last)) => *last = at.frame,
+            none => *none = Some((at.frame, at.frame)),
+        }
+        if let Some(seldom) = subflow.seldom.written() {
+            seldom.bare[input.side.peer()].note_option_of_peer(at);
+            let bare = &mut seldom.bare[input.side];
+            if (bare.segments > 0 || bare.acks.is_some()) && self.fallback.is_none() {
+                *bare = Bare::default();
+            }
+        }
     }
 
     /// An acknowledgement by `input.side` settles what its peer sent.

@@ -3,6 +3,7 @@
 use std::num::NonZeroU64;
 
 use super::checksums::{Owner, settle};
+use super::completes::Completes;
 use super::unplaced::learn_base;
 use super::{AnomalyKind, Connection, Env, Input, Level};
 use crate::limits;
@@ -490,26 +491,4 @@ struct Part {
     start: u64,
     end: u64,
     placed: Option<Placed>,
-}
-
-/// Mappings that one segment completed: one, or a few where it spans several.
-#[derive(Default)]
-pub(super) struct Completes {
-    first: Option<Complete>,
-    more: Vec<Complete>,
-}
-
-impl Completes {
-    #[inline]
-    pub(super) fn push(&mut self, complete: Complete) {
-        if self.first.is_none() {
-            self.first = Some(complete);
-        } else {
-            self.more.push(complete);
-        }
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = &Complete> {
-        self.first.iter().chain(&self.more)
-    }
 }

@@ -1,6 +1,7 @@
 //! Payload that no mapping covers: it waits for one, or is the stream itself after a fallback (RFC 8684 §3.7).
 
-use super::payload::{Completes, Origin};
+use super::completes::Completes;
+use super::payload::Origin;
 use super::{Connection, Env, FallbackCause, Input};
 use crate::track::data::ORIGIN;
 use crate::track::half::{Half, Piece};

@@ -14,6 +14,7 @@ mod lacking;
 mod load;
 mod one_direction;
 mod options;
+mod parts;
 mod paths;
 mod places;
 mod proof;
@@ -21,6 +22,7 @@ mod retries;
 mod same_packet;
 mod standstill;
 mod taps;
+mod undelivered;
 mod words;
 
 use std::collections::BTreeSet;
