@@ -74,7 +74,10 @@ fn never_echoed(finder: &mut Finder<'_, '_>, seen: &AddressSeen<'_>) {
     if announced.echoed.is_some() || !version_1 || connection.fallback.is_some() || connection.options_cut {
         return;
     }
-    if left_first(connection, announced) || was_joined(connection, announced) {
+    // An echo that only this capture lacks ends the repetitions.
+    let joined = was_joined(connection, announced);
+    let arrived = joined && announced.sent <= 1 && announced.echoed_otherwise.is_none() && seen.lost_echo.is_none();
+    if left_first(connection, announced) || arrived {
         return;
     }
     let spoke: u64 = connection.subflows.iter().map(|subflow| subflow.halves[peer].segments).sum();
@@ -93,6 +96,8 @@ fn never_echoed(finder: &mut Finder<'_, '_>, seen: &AddressSeen<'_>) {
         format!("the {}'s echo (frame {}) got lost on the way back", peer.name(), finder.frame(echo))
     } else if seen.received.is_none() {
         format!("none of that arrived at {}", finder.evidence.input_name(finder.evidence.seen_by(peer).input))
+    } else if joined {
+        format!("the {} opened a subflow to it, but no echo of it came: that got lost on the way", peer.name())
     } else {
         format!("the {} never echoed it", peer.name())
     };
@@ -104,7 +109,7 @@ fn never_echoed(finder: &mut Finder<'_, '_>, seen: &AddressSeen<'_>) {
         super::times(u64::from(announced.sent)),
     );
     finder.report(rule::ADDRESS_NEVER_ECHOED, None, &frames, text);
-    if announced.echoed_otherwise.is_some() {
+    if joined || seen.lost_echo.is_some() || announced.echoed_otherwise.is_some() {
         finder.advice_is_moot();
     }
 }
