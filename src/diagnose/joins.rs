@@ -372,7 +372,7 @@ fn unanswered(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, 
     let (initiator, responder) = (subflow.initiator, subflow.initiator.peer());
     // A capture of one direction lacks answers, one that ends just then lacks time.
     let only_syns = subflow.halves[initiator].segments <= u64::from(syn.retransmissions()) + 1;
-    let peer_seen = connection.subflows.iter().any(|other| other.halves[responder].segments > 0);
+    let peer_seen = connection.shows_packets_of(responder);
     let mut frames = vec![syn.first.frame, syn.last().frame];
     let lost = super::undelivered(finder, subflow, &mut frames).or_else(|| where_lost(finder, subflow, &mut frames));
     let too_soon = lost.is_none() && syn.retransmissions() == 0 && waited < span::SECOND;

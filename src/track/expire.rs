@@ -1,5 +1,6 @@
 //! Forgetting, for captures that run for days: connections leave some time after they closed or fell silent, and flows,
-//! tokens and buffers with them; the report knows the latest of them all the same ([`Retired`](super::retired)). A capture file needs none of this; a live run calls [`Tracker::expire`] again and again.
+//! tokens and buffers with them; the report knows the latest of them all the same ([`Retired`](super::retired)). A capture
+//! file needs none of this; a live run calls [`Tracker::expire`] again and again.
 
 use super::connection::outcome::Close;
 use super::connection::{Connection, Env};

@@ -122,6 +122,6 @@ impl Tracker {
 impl Connection {
     /// Whether it has segments of both ends.
     pub(super) fn shows_both_ends(&self) -> bool {
-        Side::BOTH.iter().all(|&side| self.subflows.iter().any(|subflow| subflow.halves[side].segments > 0))
+        Side::BOTH.into_iter().all(|side| self.shows_packets_of(side))
     }
 }

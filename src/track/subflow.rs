@@ -12,7 +12,7 @@ use crate::crypto::{Key, Nonce, Suite, Token};
 use crate::frame::Timestamp;
 use crate::limits;
 use crate::packet::options::Kinds;
-use crate::packet::{IpPair, Segment};
+use crate::packet::{IpPair, Segment, TcpFlags};
 use crate::wire::ResetReason;
 
 /// One subflow.
@@ -375,6 +375,11 @@ impl Subflow {
         if accepted > 0 && accepted <= brought {
             initiator.seldom.fast_open = accepted;
         }
+    }
+
+    /// What is known of the SYN or SYN/ACK, whichever has these flags.
+    pub(super) fn syn_seen(&self, flags: TcpFlags) -> Option<&SynSeen> {
+        if flags.ack() { self.syn_ack.as_ref() } else { self.syn.as_ref() }
     }
 
     /// Address and port of one end.

@@ -5,8 +5,10 @@ use std::collections::VecDeque;
 
 use hashbrown::HashMap;
 
+use super::Place;
 use super::connection::Connection;
 use super::observer::ConnectionId;
+use super::subflow::Subflow;
 use crate::limits;
 
 /// The table.
@@ -57,6 +59,16 @@ impl Connections {
     /// One past the number of the last connection.
     pub(crate) fn end(&self) -> u64 {
         self.base + self.slots.len() as u64
+    }
+
+    /// The subflow of a place.
+    pub(crate) fn subflow(&self, place: Place) -> Option<&Subflow> {
+        self.get(place.connection)?.subflows.get(usize::from(place.subflow))
+    }
+
+    /// As [`Connections::subflow`].
+    pub(crate) fn subflow_mut(&mut self, place: Place) -> Option<&mut Subflow> {
+        self.get_mut(place.connection)?.subflows.get_mut(usize::from(place.subflow))
     }
 
     /// Connections held.

@@ -30,8 +30,7 @@ impl Tracker {
         let (key, from_low) = FlowKey::new(error.quoted, error.source_port, error.destination_port);
         let Some(flow) = self.flows.find(key).and_then(|flow| self.flows.get_mut(flow)) else { return };
         let place = flow.low.turned(from_low);
-        let state = self.connections.get_mut(place.connection);
-        let Some(subflow) = state.and_then(|state| state.subflows.get_mut(usize::from(place.subflow))) else { return };
+        let Some(subflow) = self.connections.subflow_mut(place) else { return };
         let of_syn = subflow.syn.as_ref().is_some_and(|syn| syn.seq == error.seq) && place.from == subflow.initiator;
         if of_syn {
             let told = Unreachable { frame: frame.id.into(), from: error.from, meaning: error.meaning };

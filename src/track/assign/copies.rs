@@ -19,10 +19,12 @@ impl Tracker {
         if !segment.flags.syn() || segment.ip_id != 0 {
             return false;
         }
-        let Some(record) = self.subflow(place) else { return false };
-        let seen = if segment.flags.ack() { &record.syn_ack } else { &record.syn };
+        let Some(record) = self.connections.subflow(place) else { return false };
         let one_clock = self.taps.at_one_site(self.taps.input(tap::tap_of(original)), arrival.frame.id.input);
-        one_clock && seen.as_ref().is_some_and(|seen| arrival.at.time.since(seen.last().time) >= SYN_TIMER_NS)
+        one_clock
+            && record
+                .syn_seen(segment.flags)
+                .is_some_and(|seen| arrival.at.time.since(seen.last().time) >= SYN_TIMER_NS)
     }
 
     /// Takes note of a copy in its flow.
@@ -53,7 +55,7 @@ impl Tracker {
     /// into other segments between these places.
     pub(super) fn is_cut_anew(&self, place: Place, arrival: &Arrival<'_, '_>) -> bool {
         let segment = arrival.segment;
-        let Some(record) = self.subflow(place) else { return false };
+        let Some(record) = self.connections.subflow(place) else { return false };
         let half = &record.halves[place.from];
         let Some(original) = half.seldom.original_at else { return false };
         if segment.payload_len == 0 || segment.flags.syn() || segment.flags.rst() {
@@ -64,6 +66,6 @@ impl Tracker {
     }
 
     fn half_mut(&mut self, place: Place) -> Option<&mut Half> {
-        self.subflow_mut(place).map(|record| &mut record.halves[place.from])
+        self.connections.subflow_mut(place).map(|record| &mut record.halves[place.from])
     }
 }

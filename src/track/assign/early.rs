@@ -62,7 +62,7 @@ impl Tracker {
     /// The SYN at this place was refused.
     #[cold]
     pub(super) fn refuse(&mut self, place: Place, early: EarlyReset) {
-        let Some(record) = self.subflow_mut(place) else { return };
+        let Some(record) = self.connections.subflow_mut(place) else { return };
         let by = place.from.peer();
         let half = &mut record.halves[by];
         half.segments += 1;

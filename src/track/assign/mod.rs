@@ -1,7 +1,6 @@
 //! Which connection a segment belongs to: here by its 4-tuple, in `join` by the token of a join, in `shared_token` by its
 //! HMAC, in `stream` by its DSNs, in `views` by the tap that it was captured at, in `twin` where one input shows it twice;
-//! `parts` tells which taps are one,
-//! `reuse` what other taps still show of a 4-tuple's last connection.
+//! `parts` tells which taps are one, `reuse` what other taps still show of a 4-tuple's last connection.
 
 use std::num::NonZeroU64;
 
@@ -299,15 +298,6 @@ impl Tracker {
         }
     }
 
-    /// The subflow of a place.
-    fn subflow(&self, place: Place) -> Option<&Subflow> {
-        self.connections.get(place.connection)?.subflows.get(usize::from(place.subflow))
-    }
-
-    fn subflow_mut(&mut self, place: Place) -> Option<&mut Subflow> {
-        self.connections.get_mut(place.connection)?.subflows.get_mut(usize::from(place.subflow))
-    }
-
     fn insert_flow(&mut self, key: FlowKey, flow: Flow) -> FlowId {
         let (id, evicted) = self.flows.insert(key, flow, self.config.flows);
         self.counts.flows_evicted += u64::from(evicted);
@@ -364,8 +354,7 @@ impl Tracker {
     #[cold]
     fn note_interface(&mut self, place: Place, frame: &Frame<'_>) {
         let interface = (frame.id.input, frame.interface);
-        let state = self.connections.get_mut(place.connection);
-        let Some(record) = state.and_then(|state| state.subflows.get_mut(usize::from(place.subflow))) else { return };
+        let Some(record) = self.connections.subflow_mut(place) else { return };
         let more = &record.seldom.more_interfaces;
         // What overlapping parts of one capture both show is one interface.
         let (input, index) = record.interface;

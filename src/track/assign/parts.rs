@@ -50,7 +50,7 @@ impl Tracker {
     fn goes_on(&self, site: u16, low: Place, arrival: &Arrival<'_, '_>) -> Option<(Part, bool)> {
         let &Arrival { segment, options, at, from_low, .. } = arrival;
         let place = low.turned(from_low);
-        let record = self.subflow(place)?;
+        let record = self.connections.subflow(place)?;
         let likely = ttl_of(record, place.from, segment.flags) == Some(segment.ttl);
         let known = self.recent.holds(place.number(), segment, options);
         if known && likely && at.time.is_known() && record.last.time == at.time {
@@ -67,8 +67,7 @@ impl Tracker {
 /// The TTL of such segments of a side, as far as they were seen.
 fn ttl_of(record: &Subflow, from: Side, flags: TcpFlags) -> Option<u8> {
     if flags.syn() {
-        let seen = if flags.ack() { &record.syn_ack } else { &record.syn };
-        return seen.as_ref().map(|seen| seen.ttl);
+        return record.syn_seen(flags).map(|seen| seen.ttl);
     }
     Some(record.halves[from].ttl).filter(|&ttl| ttl != 0)
 }

@@ -39,7 +39,7 @@ impl Tracker {
         let Some(more) = self.flows.get_mut(id).and_then(|flow| flow.more.as_ref()) else { return low };
         let earlier = more.earlier.clone();
         let mut all = std::iter::once(low).chain(earlier.into_iter().rev());
-        let is_its_syn = |place: Place| self.subflow(place)?.syn.as_ref().map(|syn| syn.seq == seq);
+        let is_its_syn = |place: Place| self.connections.subflow(place)?.syn.as_ref().map(|syn| syn.seq == seq);
         all.find(|&place| is_its_syn(place) == Some(true)).unwrap_or(low)
     }
 }

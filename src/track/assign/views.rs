@@ -111,7 +111,7 @@ impl Tracker {
         let low = flow.low;
         let earlier = OtherTap { input: self.taps.input(flow.tap), directions: flow.directions, view: Some(low) };
         let shown = self.connection(low.connection)?;
-        let template = self.subflow(low)?.clone_identity(arrival);
+        let template = self.connections.subflow(low)?.clone_identity(arrival);
         let connection = shown.view_of?;
         let number = self.connection(connection)?.number();
         let Some(subflow) = self.admit(connection, template) else { return Some(Assigned::Copy(None)) };
@@ -154,14 +154,13 @@ impl Tracker {
         let &Arrival { segment, options, at, .. } = arrival;
         let look = self.same_packet.look(place, shift, segment, options.timestamps, at.frame, &self.taps.sites);
         let Some(look) = look.filter(Look::is_eventful) else { return };
-        let state = self.connections.get_mut(place.connection);
-        let Some(record) = state.and_then(|state| state.subflows.get_mut(usize::from(place.subflow))) else { return };
+        let Some(record) = self.connections.subflow_mut(place) else { return };
         look.note(place.from, &self.taps.sites, &mut record.seldom.differences);
     }
 
     /// What a firewall that shifts sequence numbers adds on the way from the first tap to a view's.
     fn shift_of(&self, in_view: Place, in_main: Place) -> PerSide<u32> {
-        let (Some(there), Some(here)) = (self.subflow(in_view), self.subflow(in_main)) else {
+        let (Some(there), Some(here)) = (self.connections.subflow(in_view), self.connections.subflow(in_main)) else {
             return PerSide::default();
         };
         let shift = |side: Side| {
@@ -190,7 +189,7 @@ impl Tracker {
     }
 
     fn holds_syn(&self, place: Place, seq: u32) -> bool {
-        self.subflow(place).is_some_and(|record| record.syn.as_ref().is_none_or(|syn| syn.seq == seq))
+        self.connections.subflow(place).is_some_and(|record| record.syn.as_ref().is_none_or(|syn| syn.seq == seq))
     }
 
     /// Finds or makes the view of a connection at another input, and in it the subflow: gives what the place `shown` is there.
@@ -202,7 +201,7 @@ impl Tracker {
     ) -> Option<Place> {
         let main = self.connection(shown.connection)?;
         let of = main.view_of.unwrap_or(shown.connection);
-        let template = self.subflow(shown)?.clone_identity(arrival);
+        let template = self.connections.subflow(shown)?.clone_identity(arrival);
         let id = self.view_for(of, &template, arrival.at, observer)?;
         let view = self.connections.get_mut(id)?;
         view.add_subflow(template);
@@ -280,10 +279,10 @@ impl Tracker {
         arrival: &Arrival<'_, '_>,
         observer: &mut O,
     ) -> Option<()> {
-        let record = self.subflow(place)?;
+        let record = self.connections.subflow(place)?;
         let (old, template) = (record.clone(), record.clone_identity(arrival));
         let view = self.view_for(place.connection, &old, old.first, observer)?;
-        let record = self.subflow_mut(place)?;
+        let record = self.connections.subflow_mut(place)?;
         *record = template;
         let segments = old.halves.client.segments + old.halves.server.segments;
         self.counts.tcp_segments = self.counts.tcp_segments.saturating_sub(segments);

@@ -50,6 +50,13 @@ pub struct Announced {
     pub removed: Option<Mark>,
 }
 
+impl Announced {
+    /// Whether it is what an id of this end names now.
+    fn stands_for(&self, by: Side, id: u8) -> bool {
+        self.by == by && self.id == id && self.removed.is_none()
+    }
+}
+
 /// One id in a REMOVE_ADDR.
 #[derive(Clone, Copy, Debug)]
 pub struct Removal {
@@ -188,7 +195,7 @@ impl Connection {
     fn add_addr<O: Observer>(&mut self, add: &AddAddr, input: &Input<'_, '_>, env: &mut Env<'_, O>) {
         let by = input.side;
         let possible = u32::from(self.is_taken(input) != Some(false));
-        let same_id = |known: &&mut Announced| known.by == by && known.id == add.address_id && known.removed.is_none();
+        let same_id = |known: &&mut Announced| known.stands_for(by, add.address_id);
         let mut reused = None;
         for known in self.addresses.iter_mut().filter(same_id) {
             if known.address == add.address && known.port == add.port {
@@ -237,8 +244,7 @@ impl Connection {
                 && known.address == add.address
                 && known.port == add.port
         };
-        let same_id =
-            |known: &&mut Announced| known.by == announcer && known.id == add.address_id && known.removed.is_none();
+        let same_id = |known: &&mut Announced| known.stands_for(announcer, add.address_id);
         let mut announced = self.addresses.written().into_iter().flatten().rev();
         if let Some(known) = announced.find(matching) {
             known.echoed.get_or_insert(self.last.frame);
@@ -258,7 +264,7 @@ impl Connection {
         let mut was_announced = false;
         let announced = self.addresses.written().into_iter().flatten();
         // An id may have been announced with several ports.
-        for known in announced.filter(|known| known.by == by && known.id == id && known.removed.is_none()) {
+        for known in announced.filter(|known| known.stands_for(by, id)) {
             known.removed = Some(env.at.frame);
             was_announced = true;
         }

@@ -323,13 +323,9 @@ impl Connection {
             if bare_ack && half.last_mapping_end().is_some() {
                 let acks = &mut subflow.seldom.bare[input.side].acks;
                 acks.get_or_insert((env.at, 0)).1 += 1;
-            }
-            if bare_ack
-                && self.fallback.is_none()
-                && self.data[peer].acked().is_none()
-                && half.last_mapping_end().is_some()
-            {
-                subflow.seldom.bare_ack[input.side].get_or_insert((env.at.frame, input.segment.ttl));
+                if self.fallback.is_none() && self.data[peer].acked().is_none() {
+                    subflow.seldom.bare_ack[input.side].get_or_insert((env.at.frame, input.segment.ttl));
+                }
             }
             let bare = &subflow.seldom.bare[peer];
             if bare.segments > 0 && bare.acknowledged.is_none() && acked > bare.start {
