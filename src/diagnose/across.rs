@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 
+use super::joins::route;
 use super::rules::{fallback, joins};
 use super::version_0::is_its_kernel;
 use super::{Evidence, Found, endpoint};
@@ -78,9 +79,8 @@ fn refused_orphans<'a>(
             None => " without a reason".to_owned(),
         };
         let message = format!(
-            "The join {} → {} names token {:08x}, which no connection in this capture {}, and was answered with a RST in frame {}{why}: {}",
-            endpoint(subflow.address_of(subflow.initiator)),
-            endpoint(subflow.address_of(subflow.initiator.peer())),
+            "The join {} names token {:08x}, which no connection in this capture {}, and was answered with a RST in frame {}{why}: {}",
+            route(subflow),
             token.0,
             if nameless { "is known to have" } else { "has" },
             evidence.frame(reset.at.frame),
@@ -177,9 +177,8 @@ fn bare_orphans(orphans: &[&Connection], evidence: &Evidence<'_>, found: &mut Ve
         _ => format!(" {} were answered so.", text::counted(count, "such join")),
     };
     let message = format!(
-        "The SYN with MP_JOIN {} → {} (frame {}) was answered by a SYN/ACK without MP_JOIN (frame {}): the option is stripped on this path, or the join reached a server without MPTCP. Its connection is not in this capture.{more}",
-        endpoint(first.address_of(first.initiator)),
-        endpoint(first.address_of(first.initiator.peer())),
+        "The SYN with MP_JOIN {} (frame {}) was answered by a SYN/ACK without MP_JOIN (frame {}): the option is stripped on this path, or the join reached a server without MPTCP. Its connection is not in this capture.{more}",
+        route(first),
         evidence.frame(syn),
         evidence.frame(syn_ack),
     );

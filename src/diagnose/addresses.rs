@@ -132,9 +132,8 @@ fn was_joined(connection: &Connection, announced: &Announced) -> bool {
         subflow.join.is_some()
             && subflow.initiator == by.peer()
             && subflow.first.time >= announced.time
-            && end.0 == announced.address
-            && announced.port.is_none_or(|port| port == end.1)
-            && first.is_some_and(|first| first.0 != end.0 || first.1 != end.1)
+            && announced.is_of(end)
+            && first.is_some_and(|first| first != end)
     })
 }
 
@@ -158,8 +157,7 @@ fn had_id_before(connection: &Connection, subflow: &Subflow, announced: &Announc
 
 fn never_used(finder: &mut Finder<'_, '_>, connection: &Connection, announced: &Announced) {
     let used = connection.subflows.iter().any(|subflow| {
-        let (address, port) = subflow.address_of(announced.by);
-        (address == announced.address && announced.port.is_none_or(|announced| announced == port))
+        announced.is_of(subflow.address_of(announced.by))
             || (subflow.join.is_some()
                 && subflow.address_ids[announced.by] == Some(announced.id)
                 && !had_id_before(connection, subflow, announced))

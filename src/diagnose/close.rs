@@ -151,20 +151,21 @@ fn subflow_reset(finder: &mut Finder<'_, '_>, connection: &Connection, index: u1
         frames.push(removal.frame);
         return finder.report(rule::SUBFLOW_RESET_BY_REMOVAL, Some(index), &frames, text);
     }
+    let borne_out = fits(finder, (index, subflow), reset);
     if let Some((known, last)) = continued(connection, index, subflow) {
         frames.extend([last, subflow.first.frame]);
         text.push_str(&format!(
             ": it goes on where subflow {known} stood in frame {}, from another address or port and without a handshake, so a NAT on the way gave that subflow a new one",
             finder.frame(last),
         ));
-    } else if fits(finder, (index, subflow), reset) == Some(true) {
+    } else if borne_out == Some(true) {
         text.push_str(", which fits what is broken on it");
     }
     text.push('.');
     // A RST without the option is counted as one of TCP's.
     let counter = rule::SUBFLOW_RESET.counter.filter(|_| reset.reason.is_some());
     finder.report_with(rule::SUBFLOW_RESET, Some(index), &frames, text, counter);
-    if fits(finder, (index, subflow), reset) == Some(false) {
+    if borne_out == Some(false) {
         let text = format!(
             "The {} gave{} for the reset in frame {}, but nothing of the kind shows on subflow {index} in this capture.",
             reset.by.name(),
@@ -303,10 +304,7 @@ fn without_data_fin(finder: &mut Finder<'_, '_>, connection: &Connection) {
         return;
     }
     // What was acknowledged and not captured may have held it, and so may what another capture shows.
-    let seen = |side: Side| {
-        let views = finder.evidence.views.iter().copied();
-        std::iter::once(connection).chain(views).any(|view| view.data[side].fin.is_some())
-    };
+    let seen = |side: Side| finder.evidence.all().any(|view| view.data[side].fin.is_some());
     let missing: Vec<&str> =
         Side::BOTH.into_iter().filter(|&side| !seen(side) && connection.holds_all_of(side)).map(Side::name).collect();
     if missing.is_empty() {

@@ -10,7 +10,6 @@ use super::views::{is_at, nearest};
 use crate::capture::Inputs;
 use crate::track::connection::outcome::SubflowState;
 use crate::track::connection::{Announced, Connection, FallbackCause, Removal};
-use crate::track::keys::Dialect;
 use crate::track::mark::Mark;
 use crate::track::side::{PerSide, Side};
 use crate::track::subflow::{Join, Subflow};
@@ -49,9 +48,10 @@ pub fn add(counters: &mut Counters, connection: &Connection, views: &[&Connectio
             orphan_joins(&mut tally, connection);
             continue;
         }
-        match connection.dialect {
-            Some(Dialect::Rfc6824 | Dialect::DraftV1) => version_0(&mut tally, seen),
-            _ => version_1(&mut tally, seen),
+        if is_its_kernel(connection.dialect) {
+            version_0(&mut tally, seen);
+        } else {
+            version_1(&mut tally, seen);
         }
     }
 }

@@ -72,8 +72,9 @@ fn unanswered(finder: &mut Finder<'_, '_>, connection: &Connection, initial: &Su
         text.push_str(&format!(", and neither did {without} without it: that is no matter of MPTCP"));
     }
     let mut frames: Vec<Mark> = syns.iter().map(|syn| syn.0).collect();
-    let all = std::iter::once(finder.connection()).chain(finder.evidence.views.iter().copied());
-    if let Some(answer) = all.filter_map(Connection::initial).find_map(|initial| initial.syn_ack.as_ref()) {
+    if let Some(answer) =
+        finder.evidence.all().filter_map(Connection::initial).find_map(|initial| initial.syn_ack.as_ref())
+    {
         let frame = finder.frame(answer.first.frame);
         text.push_str(&format!(". The server answered (frame {frame}), and the answer is lost on the way back"));
         frames.push(answer.first.frame);
@@ -82,9 +83,9 @@ fn unanswered(finder: &mut Finder<'_, '_>, connection: &Connection, initial: &Su
     }
     text.push('.');
     finder.report(rule::CONNECTION_UNANSWERED, Some(0), &frames, text);
-    if let Some(found) = finder.found.last_mut() {
-        // What the advice tells to try, the client has tried.
-        found.settled = gave_up;
+    // What the advice tells to try, the client has tried.
+    if gave_up {
+        finder.advice_is_moot();
     }
 }
 

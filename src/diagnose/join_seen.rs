@@ -98,8 +98,7 @@ pub(super) fn where_lost(finder: &Finder<'_, '_>, subflow: &Subflow, frames: &mu
         // Whoever goes on got the answer; and a capture that ends before it can come does not lack it.
         let under_way = answer.first.time.since(asked.first.time);
         let sites = finder.evidence.sites;
-        let mut all = std::iter::once(finder.connection()).chain(finder.evidence.views.iter().copied());
-        let here = all.find(|view| sites.are_one(view.input, subflow.interface.0));
+        let here = finder.evidence.all().find(|view| sites.are_one(view.input, subflow.interface.0));
         let went_on = here.is_some_and(|here| goes_on(here, sent.first.time, 2 * under_way + ROUND_TRIP, sites));
         if there.third_ack.is_some() || !went_on {
             return None;

@@ -139,8 +139,8 @@ pub(super) fn and_reset(finder: &Finder<'_, '_>, subflow: &Subflow, frames: &mut
 
 /// Why a SYN/ACK has no MP_JOIN: captures at other places tell.
 fn who_left_it_out(finder: &Finder<'_, '_>, subflow: &Subflow, frames: &mut Vec<Mark>) -> &'static str {
-    let all = std::iter::once(&finder.evidence.connection).chain(&finder.evidence.views);
-    let twins = all.filter_map(|view| twin(subflow, view)).filter(|(_, twin)| !std::ptr::eq(*twin, subflow));
+    let twins =
+        finder.evidence.all().filter_map(|view| twin(subflow, view)).filter(|(_, twin)| !std::ptr::eq(*twin, subflow));
     let mut verdict = "the option is stripped on this path, or the join reached a server without MPTCP";
     for (_, twin) in twins {
         let (Some(syn), Some(join)) = (&twin.syn, &twin.join) else { continue };
@@ -171,19 +171,18 @@ fn refused(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, sub
         (false, false) if reset.by != subflow.initiator => "the handshake",
         (false, false) => "the SYN/ACK",
     };
-    let mut head = format!("The {who} answered {answer_to} of the join {} with a RST in frame {at}", route(subflow));
     // The SYN/ACK is its own: what it refuses came in the place of the third ACK.
-    if let Some(syn_ack) =
-        subflow.syn_ack.as_ref().filter(|_| !reset.of_syn && !complete && reset.by != subflow.initiator)
-    {
-        head = format!(
+    let own_answer = subflow.syn_ack.as_ref().filter(|_| !reset.of_syn && !complete && reset.by != subflow.initiator);
+    let head = match own_answer {
+        Some(syn_ack) => format!(
             "The {who} reset the join {} in frame {at}, {} after its SYN/ACK (frame {}, sent {}), which no third ACK with MP_JOIN had answered",
             route(subflow),
             text::duration(reset.at.time.since(syn_ack.first.time)),
             finder.frame(syn_ack.first.frame),
             super::times(u64::from(syn_ack.retransmissions()) + 1),
-        );
-    }
+        ),
+        None => format!("The {who} answered {answer_to} of the join {} with a RST in frame {at}", route(subflow)),
+    };
     if was_closing(connection, reset) {
         let text = format!("{head}: the connection was already closing.");
         return finder.report(rule::JOIN_REFUSED_AT_CLOSE, Some(index), &[syn, reset.at.frame], text);
@@ -214,7 +213,8 @@ fn why_refused(
     let other_port = first_port.is_some_and(|first| first != port(subflow));
     // A client connects from a port; it does not listen there. The kernel of version 0 takes joins all the same.
     let of_client = responder == Side::Client && first_port.is_some() && !version_0;
-    let foreign = subflow.join.as_deref().is_some_and(|join| connection.prove_join(subflow, join).token.is_mismatch());
+    let proof = subflow.join.as_deref().map(|join| connection.prove_join(subflow, join));
+    let foreign = proof.is_some_and(|proof| proof.token.is_mismatch());
     match reset.reason {
         Some((ResetReason::MPTCP_SPECIFIC, _)) if reset.of_syn && reset.by == responder => (
             rule::JOIN_REFUSED_UNKNOWN_TOKEN,
@@ -229,7 +229,6 @@ fn why_refused(
             ),
         ),
         Some((ResetReason::PROHIBITED, _)) => {
-            let proof = subflow.join.as_deref().map(|join| connection.prove_join(subflow, join));
             let all_right = |proof: JoinProof| [proof.token, proof.syn_ack, proof.ack].iter().all(Verdict::is_verified);
             let proven = if complete && proof.is_some_and(all_right) {
                 ", although token and HMACs are right: a limit or its path manager forbids the subflow"
@@ -379,12 +378,9 @@ fn unanswered(finder: &mut Finder<'_, '_>, connection: &Connection, index: u16, 
     if !only_syns || !peer_seen || too_soon {
         return;
     }
-    let (address, port) = subflow.address_of(responder);
-    let announced = finder.connection().addresses.iter().find(|announced| {
-        announced.by == responder
-            && announced.address == address
-            && announced.port.is_none_or(|announced| announced == port)
-    });
+    let end = subflow.address_of(responder);
+    let announced =
+        finder.connection().addresses.iter().find(|announced| announced.by == responder && announced.is_of(end));
     let announced = announced.map_or_else(String::new, |announced| {
         frames.push(announced.frame);
         format!(

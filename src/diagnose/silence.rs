@@ -105,16 +105,12 @@ pub(super) fn lost_from(connection: &Connection, views: &[&Connection], silent: 
 
 /// Whether what shows fewer mappings of one end on the first subflow shows the payload of the others.
 fn carries_as_much(view: &Connection, connection: &Connection, side: Side) -> bool {
-    let reach = |connection: &Connection| {
-        let half = &connection.initial()?.halves[side];
-        half.syn().map(|syn| half.next.saturating_sub(syn))
-    };
+    let reach = |connection: &Connection| connection.initial()?.halves[side].reach();
     let mapped = mapped_to(view, side).max(mapped_to(connection, side));
     [view, connection].into_iter().all(|shown| reach(shown).is_some_and(|reach| reach >= mapped))
 }
 
 /// How far the mappings of one end reach on the first subflow, counted from the SYN.
 fn mapped_to(connection: &Connection, side: Side) -> u64 {
-    let half = connection.initial().map(|initial| &initial.halves[side]);
-    half.and_then(|half| half.last_mapping_end().zip(half.syn())).map_or(0, |(end, syn)| end.0.saturating_sub(syn))
+    connection.initial().map_or(0, |initial| initial.halves[side].mapped_to())
 }

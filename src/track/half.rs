@@ -196,6 +196,16 @@ impl Half {
         self.syn.map(NonZeroU64::get)
     }
 
+    /// How far its segments reach, counted from the SYN.
+    pub fn reach(&self) -> Option<u64> {
+        self.syn().map(|syn| self.next.saturating_sub(syn))
+    }
+
+    /// How far its mappings reach, counted from the SYN.
+    pub fn mapped_to(&self) -> u64 {
+        self.last_mapping_end().zip(self.syn()).map_or(0, |(end, syn)| end.0.saturating_sub(syn))
+    }
+
     /// Whether the capture shows its segments at several places.
     pub fn shows_copies(&self) -> bool {
         self.seldom.original_at.is_some()

@@ -12,9 +12,9 @@ pub(in crate::diagnose) fn keeps_back(evidence: &Evidence<'_>, subflow: &Subflow
     let responder = subflow.initiator.peer();
     let to = subflow.address_of(responder).0;
     let shown = |subflow: &Subflow| evidence.views.iter().any(|view| twin(subflow, view).is_some());
-    let passes = |other: &&Subflow| other.address_of(responder).0 == to && shown(other);
-    let others_pass = evidence.connection.subflows.iter().any(|other| passes(&other));
-    (came_in(evidence, subflow) && others_pass && !shown(subflow)).then_some(subflow.interface.0)
+    let passes = |other: &Subflow| other.address_of(responder).0 == to && shown(other);
+    let kept = came_in(evidence, subflow) && !shown(subflow) && evidence.connection.subflows.iter().any(passes);
+    kept.then_some(subflow.interface.0)
 }
 
 /// The interface where the first SYNs of a connection came in, which carried MP_CAPABLE, if only the one without leaves.
@@ -33,9 +33,8 @@ pub(in crate::diagnose) fn keeps_option_back(evidence: &Evidence<'_>) -> Option<
 
 /// Whether a SYN of the connection is kept back, whatever it carries.
 pub(crate) fn keeps_any_back(evidence: &Evidence<'_>) -> bool {
-    let unanswered = |subflow: &&Subflow| subflow.syn_ack.is_none();
-    let mut kept = evidence.connection.subflows.iter().filter(unanswered).map(|subflow| keeps_back(evidence, subflow));
-    kept.any(|kept| kept.is_some()) || keeps_option_back(evidence).is_some()
+    let kept = |subflow: &Subflow| subflow.syn_ack.is_none() && keeps_back(evidence, subflow).is_some();
+    evidence.connection.subflows.iter().any(kept) || keeps_option_back(evidence).is_some()
 }
 
 /// Whether all interfaces of a host were captured, each known by its number there, and the SYN of a subflow came in at one.

@@ -31,6 +31,11 @@ pub(crate) fn nearest<'a>(
 }
 
 impl<'a> Evidence<'a> {
+    /// All that shows the connection: itself, then its other views.
+    pub(in crate::diagnose) fn all(&self) -> impl Iterator<Item = &'a Connection> {
+        std::iter::once(self.connection).chain(self.views.iter().copied())
+    }
+
     /// The connection as this end saw it.
     pub(in crate::diagnose) fn seen_by(&self, side: Side) -> &'a Connection {
         nearest(self.connection, &self.views, side, self.inputs)

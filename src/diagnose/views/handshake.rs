@@ -6,7 +6,6 @@ use super::super::blanked::BLANKED;
 use super::super::rules::views as rule;
 use super::{Stretch, Tap, between};
 use crate::diagnose::Explanation;
-use crate::track::half::Half;
 use crate::track::mark::Mark;
 use crate::track::side::Side;
 use crate::track::subflow::SynSeen;
@@ -243,18 +242,20 @@ pub(super) fn announcements(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>) 
 
 /// Removals of addresses that one tap shows, and the next, which shows all that their sender sent, does not.
 pub(super) fn removals(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>) {
+    // A device that takes the option off a packet that passes is told of as such.
+    if stretch.lost_options(finder) {
+        return;
+    }
     for side in Side::BOTH {
         let (from, to) = stretch.of(side);
         let (sent, got) = (&from.subflow.halves[side], &to.subflow.halves[side]);
-        let reach = |half: &Half| half.syn().map(|syn| half.next.saturating_sub(syn));
-        if reach(sent).is_none() || reach(sent) != reach(got) {
+        if sent.reach().is_none() || sent.reach() != got.reach() {
             continue;
         }
         let here = from.connection.seldom.removals.iter().filter(|removal| removal.by == side);
         for removal in here {
             let arrived = to.connection.seldom.removals.iter().any(|other| (other.by, other.id) == (side, removal.id));
-            // A device that takes the option off a packet that passes is told of as such.
-            if arrived || stretch.lost_options(finder) {
+            if arrived {
                 continue;
             }
             let text = format!(

@@ -193,13 +193,12 @@ impl<'a> Stretch<'a> {
     /// two, and which of its payload belongs to which is not known.
     fn shows_both_numberings(&self, finder: &Finder<'_, '_>) -> bool {
         let evidence = finder.evidence;
-        let all = || std::iter::once(&evidence.connection).chain(&evidence.views);
         [self.near.subflow, self.far.subflow].into_iter().any(|subflow| {
             let tuple =
                 |subflow: &Subflow| (subflow.interface.0, subflow.ip, subflow.source_port, subflow.destination_port);
             let seq = |subflow: &Subflow| subflow.syn.as_ref().map(|syn| syn.seq);
             let other = |other: &Subflow| tuple(other) == tuple(subflow) && seq(other) != seq(subflow);
-            all().any(|view| view.subflows.iter().any(other))
+            evidence.all().any(|view| view.subflows.iter().any(other))
         })
     }
 

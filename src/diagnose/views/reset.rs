@@ -1,12 +1,12 @@
 //! A RST that shows behind a stretch of path, and that the end in whose name it comes did not send.
 
+use super::super::Finder;
+use super::super::joins::route;
 use super::super::rules::views as rule;
-use super::super::{Finder, endpoint};
 use super::reach::{goes_on, opened};
 use super::{Stretch, Tap, is_at, keeps_back, twin};
 use crate::frame::Timestamp;
 use crate::limits;
-use crate::track::half::Half;
 use crate::track::mark::Mark;
 use crate::track::side::Side;
 use crate::track::subflow::{Reset, Subflow};
@@ -57,9 +57,8 @@ pub(super) fn refused_on_the_way(finder: &mut Finder<'_, '_>) {
         };
         let frames = [syn.first.frame, reset.at.frame];
         let text = format!(
-            "The SYN of the join {} → {} (frame {}) got a RST in the {}'s name (frame {}), and {proof}.",
-            endpoint(subflow.address_of(subflow.initiator)),
-            endpoint(subflow.address_of(responder)),
+            "The SYN of the join {} (frame {}) got a RST in the {}'s name (frame {}), and {proof}.",
+            route(subflow),
             finder.frame(syn.first.frame),
             responder.name(),
             finder.frame(reset.at.frame),
@@ -86,10 +85,9 @@ pub(in crate::diagnose) fn host_without(
 ) -> Option<u16> {
     let evidence = finder.evidence;
     let here = subflow.interface.0;
-    let all = || std::iter::once(&evidence.connection).chain(&evidence.views);
-    let own = all().find(|view| evidence.sites.are_one(view.input, here))?;
+    let own = evidence.all().find(|view| evidence.sites.are_one(view.input, here))?;
     let came = time.since(opened(own)?);
-    let host = all().find(|view| {
+    let host = evidence.all().find(|view| {
         let elsewhere = !evidence.sites.are_one(view.input, here);
         let shows = |other: &Subflow| evidence.sites.are_one(other.interface.0, view.input);
         let lacks = twin(subflow, view).is_none_or(|(_, other)| !shows(other));
@@ -107,8 +105,7 @@ fn forged(finder: &Finder<'_, '_>, from: &Tap<'_>, to: &Tap<'_>, side: Side) -> 
     let survived = || seldom.survived.map(|survived| survived.0).zip(seldom.after_survived);
     // The end in whose name it came began its handshake again.
     let attempt = || Some((seldom.attempts?.1, to.subflow.syn.as_ref()?.last().frame));
-    let sent = |half: &Half| half.syn().map(|syn| half.next.saturating_sub(syn));
-    let (first, second) = (sent(&from.subflow.halves[side])?, sent(&to.subflow.halves[side])?);
+    let (first, second) = (from.subflow.halves[side].reach()?, to.subflow.halves[side].reach()?);
     if from.subflow.syn.is_none() || to.subflow.syn.is_none() || first < second {
         return None;
     }

@@ -30,8 +30,8 @@ fn mappings(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, side: Side) {
     }
     let (from, to) = stretch.of(side);
     let (sent, got) = (&from.subflow.halves[side], &to.subflow.halves[side]);
-    let (mapped, arrived) = (mapped_to(sent), mapped_to(got));
-    let payload_came = got.syn().is_some_and(|syn| got.next.saturating_sub(syn) >= mapped);
+    let (mapped, arrived) = (sent.mapped_to(), got.mapped_to());
+    let payload_came = got.reach().is_some_and(|reach| reach >= mapped);
     if mapped <= arrived || !payload_came || to.subflow.seldom.bare[side].segments == 0 {
         return;
     }
@@ -47,11 +47,6 @@ fn mappings(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, side: Side) {
     );
     let frames: Vec<Mark> = bare.into_iter().chain(sent.first_data).collect();
     stretch.report(finder, rule::PATH_STRIPPED_OPTION, side, &frames, text);
-}
-
-/// How far mappings reach, counted from the SYN.
-fn mapped_to(half: &Half) -> u64 {
-    half.last_mapping_end().zip(half.syn()).map_or(0, |(end, syn)| end.0.saturating_sub(syn))
 }
 
 /// Where the FIN stands, counted from the SYN, of a stream that is all there and ends with it: what lies behind it has other
@@ -194,26 +189,30 @@ fn losses(finder: &mut Finder<'_, '_>, stretch: &Stretch<'_>, side: Side) {
     let same_length = ended_at(sent).zip(ended_at(got)).is_some_and(|(sent, got)| sent == got);
     // What an end got and refused, as under another 4-tuple, is not lost.
     let refused = [from, to].iter().any(|tap| tap.subflow.reset().is_some_and(|reset| reset.by != side));
-    if lost > 0 && !refused && never_came(sent, got) {
-        let text = format!(
+    if lost == 0 {
+        return;
+    }
+    let text = if !refused && never_came(sent, got) {
+        format!(
             "{} that the {} sent again on subflow {} are not at {}, nor were they acknowledged: they were lost {}.",
             text::bytes(lost),
             side.name(),
             stretch.index,
             finder.evidence.input_name(to.subflow.interface.0),
             stretch.name(finder, side),
-        );
-        stretch.report(finder, rule::PATH_LOST_PACKETS, side, &frames, text);
-    } else if lost > 0 && whole(from) && whole(to) && same_length {
-        let text = format!(
+        )
+    } else if whole(from) && whole(to) && same_length {
+        format!(
             "{} that the {} sent on subflow {} were lost {} and sent again.",
             text::bytes(lost),
             side.name(),
             stretch.index,
             stretch.name(finder, side),
-        );
-        stretch.report(finder, rule::PATH_LOST_PACKETS, side, &frames, text);
-    }
+        )
+    } else {
+        return;
+    };
+    stretch.report(finder, rule::PATH_LOST_PACKETS, side, &frames, text);
 }
 
 /// Whether the first byte that its receiver did not acknowledge was sent, and is not behind the stretch.

@@ -51,6 +51,11 @@ pub struct Announced {
 }
 
 impl Announced {
+    /// Whether it announced this address and port, or the address for any port.
+    pub fn is_of(&self, (address, port): (IpAddr, u16)) -> bool {
+        self.address == address && self.port.is_none_or(|announced| announced == port)
+    }
+
     /// Whether it is what an id of this end names now.
     fn stands_for(&self, by: Side, id: u8) -> bool {
         self.by == by && self.id == id && self.removed.is_none()
