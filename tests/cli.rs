@@ -261,6 +261,19 @@ fn standard_input_is_a_capture_too() {
     assert_eq!(json(&output)["capture"]["packets"], 5);
 }
 
+/// Of several inputs, files are asked first when they begin; a file that is called `-` is none of them.
+#[test]
+fn standard_input_is_not_the_file_of_its_name() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("-"), pcap(2)).unwrap();
+    let mut command = program("-F json -");
+    command.arg(file("beside-standard-input.pcap", &pcap(3))).current_dir(folder.path());
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("the program starts");
+    child.stdin.take().unwrap().write_all(&pcap(5)).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(json(&output)["capture"]["packets"], 8);
+}
+
 /// `| head -1`: a reader that goes away is no error, and nothing is said about it.
 #[test]
 fn a_closed_pipe_ends_quietly() {

@@ -43,9 +43,14 @@ pub fn open(path: &Path, input: u16, options: &OpenOptions) -> Result<FileSource
     }
 }
 
+/// Whether [`open`] can read a path more than once: it is a file, and not what stands for standard input.
+pub fn can_be_read_again(path: &Path) -> bool {
+    path.as_os_str() != "-" && path.is_file()
+}
+
 /// The time of a capture file's first frame, if it has one; none of what cannot be read twice.
 pub fn first_time(path: &Path) -> Option<Timestamp> {
-    if !path.is_file() {
+    if !can_be_read_again(path) {
         return None;
     }
     let mut source = open(path, 0, &OpenOptions { read_ahead: false }).ok()?;

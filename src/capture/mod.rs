@@ -39,7 +39,7 @@ mod stream;
 mod write;
 
 pub use error::CaptureError;
-pub use file::{FileSource, OpenOptions, first_time, open, read};
+pub use file::{FileSource, OpenOptions, can_be_read_again, first_time, open, read};
 #[cfg(feature = "live")]
 pub use filter::Filtered;
 pub use inputs::Inputs;

@@ -89,8 +89,7 @@ fn analyze_files(files: &[PathBuf], plan: &Plan, out: &mut dyn Write) -> anyhow:
     if let [file] = files
         && analysis.report.tracker().shows_two_sides()
         && !Follower::is_needed(plan)
-        && file.as_os_str() != "-"
-        && file.is_file()
+        && capture::can_be_read_again(file)
         && let Ok(source) = capture::open(file, 0, &options)
     {
         let apart = analyze_sources(vec![source], plan, (Compare::Interfaces, vec![0]), out)?.report;
