@@ -189,26 +189,18 @@ impl Plan {
 
     /// Opens where the output goes. An existing file is replaced.
     pub fn open_output(&self) -> anyhow::Result<Box<dyn Write>> {
-        match &self.output {
-            None => {
-                let name = "standard output".to_owned();
-                Ok(Box::new(BufWriter::new(Output {
-                    name,
-                    file: standard_output()?,
-                    written: 0,
-                    unread: self.unread(),
-                    replaces: false,
-                })))
-            }
+        let (name, file, replaces) = match &self.output {
+            None => ("standard output".to_owned(), standard_output()?, false),
             Some(path) => {
                 let name = path.display().to_string();
                 // What is in it stays until there is something to put in its place.
                 let opened = File::options().write(true).create(true).truncate(false).open(path);
                 let file = opened.with_context(|| format!("cannot write to {name}"))?;
                 let replaces = file.metadata().is_ok_and(|known| known.is_file());
-                Ok(Box::new(BufWriter::new(Output { name, file, written: 0, unread: self.unread(), replaces })))
+                (name, file, replaces)
             }
-        }
+        };
+        Ok(Box::new(BufWriter::new(Output { name, file, written: 0, unread: self.unread(), replaces })))
     }
 
     /// What becomes of output that nobody reads any more. What `--check` tells is known at the end only, and files have one.

@@ -7,6 +7,7 @@
 
 mod connection;
 mod filter;
+mod finding_counts;
 mod stack;
 mod subflow;
 
@@ -20,6 +21,7 @@ use crate::frame::{FrameId, Timestamp};
 
 pub use connection::*;
 pub use filter::ConnectionFilter;
+pub use finding_counts::FindingCounts;
 pub use stack::*;
 pub use subflow::*;
 
@@ -197,18 +199,7 @@ pub struct ConnectionsLeft {
     pub limit: u64,
     /// What was found of them; absent where that was not looked at.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub findings: Option<FoundBySeverity>,
-}
-
-/// Findings by severity.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct FoundBySeverity {
-    /// Broken or refused.
-    pub errors: u64,
-    /// Works, worse than it could.
-    pub warnings: u64,
-    /// Good to know.
-    pub notes: u64,
+    pub findings: Option<FindingCounts>,
 }
 
 /// Why frames were not looked at as TCP.

@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::ops::Deref;
 
 use super::checksum::{add16, fold, same, sum16};
+use super::tcp::FIXED;
 
 /// Source and destination of an IP header, kept by family so that flow keys pack without conversion.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -160,8 +161,6 @@ pub struct TcpChecksum {
 const ONE_PACKET: usize = 1500;
 /// TCP, in the pseudo-header of its checksum (RFC 9293 §3.1).
 const PROTOCOL: u64 = 6;
-/// Bytes of the header without options.
-const FIXED: usize = 20;
 
 impl Segment<'_> {
     /// Whether its TCP checksum is right, so that its receiver takes it (RFC 9293 §3.1); `payload_sum` is the

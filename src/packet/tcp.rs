@@ -13,7 +13,7 @@ use super::view::{IpHeader, Layer, Malformed, Reason, View};
 use super::{Decoded, Header, Segment, TapHint, TcpChecksum, TcpFlags};
 
 /// Bytes of the header without options.
-const FIXED: usize = 20;
+pub(super) const FIXED: usize = 20;
 
 /// The segment that `view` starts with, and what the layers around it told; its headers are kept in `kept`.
 #[inline]

@@ -3,6 +3,7 @@
 
 use super::link;
 use super::view::{Layer, Next, Reject, View};
+use crate::frame::LinkType;
 
 /// Radiotap: version (1, 0), pad (1), length of the whole header (2, little-endian), then words of presence bits (4 each,
 /// bit 31: another follows), then the fields that they announce.
@@ -32,13 +33,11 @@ fn is_padded(header: &[u8]) -> bool {
 
 /// PPI: version (1, 0), flags (1), length of the whole header (2, little-endian), link type of the frame (4, little-endian).
 pub(super) fn ppi(view: View<'_>) -> Result<(Next, View<'_>), Reject> {
-    const IEEE802_11: u32 = 105;
-    const ETHERNET: u32 = 1;
     let (&[version, _, low, high, l0, l1, l2, l3], _) = view.header::<8>(Layer::Ppi)?;
     let frame = view.skip(usize::from(u16::from_le_bytes([low, high])), Layer::Ppi)?;
-    match (version, u32::from_le_bytes([l0, l1, l2, l3])) {
-        (0, IEEE802_11) => data_frame(frame, false),
-        (0, ETHERNET) => Ok((Next::Ethernet, frame)),
+    match (version, LinkType(u32::from_le_bytes([l0, l1, l2, l3]))) {
+        (0, LinkType::IEEE802_11) => data_frame(frame, false),
+        (0, LinkType::ETHERNET) => Ok((Next::Ethernet, frame)),
         _ => Err(Reject::NotIp),
     }
 }

@@ -6,8 +6,8 @@ use super::layout::Cell;
 use super::style::Role;
 use super::{FindingCounts, Selection, sentences};
 use crate::model::{
-    Address, Checksums, Connection, ConnectionDirection, Directions, Endpoint, FoundBySeverity, Header, KnownAddress,
-    Subflow, SubflowDirection, TcpConnections, Verdict,
+    Address, Checksums, Connection, ConnectionDirection, Directions, Endpoint, Header, KnownAddress, Subflow,
+    SubflowDirection, TcpConnections, Verdict,
 };
 use crate::text;
 
@@ -71,8 +71,7 @@ pub(super) fn left_before_the_end(header: &Header) -> Vec<Cell> {
     if !cells.is_empty() {
         cells.insert(0, Cell::of(Role::Dim, "left before the end:"));
     }
-    let FoundBySeverity { errors, warnings, notes } = left.findings.unwrap_or_default();
-    cells.extend(finding_counts(FindingCounts { errors, warnings, notes }));
+    cells.extend(finding_counts(left.findings.unwrap_or_default()));
     cells
 }
 

@@ -46,8 +46,9 @@ pub mod table;
 pub mod tree;
 
 use crate::crypto::Token;
-use crate::model::{Connection, ConnectionFilter, Finding, Header, KernelCounters, Orphans, Severity};
+use crate::model::{Connection, ConnectionFilter, Finding, Header, KernelCounters, Orphans};
 
+pub use crate::model::FindingCounts;
 pub use build::{ConnectionNow, Departed, TrackedReport, interface_name};
 pub use selection::{Selection, Tally};
 
@@ -111,54 +112,4 @@ pub struct Summary {
     pub client_token: Option<Token>,
     /// The server's token.
     pub server_token: Option<Token>,
-}
-
-/// Findings by severity.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct FindingCounts {
-    /// Of severity [`Severity::Error`].
-    pub errors: u64,
-    /// Of severity [`Severity::Warning`].
-    pub warnings: u64,
-    /// Of severity [`Severity::Note`].
-    pub notes: u64,
-}
-
-impl FindingCounts {
-    /// Counts one finding.
-    pub fn add(&mut self, severity: Severity) {
-        match severity {
-            Severity::Error => self.errors += 1,
-            Severity::Warning => self.warnings += 1,
-            Severity::Note => self.notes += 1,
-        }
-    }
-
-    /// The worst severity among them.
-    pub fn worst(self) -> Option<Severity> {
-        match self {
-            Self { errors: 1.., .. } => Some(Severity::Error),
-            Self { warnings: 1.., .. } => Some(Severity::Warning),
-            Self { notes: 1.., .. } => Some(Severity::Note),
-            _ => None,
-        }
-    }
-}
-
-impl<'a> FromIterator<&'a Finding> for FindingCounts {
-    fn from_iter<I: IntoIterator<Item = &'a Finding>>(findings: I) -> Self {
-        let mut counts = Self::default();
-        for finding in findings {
-            counts.add(finding.severity);
-        }
-        counts
-    }
-}
-
-impl std::ops::AddAssign for FindingCounts {
-    fn add_assign(&mut self, other: Self) {
-        self.errors += other.errors;
-        self.warnings += other.warnings;
-        self.notes += other.notes;
-    }
 }

@@ -17,7 +17,7 @@ use super::layout::{Cell, Page, align, line_width, unaligned};
 use super::selection::joins_in;
 use super::style::{Look, Role};
 use super::{FindingCounts, Report, Selection, cells, sentences, stack_lines};
-use crate::model::{Connection, Finding, FoundBySeverity, Header, Orphans, Subflow};
+use crate::model::{Connection, Finding, Header, Orphans, Subflow};
 use crate::text;
 
 /// Columns between cells.
@@ -88,7 +88,7 @@ fn headline(page: &mut Page<'_>, header: &Header, selection: &Selection, finding
     counts += tally.findings;
     let mut cells = cells::finding_counts(counts);
     let left = capture.connections_left.and_then(|left| left.findings).unwrap_or_default();
-    if cells.is_empty() && tally.connections > 0 && left == FoundBySeverity::default() {
+    if cells.is_empty() && tally.connections > 0 && left == FindingCounts::default() {
         cells.push(Cell::of(Role::Good, "nothing wrong found"));
     }
     if capture.packets > 0

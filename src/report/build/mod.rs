@@ -24,8 +24,7 @@ use crate::diagnose::counters::Counters;
 use crate::frame::FrameId;
 use crate::infer::{self, Naming, Surroundings};
 use crate::model::{
-    Connection, ConnectionFilter, Finding, FoundBySeverity, FrameRef, Handover, Header, KernelCounters, Numbering,
-    Orphans,
+    Connection, ConnectionFilter, Finding, FrameRef, Handover, Header, KernelCounters, Numbering, Orphans,
 };
 use crate::text;
 use crate::track::Tracker;
@@ -33,7 +32,7 @@ use crate::track::apart::Spot;
 use crate::track::connection as tracked;
 use crate::track::mark::{Mark, Moment};
 use crate::track::observer::ConnectionId;
-use overview::{Overview, Scene};
+use overview::Overview;
 
 /// A report over a tracker whose capture has ended.
 pub struct TrackedReport {
@@ -207,16 +206,7 @@ impl TrackedReport {
     }
 
     fn overview(&self) -> &Overview {
-        self.overview.get_or_init(|| {
-            let (tracker, views) = (&self.tracker, &self.views);
-            let scene = Scene {
-                tracker,
-                inputs: self.inputs(),
-                around: &self.around,
-                views: &|id| views_of(tracker, views, id),
-            };
-            Overview::of(&scene, &self.listed)
-        })
+        self.overview.get_or_init(|| Overview::of(self))
     }
 
     fn context(&self) -> Context<'_> {
@@ -228,7 +218,8 @@ impl TrackedReport {
     }
 
     fn views_of(&self, id: ConnectionId) -> Vec<&tracked::Connection> {
-        views_of(&self.tracker, &self.views, id)
+        let ids = self.views.get(&id).map_or(&[][..], Vec::as_slice);
+        ids.iter().filter_map(|&view| self.tracker.connection(view)).collect()
     }
 
     fn evidence<'a>(&'a self, connection: &'a tracked::Connection) -> diagnose::Evidence<'a> {
@@ -282,11 +273,6 @@ impl Sorted {
     }
 }
 
-fn views_of<'a>(tracker: &'a Tracker, views: &Views, id: ConnectionId) -> Vec<&'a tracked::Connection> {
-    let ids = views.get(&id).map_or(&[][..], Vec::as_slice);
-    ids.iter().filter_map(|&view| tracker.connection(view)).collect()
-}
-
 impl Report for TrackedReport {
     fn header(&self) -> Header {
         let mut header =
@@ -294,8 +280,7 @@ impl Report for TrackedReport {
         header.capture.joins_without_connection = self.orphan_joins(&|_| true);
         header.capture.not_decoded = not_decoded(&self.tracker.undecoded);
         if let (Some(left), Some(departed)) = (&mut header.capture.connections_left, &self.departed) {
-            let FindingCounts { errors, warnings, notes } = departed.findings();
-            left.findings = Some(FoundBySeverity { errors, warnings, notes });
+            left.findings = Some(departed.findings());
         }
         let tells = header.capture.not_decoded.is_empty();
         let asked = &mut header.tcp_connections.asked_for_mptcp;
@@ -317,10 +302,9 @@ impl Report for TrackedReport {
             &fallback
         };
         let id = tracked.number().unwrap_or(index as u64 + 1);
-        let views = self.views_of(tracked.id);
-        let mut built = connection::build(id, tracked, &views, &self.context());
-        built.stack = infer::stack(tracked, &self.around, &self.context());
         let evidence = self.evidence(tracked);
+        let mut built = connection::build(id, tracked, &evidence.views, &self.context());
+        built.stack = infer::stack(tracked, &self.around, &self.context());
         for direction in [&mut built.directions.client_to_server, &mut built.directions.server_to_client] {
             let apart = |handover: &Handover| evidence.were_captured_apart(handover.from as u16, handover.to as u16);
             direction.handovers.retain(|handover| !apart(handover));
@@ -331,7 +315,7 @@ impl Report for TrackedReport {
                 connection::reset_by_path(&mut built, found, &self.context());
             }
             let ends = found.between.map_or([None; 2], |(from, to)| [Some(from), Some(to)]);
-            for (view, tracked) in built.views.iter_mut().zip(&views) {
+            for (view, tracked) in built.views.iter_mut().zip(&evidence.views) {
                 let shown_by = |input| tracked.subflows.iter().any(|subflow| Some(subflow.interface.0) == input);
                 if ends.into_iter().any(shown_by) && !view.differences.contains(&found.rule.id) {
                     view.differences.push(found.rule.id);

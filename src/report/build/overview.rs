@@ -4,16 +4,13 @@
 //! the same look. Connections are taken in groups of constant size and what the groups gave is put together in their order:
 //! the result does not depend on how many threads there are.
 
-use super::{Context, summary};
-use crate::capture::Inputs;
+use super::{TrackedReport, summary};
 use crate::diagnose::across::Answers;
-use crate::diagnose::{self, Evidence, Found};
-use crate::infer::{Patterns, Surroundings};
+use crate::diagnose::{self, Found};
+use crate::infer::Patterns;
 use crate::model::CaptureStack;
 use crate::report::in_groups::in_groups;
 use crate::report::{FindingCounts, Summary};
-use crate::track::Tracker;
-use crate::track::connection::Connection;
 use crate::track::observer::ConnectionId;
 
 /// Connections that a thread looks at before it takes more. Not more than hosts, so that a group alone never passes a limit.
@@ -30,15 +27,6 @@ pub(super) struct Overview {
     pub(super) across: Vec<Found>,
 }
 
-/// What looking needs.
-pub(super) struct Scene<'a> {
-    pub(super) tracker: &'a Tracker,
-    pub(super) inputs: Inputs<'a>,
-    pub(super) around: &'a Surroundings,
-    /// The views of a connection.
-    pub(super) views: &'a (dyn Fn(ConnectionId) -> Vec<&'a Connection> + Sync),
-}
-
 #[derive(Default)]
 struct Part {
     summaries: Vec<Summary>,
@@ -47,10 +35,10 @@ struct Part {
 }
 
 impl Overview {
-    /// Looks at the connections `listed`.
-    pub(super) fn of(scene: &Scene<'_>, listed: &[ConnectionId]) -> Self {
+    /// Looks at the connections that a report lists.
+    pub(super) fn of(report: &TrackedReport) -> Self {
         let (mut summaries, mut patterns, mut answers) = (Vec::new(), Patterns::default(), Answers::default());
-        for part in in_groups(listed, GROUP, |group| scene.look(group)) {
+        for part in in_groups(&report.listed, GROUP, |group| look(report, group)) {
             summaries.push(part.summaries);
             patterns.absorb(part.patterns);
             answers.absorb(part.answers);
@@ -66,27 +54,17 @@ impl Overview {
     }
 }
 
-impl Scene<'_> {
-    fn look(&self, group: &[ConnectionId]) -> Part {
-        let context = Context { inputs: self.inputs };
-        let mut part = Part { summaries: Vec::with_capacity(group.len()), ..Part::default() };
-        for connection in group.iter().filter_map(|&id| self.tracker.connection(id)) {
-            let views = (self.views)(connection.id);
-            let evidence = Evidence {
-                connection,
-                views,
-                capture_end: self.tracker.end_of(connection.input),
-                inputs: self.inputs,
-                sites: self.tracker.sites(),
-            };
-            let mut findings = FindingCounts::default();
-            for found in diagnose::connection(&evidence) {
-                findings.add(found.rule.severity);
-            }
-            part.summaries.push(summary(connection, connection.number().unwrap_or(0), findings));
-            part.patterns.add(connection, self.around, &context);
-            part.answers.add(connection);
+fn look(report: &TrackedReport, group: &[ConnectionId]) -> Part {
+    let context = report.context();
+    let mut part = Part { summaries: Vec::with_capacity(group.len()), ..Part::default() };
+    for connection in group.iter().filter_map(|&id| report.tracker.connection(id)) {
+        let mut findings = FindingCounts::default();
+        for found in diagnose::connection(&report.evidence(connection)) {
+            findings.add(found.rule.severity);
         }
-        part
+        part.summaries.push(summary(connection, connection.number().unwrap_or(0), findings));
+        part.patterns.add(connection, &report.around, &context);
+        part.answers.add(connection);
     }
+    part
 }
